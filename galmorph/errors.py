@@ -1,0 +1,45 @@
+"""Errors a user can act on: each says what was expected, what came and what to do.
+
+Every error is both one of the project's and one of Python's, so that callers can catch either.
+"""
+
+
+class GalmorphError(Exception):
+    """Root of every error that galmorph raises on purpose."""
+
+
+class TileError(GalmorphError, ValueError):
+    """A tile cannot be used: unreadable, without a WCS, with planes that do not fit together."""
+
+
+class SurveyError(GalmorphError, ValueError):
+    """A survey profile is unknown, malformed or does not fit what it is asked for."""
+
+
+class BundleError(GalmorphError, ValueError):
+    """A model bundle is incomplete, altered, newer than this version or unfit for the survey."""
+
+
+class RunError(GalmorphError, RuntimeError):
+    """A survey run cannot start or go on."""
+
+
+class CatalogError(GalmorphError, ValueError):
+    """A catalogue cannot be written, opened or asked."""
+
+
+class ConfigError(GalmorphError, ValueError):
+    """A configuration or recipe has a missing, unknown or impossible setting."""
+
+
+class DataError(GalmorphError, ValueError):
+    """A table, an image or a labelled dataset is not what it has to be."""
+
+
+class MissingExtraError(GalmorphError, ImportError):
+    """An optional part of the installation is needed and not there."""
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs {package}, which is not installed. Install it with: pip install 'galmorph-survey[{extra}]'"
+        )
