@@ -1,0 +1,142 @@
+"""Labelled (and unlabelled) cutouts on disk: one array, one table, one description.
+
+A set is a folder with ``images.npy`` (float32, ``(n, bands, N, N)``, nanomaggies per square arcsec),
+``labels.parquet`` (a row per image, in the same order) and ``dataset.json`` (what they are).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from galmorph.errors import DataError
+
+IMAGES, LABELS, DESCRIPTION = "images.npy", "labels.parquet", "dataset.json"
+
+#: Columns that every table of labels has. An empty label means unlabelled.
+REQUIRED_COLUMNS = ("object_id", "label")
+
+#: What the description has to say.
+REQUIRED_FACTS = ("survey", "bands", "pixel_scale", "framing", "unit")
+
+UNIT = "nanomaggies arcsec-2"
+
+
+@dataclass(frozen=True)
+class CutoutSet:
+    """Cutouts with their labels.
+
+    Parameters
+    ----------
+    images : ndarray of float32
+        Memory-mapped, shape ``(n, bands, N, N)``.
+    labels : pandas.DataFrame
+        A row per image; at least `object_id` and `label`, both text.
+    meta : dict
+        Survey, bands, pixel scale in arcsec, framing, unit, and whatever else the maker recorded.
+    path : Path
+        Folder of the set.
+    """
+
+    images: NDArray[np.float32]
+    labels: pd.DataFrame
+    meta: dict[str, Any]
+    path: Path
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the three files, by name."""
+        return {name: _sha256(self.path / name) for name in (IMAGES, LABELS, DESCRIPTION)}
+
+
+def write_cutout_set(
+    path: Path, images: NDArray[np.float32], labels: pd.DataFrame, meta: Mapping[str, Any]
+) -> None:
+    """Write a set of cutouts.
+
+    Parameters
+    ----------
+    path : Path
+        Folder to make; files of an earlier set in it are replaced.
+    images : ndarray of float32
+        Shape ``(n, bands, N, N)``.
+    labels : pandas.DataFrame
+        `n` rows with at least `object_id` and `label`.
+    meta : mapping
+        JSON-able facts, at least those of `REQUIRED_FACTS`.
+
+    Raises
+    ------
+    DataError
+        If rows and images differ in number, or a column or fact is missing.
+    """
+    _check(path, images, labels, meta)
+    path.mkdir(parents=True, exist_ok=True)
+    np.save(path / IMAGES, np.ascontiguousarray(images, dtype=np.float32), allow_pickle=False)
+    labels.to_parquet(path / LABELS, index=False)
+    (path / DESCRIPTION).write_text(json.dumps(dict(meta), indent=2, sort_keys=True) + "\n")
+
+
+def read_cutout_set(path: Path) -> CutoutSet:
+    """Read a set of cutouts; images stay on disk until they are used.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the set.
+
+    Returns
+    -------
+    CutoutSet
+        The set.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, cannot be read or does not fit the others.
+    """
+    path = Path(path)
+    missing = [name for name in (IMAGES, LABELS, DESCRIPTION) if not (path / name).is_file()]
+    if missing:
+        raise DataError(
+            f"{path} is not a set of cutouts: it lacks {', '.join(missing)}. `galmorph mock` makes such a folder."
+        )
+    try:
+        images = np.load(path / IMAGES, mmap_mode="r", allow_pickle=False)
+        labels = pd.read_parquet(path / LABELS)
+        meta = json.loads((path / DESCRIPTION).read_text())
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path} cannot be read as a set of cutouts: {error}. Make it again.") from error
+    _check(path, images, labels, meta)
+    return CutoutSet(images, labels, meta, path)
+
+
+def _check(path: Path, images: NDArray[np.float32], labels: pd.DataFrame, meta: Mapping[str, Any]) -> None:
+    """Raise a DataError unless images, labels and description fit together."""
+    if images.ndim != 4 or images.shape[2] != images.shape[3] or images.dtype != np.float32:
+        raise DataError(
+            f"{path}: images must be float32 of shape (n, bands, N, N), got {images.dtype} {images.shape}"
+        )
+    absent = [name for name in REQUIRED_COLUMNS if name not in labels] + [
+        fact for fact in REQUIRED_FACTS if fact not in meta
+    ]
+    if absent:
+        raise DataError(
+            f"{path}: labels need columns {REQUIRED_COLUMNS} and the description {REQUIRED_FACTS}; missing: {absent}"
+        )
+    if len(labels) != len(images):
+        raise DataError(
+            f"{path}: {len(labels)} rows of labels for {len(images)} images; there must be one row for each"
+        )
+    if len(meta["bands"]) != images.shape[1]:
+        raise DataError(f"{path}: images have {images.shape[1]} bands, the description names {meta['bands']}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

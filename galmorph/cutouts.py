@@ -1,0 +1,267 @@
+"""Cut objects out of a tile: exactly centred, resampled to the model's size, padded and accounted for.
+
+Training sets and survey runs both call `Cutter`, so a model sees in a run what it saw in training.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from galmorph.errors import ConfigError
+
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+
+#: A cutout whose step is wider than this many tile pixels is taken from planes binned by two: bilinear
+#: interpolation reads two pixels an axis and would skip the others, which loses signal and aliases noise.
+WIDEST_STEP = 2.0
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How much sky a cutout shows, and on how many pixels.
+
+    Parameters
+    ----------
+    size : int
+        Pixels along each side of the cutout, N.
+    mode : {"radius", "angle"}
+        ``"radius"``: the side is ``2 * factor`` times the radius of the object, limited to
+        ``[min_angle, max_angle]``, so that nothing that belongs to the object is cut off
+        (DeepAstroUDA, section 4.3). ``"angle"``: the side is `angle` for every object.
+    factor : float
+        Half side in units of the object's radius.
+    angle : float
+        Side in arcsec for mode ``"angle"``.
+    min_angle, max_angle : float
+        Limits of the side in arcsec for mode ``"radius"``.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
+    """
+
+    size: int
+    mode: Literal["radius", "angle"] = "radius"
+    factor: float = 1.5
+    angle: float = 30.0
+    min_angle: float = 8.0
+    max_angle: float = 120.0
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("radius", "angle"):
+            raise ConfigError(f"framing mode must be 'radius' or 'angle', got {self.mode!r}")
+        if self.size < 1:
+            raise ConfigError(f"framing size must be at least 1 pixel, got {self.size}")
+        if not (self.factor > 0 and self.angle > 0 and 0 < self.min_angle <= self.max_angle):
+            raise ConfigError(
+                "framing needs factor > 0, angle > 0 and 0 < min_angle <= max_angle, got "
+                f"factor {self.factor}, angle {self.angle}, min_angle {self.min_angle}, max_angle {self.max_angle}"
+            )
+
+
+@dataclass(frozen=True)
+class Cutouts:
+    """Cutouts and what had to be filled in them.
+
+    Parameters
+    ----------
+    images : ndarray of float32
+        Surface brightness in nanomaggies per square arcsec. The shape is ``(n, bands, N, N)``;
+        pixels without data are 0, the level of the sky.
+    side : ndarray of float
+        Side of each cutout in arcsec, shape ``(n,)``.
+    limited : ndarray of bool
+        Where the side was limited by the framing's smallest or largest, shape ``(n,)``.
+    bad_fraction : ndarray of float32
+        Fraction of the cutout's pixels that lie on the tile and have no valid data in at least one band.
+    off_edge_fraction : ndarray of float32
+        Fraction of the cutout's area that lies off the tile.
+    missing_band : ndarray of bool
+        Where at least one band has no valid pixel at all.
+    """
+
+    images: Float32
+    side: NDArray[np.float64]
+    limited: Bool
+    bad_fraction: Float32
+    off_edge_fraction: Float32
+    missing_band: Bool
+
+
+def side_angles(radius: ArrayLike, framing: Framing) -> tuple[NDArray[np.float64], Bool]:
+    """Sides of cutouts.
+
+    Parameters
+    ----------
+    radius : array_like
+        Radii of the objects in arcsec, shape ``(n,)``. A radius that is not finite counts as 0.
+    framing : Framing
+        How cutouts are sized.
+
+    Returns
+    -------
+    side : ndarray of float
+        Sides in arcsec, shape ``(n,)``.
+    limited : ndarray of bool
+        Where the framing's limits set the side.
+    """
+    radius = np.nan_to_num(np.asarray(radius, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    if framing.mode == "angle":
+        return np.full(radius.shape, framing.angle), np.zeros(radius.shape, dtype=bool)
+    wanted = 2.0 * framing.factor * radius
+    side = np.clip(wanted, framing.min_angle, framing.max_angle)
+    return side, side != wanted
+
+
+class Cutter:
+    """Cuts objects out of the planes of one tile.
+
+    Parameters
+    ----------
+    planes : ndarray of float32
+        Background-subtracted nanomaggies per pixel, 0 where there is no valid data. Shape ``(bands, H, W)``.
+    valid : ndarray of bool
+        Where `planes` has data, same shape.
+    pixel_scale : float
+        Arcsec per pixel.
+    framing : Framing
+        How cutouts are sized.
+
+    Notes
+    -----
+    A cutout is one bilinear ``cv2.warpAffine`` per plane, with the object at its exact centre,
+    ``(N - 1) / 2`` on both axes. Where a cutout touches invalid pixels or the edge, the validity is
+    resampled alike and divides the flux, so that a pixel half of whose footprint is masked keeps its brightness.
+    """
+
+    def __init__(self, planes: Float32, valid: Bool, pixel_scale: float, framing: Framing) -> None:
+        if planes.shape != valid.shape or planes.ndim != 3:
+            raise ValueError(
+                f"planes and valid must both be (bands, H, W), got {planes.shape} and {valid.shape}"
+            )
+        self.framing = framing
+        self.pixel_scale = pixel_scale
+        self.shape = planes.shape[1:]
+        self._levels = [(planes, valid.astype(np.float32))]
+        invalid = (~valid.all(axis=0)).astype(np.uint8)
+        self._invalid_sums = cv2.integral(invalid, sdepth=cv2.CV_32S)
+
+    def _level(self, number: int) -> tuple[Float32, Float32]:
+        """Planes binned by ``2 ** number`` and the valid fraction of their pixels."""
+        while len(self._levels) <= number:
+            self._levels.append(_bin_by_two(*self._levels[-1]))
+        return self._levels[number]
+
+    def cut(self, x: ArrayLike, y: ArrayLike, radius: ArrayLike) -> Cutouts:
+        """Cut objects out.
+
+        Parameters
+        ----------
+        x, y : array_like
+            Pixel coordinates, the centre of the first pixel being 0. Shape ``(n,)``.
+        radius : array_like
+            Radii in arcsec, shape ``(n,)``; not used when the framing is a fixed angle.
+
+        Returns
+        -------
+        Cutouts
+            `n` cutouts.
+        """
+        x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+        side, limited = side_angles(radius, self.framing)
+        pixels = side / self.pixel_scale
+        n, size, bands = len(x), self.framing.size, len(self._levels[0][0])
+        images = np.empty((n, bands, size, size), dtype=np.float32)
+        bad = np.zeros(n, dtype=np.float32)
+        missing = np.zeros(n, dtype=bool)
+        off_edge = _off_edge_fraction(x, y, pixels, self.shape)
+        clean = (off_edge == 0) & (self._count_invalid(x, y, pixels) == 0)
+        for i in range(n):
+            number = max(0, int(np.ceil(np.log2(pixels[i] / size / WIDEST_STEP))))
+            planes, fraction = self._level(number)
+            scale = 2.0**number
+            matrix = _placement(
+                (x[i] + 0.5) / scale - 0.5, (y[i] + 0.5) / scale - 0.5, pixels[i] / size / scale, size
+            )
+            _warp(planes, matrix, size, images[i])
+            if not clean[i]:
+                bad[i], missing[i] = self._fill(fraction, matrix, images[i])
+        images /= np.float32(self.pixel_scale**2)
+        # The warp cannot tell a pixel off the tile from a masked one: the part off the tile is known exactly.
+        bad = np.clip(bad - off_edge, 0.0, 1.0)
+        return Cutouts(images, side, limited, bad, off_edge, missing)
+
+    def _fill(self, fraction: Float32, matrix: NDArray[np.float64], image: Float32) -> tuple[float, bool]:
+        """Divide a cutout by its valid fraction, in place; return its share of empty pixels and if a band is missing."""
+        covered = np.empty_like(image)
+        _warp(fraction, matrix, self.framing.size, covered)
+        has_data = covered > 0.5
+        np.divide(image, covered, out=image, where=has_data)
+        image[~has_data] = 0.0
+        return float(1.0 - has_data.all(axis=0).mean()), bool((~has_data).all(axis=(1, 2)).any())
+
+    def _count_invalid(
+        self, x: NDArray[np.float64], y: NDArray[np.float64], pixels: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Number of tile pixels that are invalid in some band, in a box around each cutout."""
+        height, width = self.shape
+        half = pixels / 2 + 2
+        left = np.clip(np.floor(x - half), 0, width).astype(int)
+        right = np.clip(np.ceil(x + half) + 1, 0, width).astype(int)
+        low = np.clip(np.floor(y - half), 0, height).astype(int)
+        high = np.clip(np.ceil(y + half) + 1, 0, height).astype(int)
+        sums = self._invalid_sums
+        counts = sums[high, right] - sums[low, right] - sums[high, left] + sums[low, left]
+        return np.asarray(counts, dtype=np.int64)
+
+
+def _placement(x: float, y: float, step: float, size: int) -> NDArray[np.float64]:
+    """Affine map from cutout pixels to plane pixels that puts (x, y) at the centre of the cutout."""
+    centre = (size - 1) / 2
+    return np.array([[step, 0.0, x - step * centre], [0.0, step, y - step * centre]])
+
+
+def _warp(planes: Sequence[Float32] | Float32, matrix: NDArray[np.float64], size: int, out: Float32) -> None:
+    """Resample every plane of a cutout into `out`."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for plane, target in zip(planes, out, strict=True):
+        cv2.warpAffine(
+            plane,
+            matrix,
+            (size, size),
+            dst=target,
+            flags=flags,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=0,
+        )
+
+
+def _bin_by_two(planes: Float32, fraction: Float32) -> tuple[Float32, Float32]:
+    """Mean of 2 x 2 pixels; an odd last row or column is padded with invalid pixels."""
+    pad = [(0, 0), (0, planes.shape[1] % 2), (0, planes.shape[2] % 2)]
+    binned = []
+    for array in (planes, fraction):
+        padded = np.pad(array, pad)
+        bands, height, width = padded.shape
+        binned.append(
+            padded.reshape(bands, height // 2, 2, width // 2, 2).mean(axis=(2, 4), dtype=np.float32)
+        )
+    return binned[0], binned[1]
+
+
+def _off_edge_fraction(
+    x: NDArray[np.float64], y: NDArray[np.float64], pixels: NDArray[np.float64], shape: tuple[int, ...]
+) -> Float32:
+    """Fraction of the area of each cutout that lies off the tile, from geometry."""
+    inside = np.ones_like(x)
+    for position, length in ((x, shape[1]), (y, shape[0])):
+        low = np.maximum(position - pixels / 2, -0.5)
+        high = np.minimum(position + pixels / 2, length - 0.5)
+        inside *= np.clip(high - low, 0.0, None) / pixels
+    return np.where(inside > 1 - 1e-9, 0.0, 1.0 - inside).astype(np.float32)
