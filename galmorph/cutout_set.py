@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ REQUIRED_COLUMNS = ("object_id", "label")
 #: What the description has to say.
 REQUIRED_FACTS = ("survey", "bands", "pixel_scale", "framing", "unit")
 
-UNIT = "nanomaggies arcsec-2"
+UNIT: Final = "nanomaggies arcsec-2"
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,7 @@ class CutoutSet:
         return {name: _sha256(self.path / name) for name in (IMAGES, LABELS, DESCRIPTION)}
 
 
-def write_cutout_set(
-    path: Path, images: NDArray[np.float32], labels: pd.DataFrame, meta: Mapping[str, Any]
-) -> None:
+def write_cutout_set(path: Path, images: NDArray[np.float32], labels: pd.DataFrame, meta: Mapping[str, Any]) -> None:
     """Write a set of cutouts.
 
     Parameters
@@ -119,9 +117,7 @@ def read_cutout_set(path: Path) -> CutoutSet:
 def _check(path: Path, images: NDArray[np.float32], labels: pd.DataFrame, meta: Mapping[str, Any]) -> None:
     """Raise a DataError unless images, labels and description fit together."""
     if images.ndim != 4 or images.shape[2] != images.shape[3] or images.dtype != np.float32:
-        raise DataError(
-            f"{path}: images must be float32 of shape (n, bands, N, N), got {images.dtype} {images.shape}"
-        )
+        raise DataError(f"{path}: images must be float32 of shape (n, bands, N, N), got {images.dtype} {images.shape}")
     absent = [name for name in REQUIRED_COLUMNS if name not in labels] + [
         fact for fact in REQUIRED_FACTS if fact not in meta
     ]

@@ -5,7 +5,7 @@ Training sets and survey runs both call `Cutter`, so a model sees in a run what 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -13,7 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from galmorph.errors import ConfigError
 
+if TYPE_CHECKING:
+    from galmorph.detection import Field
+    from galmorph.tiles import Tile
+
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 #: A cutout whose step is wider than this many tile pixels is taken from planes binned by two: bilinear
@@ -87,14 +92,14 @@ class Cutouts:
     """
 
     images: Float32
-    side: NDArray[np.float64]
+    side: Float64
     limited: Bool
     bad_fraction: Float32
     off_edge_fraction: Float32
     missing_band: Bool
 
 
-def side_angles(radius: ArrayLike, framing: Framing) -> tuple[NDArray[np.float64], Bool]:
+def side_angles(radius: ArrayLike, framing: Framing) -> tuple[Float64, Bool]:
     """Sides of cutouts.
 
     Parameters
@@ -142,14 +147,12 @@ class Cutter:
 
     def __init__(self, planes: Float32, valid: Bool, pixel_scale: float, framing: Framing) -> None:
         if planes.shape != valid.shape or planes.ndim != 3:
-            raise ValueError(
-                f"planes and valid must both be (bands, H, W), got {planes.shape} and {valid.shape}"
-            )
+            raise ValueError(f"planes and valid must both be (bands, H, W), got {planes.shape} and {valid.shape}")
         self.framing = framing
         self.pixel_scale = pixel_scale
         self.shape = planes.shape[1:]
         self._levels = [(planes, valid.astype(np.float32))]
-        invalid = (~valid.all(axis=0)).astype(np.uint8)
+        invalid = np.asarray(~valid.all(axis=0), dtype=np.int32).astype(np.uint8)
         self._invalid_sums = cv2.integral(invalid, sdepth=cv2.CV_32S)
 
     def _level(self, number: int) -> tuple[Float32, Float32]:
@@ -181,14 +184,12 @@ class Cutter:
         bad = np.zeros(n, dtype=np.float32)
         missing = np.zeros(n, dtype=bool)
         off_edge = _off_edge_fraction(x, y, pixels, self.shape)
-        clean = (off_edge == 0) & (self._count_invalid(x, y, pixels) == 0)
+        clean = self._count_invalid(x, y, pixels) == 0
         for i in range(n):
             number = max(0, int(np.ceil(np.log2(pixels[i] / size / WIDEST_STEP))))
             planes, fraction = self._level(number)
             scale = 2.0**number
-            matrix = _placement(
-                (x[i] + 0.5) / scale - 0.5, (y[i] + 0.5) / scale - 0.5, pixels[i] / size / scale, size
-            )
+            matrix = _placement((x[i] + 0.5) / scale - 0.5, (y[i] + 0.5) / scale - 0.5, pixels[i] / size / scale, size)
             _warp(planes, matrix, size, images[i])
             if not clean[i]:
                 bad[i], missing[i] = self._fill(fraction, matrix, images[i])
@@ -197,8 +198,8 @@ class Cutter:
         bad = np.clip(bad - off_edge, 0.0, 1.0)
         return Cutouts(images, side, limited, bad, off_edge, missing)
 
-    def _fill(self, fraction: Float32, matrix: NDArray[np.float64], image: Float32) -> tuple[float, bool]:
-        """Divide a cutout by its valid fraction, in place; return its share of empty pixels and if a band is missing."""
+    def _fill(self, fraction: Float32, matrix: Float64, image: Float32) -> tuple[float, bool]:
+        """Divide a cutout by its valid fraction in place; return the share left empty, and if a band is missing."""
         covered = np.empty_like(image)
         _warp(fraction, matrix, self.framing.size, covered)
         has_data = covered > 0.5
@@ -206,28 +207,28 @@ class Cutter:
         image[~has_data] = 0.0
         return float(1.0 - has_data.all(axis=0).mean()), bool((~has_data).all(axis=(1, 2)).any())
 
-    def _count_invalid(
-        self, x: NDArray[np.float64], y: NDArray[np.float64], pixels: NDArray[np.float64]
-    ) -> NDArray[np.int64]:
-        """Number of tile pixels that are invalid in some band, in a box around each cutout."""
+    def _count_invalid(self, x: Float64, y: Float64, pixels: Float64) -> NDArray[np.int64]:
+        """Pixels without data in some band, off the tile or on it, in a box around each cutout."""
         height, width = self.shape
-        half = pixels / 2 + 2
-        left = np.clip(np.floor(x - half), 0, width).astype(int)
-        right = np.clip(np.ceil(x + half) + 1, 0, width).astype(int)
-        low = np.clip(np.floor(y - half), 0, height).astype(int)
-        high = np.clip(np.ceil(y + half) + 1, 0, height).astype(int)
+        # Bilinear interpolation on a binned plane reads up to two binned pixels beyond the cutout.
+        half = pixels / 2 + 2 + 2 * np.ceil(pixels / self.framing.size)
+        left, right = np.floor(x - half).astype(np.int64), np.ceil(x + half).astype(np.int64) + 1
+        low, high = np.floor(y - half).astype(np.int64), np.ceil(y + half).astype(np.int64) + 1
+        area = (right - left) * (high - low)
+        left, right = np.clip(left, 0, width), np.clip(right, 0, width)
+        low, high = np.clip(low, 0, height), np.clip(high, 0, height)
         sums = self._invalid_sums
-        counts = sums[high, right] - sums[low, right] - sums[high, left] + sums[low, left]
-        return np.asarray(counts, dtype=np.int64)
+        invalid = sums[high, right] - sums[low, right] - sums[high, left] + sums[low, left]
+        return np.asarray(invalid + area - (right - left) * (high - low), dtype=np.int64)
 
 
-def _placement(x: float, y: float, step: float, size: int) -> NDArray[np.float64]:
+def _placement(x: float, y: float, step: float, size: int) -> Float64:
     """Affine map from cutout pixels to plane pixels that puts (x, y) at the centre of the cutout."""
     centre = (size - 1) / 2
     return np.array([[step, 0.0, x - step * centre], [0.0, step, y - step * centre]])
 
 
-def _warp(planes: Sequence[Float32] | Float32, matrix: NDArray[np.float64], size: int, out: Float32) -> None:
+def _warp(planes: Sequence[Float32] | Float32, matrix: Float64, size: int, out: Float32) -> None:
     """Resample every plane of a cutout into `out`."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     for plane, target in zip(planes, out, strict=True):
@@ -249,15 +250,11 @@ def _bin_by_two(planes: Float32, fraction: Float32) -> tuple[Float32, Float32]:
     for array in (planes, fraction):
         padded = np.pad(array, pad)
         bands, height, width = padded.shape
-        binned.append(
-            padded.reshape(bands, height // 2, 2, width // 2, 2).mean(axis=(2, 4), dtype=np.float32)
-        )
+        binned.append(padded.reshape(bands, height // 2, 2, width // 2, 2).mean(axis=(2, 4), dtype=np.float32))
     return binned[0], binned[1]
 
 
-def _off_edge_fraction(
-    x: NDArray[np.float64], y: NDArray[np.float64], pixels: NDArray[np.float64], shape: tuple[int, ...]
-) -> Float32:
+def _off_edge_fraction(x: Float64, y: Float64, pixels: Float64, shape: tuple[int, ...]) -> Float32:
     """Fraction of the area of each cutout that lies off the tile, from geometry."""
     inside = np.ones_like(x)
     for position, length in ((x, shape[1]), (y, shape[0])):
@@ -265,3 +262,28 @@ def _off_edge_fraction(
         high = np.minimum(position + pixels / 2, length - 0.5)
         inside *= np.clip(high - low, 0.0, None) / pixels
     return np.where(inside > 1 - 1e-9, 0.0, 1.0 - inside).astype(np.float32)
+
+
+def field_cutouts(field: "Field", tile: "Tile", rows: slice | NDArray[np.intp], framing: Framing) -> Cutouts:
+    """Cut detected objects out of their field.
+
+    Parameters
+    ----------
+    field : Field
+        Background-subtracted planes and the objects found on them.
+    tile : Tile
+        The tile that the field was made of.
+    rows : slice or ndarray of int
+        Which objects.
+    framing : Framing
+        How cutouts are sized.
+
+    Returns
+    -------
+    Cutouts
+        One for each row.
+    """
+    objects = field.objects.iloc[rows]
+    return Cutter(field.planes, field.valid, tile.pixel_scale, framing).cut(
+        objects["x"], objects["y"], objects["radius"]
+    )

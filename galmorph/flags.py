@@ -34,15 +34,28 @@ FLAGS = (
     FlagDefinition(3, "BLENDED", "the object was deblended from a neighbour"),
     FlagDefinition(4, "SATURATED", "a pixel of the object is saturated"),
     FlagDefinition(5, "LOW_SN", "the signal-to-noise ratio in the detection image is below ten"),
-    FlagDefinition(6, "SIZE_LIMITED", "the size of the cutout was limited by the smallest or largest that the model takes"),
+    FlagDefinition(
+        6,
+        "SIZE_LIMITED",
+        "the size of the cutout was limited by the smallest or largest that the model takes",
+    ),
     FlagDefinition(7, "NOT_DETECTED", "the position was given and nothing was detected there"),
     FlagDefinition(8, "TRUNCATED", "the object itself touches the edge of the tile"),
     FlagDefinition(9, "BAD_PHOTOMETRY", "flux or radius could not be measured reliably"),
 )
 
-EDGE, MASKED, MISSING_BAND, BLENDED, SATURATED, LOW_SN, SIZE_LIMITED, NOT_DETECTED, TRUNCATED, BAD_PHOTOMETRY = (
-    flag.value for flag in FLAGS
-)
+(
+    EDGE,
+    MASKED,
+    MISSING_BAND,
+    BLENDED,
+    SATURATED,
+    LOW_SN,
+    SIZE_LIMITED,
+    NOT_DETECTED,
+    TRUNCATED,
+    BAD_PHOTOMETRY,
+) = (flag.value for flag in FLAGS)
 
 
 def decode(value: int) -> list[str]:

@@ -77,7 +77,7 @@ def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> Float64:
     """
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     # Written with logsumexp, which scipy computes without overflow for any finite logits.
-    return np.exp(scaled - logsumexp(scaled, axis=1, keepdims=True))
+    return np.asarray(np.exp(scaled - logsumexp(scaled, axis=1, keepdims=True)))
 
 
 def entropy(probabilities: NDArray[np.floating]) -> Float64:
@@ -95,7 +95,7 @@ def entropy(probabilities: NDArray[np.floating]) -> Float64:
     """
     p = np.asarray(probabilities, dtype=np.float64)
     # The sum of a certain prediction is -0.0; adding 0.0 makes it 0.0.
-    return -xlogy(p, p).sum(axis=1) + 0.0
+    return np.asarray(-xlogy(p, p).sum(axis=1) + 0.0)
 
 
 def energy(logits: NDArray[np.floating], temperature: float = 1.0) -> Float64:
@@ -139,7 +139,7 @@ def anomaly(features: NDArray[np.floating], reference: FeatureReference) -> Floa
     for k, mean in enumerate(reference.means):
         offset = f - mean
         squared[:, k] = np.einsum("ni,ij,nj->n", offset, reference.precision, offset, optimize=True)
-    return np.sqrt(np.maximum(squared.min(axis=1), 0.0) / f.shape[1])
+    return np.asarray(np.sqrt(np.maximum(squared.min(axis=1), 0.0) / f.shape[1]))
 
 
 def score(

@@ -1,11 +1,11 @@
-"""Morphological classes: what they are called, what they mean, and how fine classes merge into coarse ones."""
+"""Morphological classes: names, meanings, and how fine classes merge into coarse ones."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from galmorph.errors import ConfigError
 
-#: Classes that the mock surveys draw. The first nine follow Galaxy Zoo DECaLS as DeepAstroUDA uses them (section 4.2.1).
+#: Classes that the mock surveys draw. The first nine are those of Galaxy Zoo DECaLS in DeepAstroUDA (section 4.2.1).
 MOCK_CLASSES: Mapping[str, str] = MappingProxyType(
     {
         "disturbed": "one galaxy with an asymmetric, disturbed envelope or tidal debris",
@@ -72,6 +72,6 @@ def map_labels(labels: Iterable[str], map_name: str) -> list[str]:
     strangers = sorted({label for label in labels if label and label not in mapping})
     if strangers:
         raise ConfigError(
-            f"class map {map_name!r} does not say what {', '.join(map(repr, strangers))} become; it maps {', '.join(mapping)}"
+            f"class map {map_name!r} does not say what {', '.join(strangers)} become; it maps {', '.join(mapping)}"
         )
     return [mapping[label] if label else "" for label in labels]

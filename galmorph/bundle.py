@@ -1,0 +1,316 @@
+"""The model bundle: a folder that holds a network, what it was made for, and proof that nothing was changed.
+
+``model.onnx`` takes calibrated surface brightness and stretches it itself; ``manifest.json`` says for which bands,
+how cutouts are framed and what the scores mean; ``reference.npz`` says where the known classes lie in feature space;
+``reference.parquet`` holds the statistics of scores and features that a later survey is compared with; ``README.md``
+is the model card. Every file's SHA-256 is in the manifest and is checked at load. Nothing is unpickled.
+"""
+
+import hashlib
+import json
+import math
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from galmorph.cutout_set import UNIT
+from galmorph.cutouts import Framing
+from galmorph.errors import BundleError, GalmorphError
+from galmorph.scores import FeatureReference
+
+#: Version of the manifest's layout that this code writes, and the newest that it reads.
+FORMAT_VERSION = 1
+
+MANIFEST, MODEL, REFERENCE, STATISTICS, CARD = (
+    "manifest.json",
+    "model.onnx",
+    "reference.npz",
+    "reference.parquet",
+    "README.md",
+)
+
+#: A manifest larger than this is not one.
+LARGEST_MANIFEST = 4 * 2**20
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UnknownRule(_Strict):
+    """When an object is called unknown: its score lies above the threshold."""
+
+    score: Literal["entropy", "energy", "anomaly_score"] = "entropy"
+    threshold: float
+    false_unknown_rate: float = Field(ge=0, le=1, description="share of known objects above it in source validation")
+
+
+class FileEntry(_Strict):
+    """A file of the bundle."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+
+
+class Manifest(_Strict):
+    """Everything a survey run needs to know of a model.
+
+    `pixel_scale` is that of the survey the model was trained on; a survey is refused outside
+    `pixel_scale_range`, both in arcsec per pixel.
+    """
+
+    format_version: int = FORMAT_VERSION
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    description: str
+    classes: list[str] = Field(min_length=1)
+    private_classes: list[str] = Field(default=[], description="held out of training, to measure the unknown flag")
+    survey: str
+    bands: list[str] = Field(min_length=1)
+    pixel_scale: float = Field(gt=0)
+    pixel_scale_range: tuple[float, float]
+    framing: Framing
+    unit: Literal["nanomaggies arcsec-2"] = UNIT
+    stretch: dict[str, Any]
+    features: int = Field(ge=1, description="length of the feature vector")
+    temperature: float = Field(gt=0)
+    rho: float = Field(ge=0, description="entropy boundary between known and unknown, in nats")
+    unknown: UnknownRule
+    batch: int = Field(default=64, ge=1, description="batch size of a survey run; the last batch is padded")
+    metrics: dict[str, Any]
+    parity: dict[str, Any] = Field(description="largest difference between the exported graph and the trained network")
+    training: dict[str, Any] = Field(description="recipe, seed, data digests, versions, commit")
+    files: dict[str, FileEntry] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Manifest":
+        for field in ("classes", "bands"):
+            names = getattr(self, field)
+            if len(set(names)) != len(names):
+                raise ValueError(f"{field} has a name twice: {names}")
+        numbers = [self.unknown.threshold, self.temperature, self.rho, *self.pixel_scale_range]
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError("threshold, temperature, rho and pixel_scale_range must be finite")
+        if not 0 < self.pixel_scale_range[0] <= self.pixel_scale <= self.pixel_scale_range[1]:
+            raise ValueError(
+                f"pixel_scale {self.pixel_scale} must lie within pixel_scale_range {self.pixel_scale_range}"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was checked.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder.
+    manifest : Manifest
+        What it says of itself.
+    sha256 : str
+        Digest of the manifest, and through it of every file: the identity of the model.
+    reference : FeatureReference
+        Where the known classes lie in feature space.
+    """
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+    reference: FeatureReference
+
+    @property
+    def model_path(self) -> Path:
+        """The ONNX file."""
+        return self.path / MODEL
+
+    def check_survey(self, survey: str, bands: Sequence[str], pixel_scale: float) -> list[int]:
+        """Where the model's bands stand among a survey's.
+
+        Parameters
+        ----------
+        survey : str
+            Name of the survey or tile, for the message.
+        bands : sequence of str
+            Bands that the survey has, in its order.
+        pixel_scale : float
+            Arcsec per pixel.
+
+        Returns
+        -------
+        list of int
+            Index into `bands` of each band of the model. Bands are bound by name, never by place.
+
+        Raises
+        ------
+        BundleError
+            If the survey lacks a band or its pixels are too coarse or too fine.
+        """
+        lacking = [band for band in self.manifest.bands if band not in bands]
+        if lacking:
+            raise BundleError(
+                f"{survey}: model {self.manifest.name} needs the bands {', '.join(self.manifest.bands)}, and "
+                f"{', '.join(lacking)} is not among those there ({', '.join(bands)}). "
+                "Use a model trained on these bands, or give the tiles of the missing ones."
+            )
+        low, high = self.manifest.pixel_scale_range
+        if not low <= pixel_scale <= high:
+            raise BundleError(
+                f"{survey}: model {self.manifest.name} takes images of {low:g} to {high:g} arcsec per pixel, and these "
+                f"have {pixel_scale:.3f}. Use a model trained for such a survey."
+            )
+        return [list(bands).index(band) for band in self.manifest.bands]
+
+
+def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
+    """Write a bundle; digests are added to the manifest.
+
+    Parameters
+    ----------
+    path : Path
+        Folder to make. A bundle already there is replaced once the new one is complete and has been read back.
+    manifest : Manifest
+        Facts without `files`.
+    files : mapping of str to bytes
+        Content of ``model.onnx``, ``reference.npz``, ``reference.parquet`` and ``README.md``.
+
+    Returns
+    -------
+    Bundle
+        As read back.
+
+    Raises
+    ------
+    BundleError
+        If a file is missing, or what was written does not verify.
+    """
+    lacking = {MODEL, REFERENCE, STATISTICS, CARD} - set(files)
+    if lacking:
+        raise BundleError(f"bundle {path}: content for {', '.join(sorted(lacking))} is missing")
+    entries = {name: FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for name, data in files.items()}
+    complete = manifest.model_copy(update={"files": dict(sorted(entries.items()))})
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
+        new = Path(scratch) / "new"
+        new.mkdir()
+        for name, data in files.items():
+            (new / name).write_bytes(data)
+        (new / MANIFEST).write_text(json.dumps(complete.model_dump(mode="json"), indent=2) + "\n")
+        load_bundle(new)
+        if path.exists():
+            load_bundle(path)  # refuses to replace a folder that is something else
+            path.replace(Path(scratch) / "old")
+        new.replace(path)
+    return load_bundle(path)
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Open and verify a bundle.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its folder.
+
+    Returns
+    -------
+    Bundle
+        Ready for use.
+
+    Raises
+    ------
+    BundleError
+        If it is not a bundle, was made by a newer version, is incomplete, or a file differs from its digest.
+    """
+    path = Path(path)
+    if not (path / MANIFEST).is_file():
+        raise BundleError(
+            f"{path} is not a model bundle: there is no {MANIFEST} in it. "
+            "`galmorph export` makes a bundle from a checkpoint."
+        )
+    raw = _read(path / MANIFEST, LARGEST_MANIFEST)
+    manifest = _parse_manifest(path, raw)
+    for name in (MODEL, REFERENCE, STATISTICS, CARD):
+        if name not in manifest.files:
+            raise BundleError(f"bundle {path}: its manifest does not list {name}; export the model again")
+    for name, entry in manifest.files.items():
+        _verify(path, name, entry)
+    return Bundle(path, manifest, hashlib.sha256(raw).hexdigest(), _read_reference(path, manifest))
+
+
+def _parse_manifest(path: Path, raw: bytes) -> Manifest:
+    """Manifest from its text; newer versions are named as such rather than failing on some field."""
+    try:
+        facts = json.loads(raw)
+    except ValueError as error:
+        raise BundleError(f"{path / MANIFEST} is not JSON ({error}); copy the bundle again") from error
+    version = facts.get("format_version") if isinstance(facts, dict) else None
+    if not isinstance(version, int):
+        raise BundleError(f"{path / MANIFEST} has no format_version; it is not the manifest of a galmorph bundle")
+    if version > FORMAT_VERSION:
+        raise BundleError(
+            f"bundle {path} has format version {version}, and this galmorph reads up to {FORMAT_VERSION}. "
+            "Upgrade it with: pip install -U galmorph-survey"
+        )
+    try:
+        return Manifest.model_validate(facts)
+    except (ValidationError, GalmorphError) as error:
+        raise BundleError(
+            f"{path / MANIFEST} is not a valid manifest: {_explain(error)}. Export the model again."
+        ) from error
+
+
+def _explain(error: Exception) -> str:
+    """First fault that validation found, in a line."""
+    if isinstance(error, ValidationError):
+        fault = error.errors()[0]
+        return f"{'.'.join(map(str, fault['loc'])) or 'manifest'}: {fault['msg']}"
+    return str(error)
+
+
+def _verify(path: Path, name: str, entry: FileEntry) -> None:
+    """Raise unless a file of the bundle is there and has its digest."""
+    if Path(name).name != name or name in (".", ".."):
+        raise BundleError(f"bundle {path}: the manifest lists {name!r}, which is not a plain file name; do not use it")
+    file = path / name
+    if not file.is_file():
+        raise BundleError(f"bundle {path}: {name} is missing; copy the bundle again, whole")
+    size = file.stat().st_size
+    if size != entry.size:
+        raise BundleError(f"bundle {path}: {name} has {size} bytes instead of {entry.size}; copy the bundle again")
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != entry.sha256:
+        raise BundleError(
+            f"bundle {path}: {name} was changed after the export (SHA-256 {digest[:12]}…, not {entry.sha256[:12]}…). "
+            "Copy the bundle again, or export the model again."
+        )
+
+
+def _read_reference(path: Path, manifest: Manifest) -> FeatureReference:
+    """Class means and precision, checked against the manifest."""
+    try:
+        with np.load(path / REFERENCE, allow_pickle=False) as arrays:
+            reference = FeatureReference(arrays["means"].astype(np.float64), arrays["precision"].astype(np.float64))
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        raise BundleError(f"bundle {path}: {REFERENCE} cannot be read ({error}); export the model again") from error
+    expected = (len(manifest.classes), manifest.features)
+    if reference.means.shape != expected or reference.precision.shape != (manifest.features, manifest.features):
+        raise BundleError(
+            f"bundle {path}: {REFERENCE} holds means of shape {reference.means.shape} and a precision of shape "
+            f"{reference.precision.shape}; with {expected[0]} classes and {expected[1]} features expected {expected}"
+        )
+    return reference
+
+
+def _read(file: Path, limit: int) -> bytes:
+    """Content of a small file."""
+    if file.stat().st_size > limit:
+        raise BundleError(f"{file} has {file.stat().st_size} bytes; at most {limit} are expected")
+    return file.read_bytes()
