@@ -1,0 +1,237 @@
+"""Image planes from FITS files, as they come: each file opened once, every failure a `TileError` in words, no noise on the screen."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+from numpy.typing import NDArray
+
+from galmorph.errors import TileError
+
+#: Largest number of pixels of one HDU: a header that claims more is taken for damaged. The largest survey tiles have 4e8.
+MAX_PIXELS = 2_500_000_000
+#: Largest number of pixels of a compressed image for each byte of its file: Rice makes at most 32-fold, constant tiles more.
+MAX_COMPRESSION = 20_000
+
+
+#: FITSFixedWarning tells of old spellings of dates, units and matrices that astropy understands all the same.
+_IMMATERIAL = (DeprecationWarning, ResourceWarning, FITSFixedWarning)
+
+
+@dataclass
+class Plane:
+    """One image HDU as it was found.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        Native byte order, BZERO and BSCALE applied, BLANK as NaN. The shape is ``(rows, columns)`` or, for a cube,
+        ``(planes, rows, columns)``.
+    header : astropy.io.fits.Header
+        Of the HDU, with the primary header's keywords where it lacks them.
+    wcs : astropy.wcs.WCS or None
+        Celestial, two-dimensional; None when the header has none.
+    hdu : str
+        How errors call the HDU.
+    """
+
+    pixels: NDArray[Any]
+    header: fits.Header
+    wcs: WCS | None
+    hdu: str
+
+
+@dataclass
+class Notes:
+    """Warnings that reading gave rise to, each once."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def add(self, line: str) -> None:
+        """Take a warning down unless it is there already."""
+        if line not in self.lines:
+            self.lines.append(line)
+
+
+def read_planes(path: Path, hdus: Sequence[str | int | None], notes: Notes) -> list[Plane]:
+    """Image HDUs of a file, which is opened and closed once.
+
+    Parameters
+    ----------
+    path : Path
+        FITS file, plain, tile-compressed (fpack), gzip or bzip2, whatever its ending.
+    hdus : sequence of str, int or None
+        Names or indices of the HDUs; None is the first with an image.
+    notes : Notes
+        Takes what astropy warns of.
+
+    Returns
+    -------
+    list of Plane
+        One for each of `hdus`, the same object where two are the same HDU.
+
+    Raises
+    ------
+    TileError
+        If the file cannot be read, or an HDU is not there or holds no image.
+    """
+    found: dict[str | int | None, Plane] = {}
+    with _quiet(path, notes), _in_words(path, "opened"), fits.open(path, mode="readonly", memmap=False) as opened:
+        by_index: dict[int, Plane] = {}
+        for wanted in dict.fromkeys(hdus):
+            with _in_words(path, "read"):
+                index = _index(path, opened, wanted)
+                if index not in by_index:
+                    by_index[index] = _plane(path, opened, index, notes)
+                found[wanted] = by_index[index]
+    return [found[wanted] for wanted in hdus]
+
+
+def _plane(path: Path, opened: Any, index: int, notes: Notes) -> Plane:
+    hdu = opened[index]
+    label = f"HDU {index}" + (f" ({hdu.name})" if hdu.name else "")
+    _check_size(path, hdu, label)
+    data = hdu.data
+    if data is None:
+        raise TileError(f"{path}: {label} holds no pixels")
+    pixels = np.asarray(data)
+    while pixels.ndim > 3 and pixels.shape[0] == 1:
+        pixels = pixels[0]
+    if pixels.dtype.kind not in "fiu":
+        raise TileError(f"{path}: {label} holds {pixels.dtype} values; expected numbers")
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    header = hdu.header.copy()
+    if index:
+        header.extend(opened[0].header, unique=True, strip=True)
+    return Plane(pixels, header, _celestial(opened, hdu, pixels.shape, path, label, notes), label)
+
+
+def _check_size(path: Path, hdu: Any, label: str) -> None:
+    """Refuse before anything is allocated what the file cannot hold."""
+    shape = tuple(int(length) for length in hdu.shape)
+    if any(length != 1 for length in shape[:-3]):
+        raise TileError(f"{path}: {label} is an image of {len(shape)} axes, {_times(shape)}; expected 2, or 3 for a cube")
+    pixels = 1
+    for length in shape:
+        pixels *= length
+    if pixels <= 0:
+        raise TileError(f"{path}: {label} is an image without pixels, {_times(shape)}")
+    limit = min(MAX_PIXELS, path.stat().st_size * MAX_COMPRESSION)
+    if pixels > limit:
+        raise TileError(
+            f"{path}: the header of {label} claims an image of {_times(shape)} pixels, which a file of {path.stat().st_size} bytes "
+            f"is not trusted to hold (limit: {limit} pixels); the file is damaged or incomplete, get it again"
+        )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, reversed(shape)))
+
+
+def _index(path: Path, opened: Any, wanted: str | int | None) -> int:
+    """Index of the HDU asked for."""
+    images = [i for i, hdu in enumerate(opened) if hdu.is_image and not isinstance(hdu, fits.GroupsHDU) and len(hdu.shape) >= 2]
+    if wanted is None:
+        if not images:
+            raise TileError(f"{path} holds no image; it has {_contents(opened)}")
+        return images[0]
+    if isinstance(wanted, int):
+        if wanted >= len(opened):
+            raise TileError(f"{path} has no HDU {wanted}; it has {_contents(opened)}")
+        index = wanted
+    else:
+        named = [i for i, hdu in enumerate(opened) if hdu.name.upper() == wanted.strip().upper()]
+        if not named:
+            raise TileError(f"{path} has no HDU called {wanted}; it has {_contents(opened)}")
+        index = named[0]
+    if index not in images:
+        raise TileError(f"{path}: HDU {wanted} is no image; the file has {_contents(opened)}")
+    return index
+
+
+def _contents(opened: Any) -> str:
+    def words(hdu: Any) -> str:
+        shape = hdu.shape if hdu.is_image else ()
+        return f"image {_times(shape)}" if shape else ("no data" if hdu.is_image else "a table")
+
+    listed = [f"{i} {hdu.name or '(no name)'}: {words(hdu)}" for i, hdu in enumerate(opened)]
+    more = len(listed) - 12
+    return "; ".join(listed[:12]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _celestial(opened: Any, hdu: Any, shape: tuple[int, ...], path: Path, label: str, notes: Notes) -> WCS | None:
+    """Celestial part of the HDU's WCS, None when there is none that can be used."""
+    try:
+        wcs = WCS(hdu.header, fobj=opened).celestial
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - wcslib and astropy raise whatever a damaged header makes them stumble over
+        notes.add(f"{path.name}: the WCS of {label} cannot be understood: {_first_line(error)}")
+        return None
+    if wcs.naxis != 2 or not wcs.has_celestial:
+        return None
+    wcs.pixel_shape = (shape[-1], shape[-2])
+    return wcs
+
+
+@contextmanager
+def _in_words(path: Path, done: str) -> Iterator[None]:
+    """Make a `TileError` of what astropy raises.
+
+    A damaged file can make it raise nearly anything (OSError, TypeError, KeyError, zlib.error, VerifyError, ...), so this
+    boundary, around nothing but calls of astropy and the checks of this module, catches all of it.
+    """
+    try:
+        yield
+    except TileError:
+        raise
+    except MemoryError as error:
+        raise TileError(f"{path} needs more memory than there is; use smaller tiles or a machine with more") from error
+    except FileNotFoundError as error:
+        raise TileError(f"{path} is not there any more") from error
+    except PermissionError as error:
+        raise TileError(f"{path} may not be read by this user; change its permissions") from error
+    except ModuleNotFoundError as error:
+        raise TileError(f"{path} is compressed in a way that is not read (LZW, .Z); uncompress it first") from error
+    except Exception as error:  # noqa: BLE001
+        hint = "the file is damaged, incomplete or not FITS; get it again or leave it out"
+        raise TileError(f"{path} could not be {done} as FITS ({_first_line(error)}): {hint}") from error
+
+
+def _first_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return (text[:200] or type(error).__name__).rstrip(".: ")
+
+
+class _Collector(logging.Filter):
+    def __init__(self, take: Any) -> None:
+        super().__init__()
+        self.take = take
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.take(record.getMessage())
+        return False
+
+
+@contextmanager
+def _quiet(path: Path, notes: Notes) -> Iterator[None]:
+    """Take down what astropy warns of and logs, instead of its going to the screen."""
+    collector = _Collector(lambda text: notes.add(f"{path.name}: {' '.join(text.split())[:200]}"))
+    logger = logging.getLogger("astropy")
+    logger.addFilter(collector)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+    finally:
+        logger.removeFilter(collector)
+        for warning in caught:
+            if not issubclass(warning.category, _IMMATERIAL):
+                notes.add(f"{path.name}: {' '.join(str(warning.message).split())[:200]}")

@@ -1,0 +1,19 @@
+"""Survey profiles: what a survey's files are called, what is in them and in which units."""
+
+from galmorph.surveys.find import Rejected, TileSource, find_tiles
+from galmorph.surveys.layout import ImageLayer, Layout, MaskLayer, WeightLayer
+from galmorph.surveys.profile import Option, Survey, load_survey, survey_names
+
+__all__ = [
+    "ImageLayer",
+    "Layout",
+    "MaskLayer",
+    "Option",
+    "Rejected",
+    "Survey",
+    "TileSource",
+    "WeightLayer",
+    "find_tiles",
+    "load_survey",
+    "survey_names",
+]

@@ -1,0 +1,246 @@
+"""From what a user names (files, folders, globs) to tiles, or to reasons why there is none."""
+
+import glob
+import hashlib
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from galmorph.surveys.layout import COMPRESSIONS, Layout, fill, find_file, plain_name
+from galmorph.surveys.profile import Survey
+
+log = logging.getLogger(__name__)
+
+FITS_ENDINGS = (".fits", ".fit", ".fts")
+#: Longest name of a tile; parts, rejects and tables are named by it.
+MAX_NAME = 120
+
+
+@dataclass(frozen=True)
+class TileSource:
+    """Files of one tile.
+
+    Parameters
+    ----------
+    name : str
+        Unique in a run and safe as a file name.
+    files : tuple of Path
+        All files, each once, sorted.
+    layout : Layout
+        How to read them.
+    images, weights, masks : mapping of str to Path
+        File of each band. The weights or masks are empty when the layout declares none or none is there.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    layout: Layout
+    images: Mapping[str, Path] = field(hash=False)
+    weights: Mapping[str, Path] = field(hash=False)
+    masks: Mapping[str, Path] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Something that was given as a tile and is none.
+
+    Parameters
+    ----------
+    name : str
+        Of the tile, or of the file as it was given.
+    path : Path
+        The file or folder.
+    reason : str
+        Why, in words.
+    """
+
+    name: str
+    path: Path
+    reason: str
+
+
+def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileSource], list[Rejected]]:
+    """Tiles in files, folders and globs.
+
+    A folder is searched with all its subfolders (symbolic links to folders, hidden files and hidden folders are left out);
+    what in it fits no layout is ignored. A file that is named itself, or by a glob, has to fit one. A glob knows ``*``,
+    ``?``, ``[…]`` and ``**``. A file brings its tile's other files in the same folder with it.
+
+    Parameters
+    ----------
+    inputs : sequence of str or Path
+        Files, folders and globs, in any order.
+    survey : Survey
+        Profile whose layouts the files have to fit.
+
+    Returns
+    -------
+    tiles : list of TileSource
+        Sorted by name; each name is there once.
+    rejected : list of Rejected
+        What is no tile and why, sorted by name and path.
+    """
+    tiles: dict[tuple[Path, str, str], TileSource] = {}
+    rejected: dict[tuple[str, Path], Rejected] = {}
+    seen: set[Path] = set()
+    for given in sorted({os.fspath(entry) for entry in inputs}):
+        paths, refusals = _expand(given, survey)
+        for path in paths:
+            if path in seen:
+                continue
+            seen.add(path)
+            found = _tile_of(path, survey)
+            if isinstance(found, TileSource):
+                tiles.setdefault((path.parent, found.layout.name, found.name), found)
+            else:
+                refusals.append(found)
+        for refusal in refusals:
+            rejected.setdefault((refusal.name, refusal.path), refusal)
+    unclaimed = _unclaimed(seen, tiles.values(), rejected)
+    log.info("found %d tiles of survey %s, rejected %d inputs", len(tiles), survey.name, len(rejected) + len(unclaimed))
+    everything = [*rejected.values(), *unclaimed]
+    return _named(list(tiles.values())), sorted(everything, key=lambda entry: (entry.name, str(entry.path)))
+
+
+def safe_name(name: str) -> str:
+    """Name that is safe as a file name: letters, digits and ``._+-``, not hidden, not too long.
+
+    A name that has to be altered for it ends in a hash of what it was, so that two different names stay different.
+
+    Parameters
+    ----------
+    name : str
+        Any text.
+
+    Returns
+    -------
+    str
+    """
+    slug = re.sub(r"[^A-Za-z0-9._+-]+", "_", name).lstrip(".-")[:MAX_NAME]
+    return slug if slug == name else f"{slug or 'tile'}-{_digest(name)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def _expand(given: str, survey: Survey) -> tuple[list[Path], list[Rejected]]:
+    """Files that one input stands for, absolute and sorted; refusals of what stands for none."""
+    path = Path(os.path.abspath(Path(given).expanduser()))  # noqa: PTH100 - resolve() would follow links to other folders
+    if path.is_dir():
+        return _in_folder(path, survey)
+    if path.is_file():
+        return _explicit([path], survey)
+    if not glob.has_magic(given):
+        return [], [Rejected(path.name, path, f"{given} does not exist")]
+    matches = sorted(Path(os.path.abspath(match)) for match in glob.glob(os.path.expanduser(given), recursive=True))  # noqa: PTH
+    if not matches:
+        return [], [Rejected(path.name, path, f"nothing fits the pattern {given}")]
+    files, refusals = _explicit([match for match in matches if not match.is_dir()], survey)
+    for folder in matches:
+        if folder.is_dir():
+            more, others = _in_folder(folder, survey)
+            files += more
+            refusals += others
+    return files, refusals
+
+
+def _explicit(paths: list[Path], survey: Survey) -> tuple[list[Path], list[Rejected]]:
+    fitting = [path for path in paths if _layout_of(path, survey)]
+    refusals = [
+        Rejected(path.name, path, f"its name fits no file of survey {survey.name}, which are called {_patterns(survey)}")
+        for path in paths
+        if path not in fitting
+    ]
+    return fitting, refusals
+
+
+def _in_folder(folder: Path, survey: Survey) -> tuple[list[Path], list[Rejected]]:
+    files = [path for path in _walk(folder) if plain_name(path.name).lower().endswith(FITS_ENDINGS)]
+    fitting = [path for path in files if _layout_of(path, survey)]
+    if len(fitting) < len(files):
+        log.info("%s: %d FITS files are not of survey %s", folder, len(files) - len(fitting), survey.name)
+    if fitting:
+        return fitting, []
+    reason = f"the folder holds no file of survey {survey.name}, which are called {_patterns(survey)}"
+    return [], [Rejected(folder.name, folder, reason)]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(where, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _patterns(survey: Survey) -> str:
+    names = dict.fromkeys(pattern for layout in survey.layouts for pattern in layout.patterns)
+    bands = f", with {{band}} one of {', '.join(survey.bands)}" if any("{band}" in name for name in names) else ""
+    return " or ".join(names) + bands + f" (or compressed: {', '.join(COMPRESSIONS[:-1])})"
+
+
+def _layout_of(path: Path, survey: Survey) -> Layout | None:
+    return next((layout for layout in survey.layouts if layout.match(path.name, survey.bands) is not None), None)
+
+
+def _tile_of(path: Path, survey: Survey) -> TileSource | Rejected:
+    """Tile that a file belongs to, with all its files."""
+    layout = _layout_of(path, survey)
+    fields = layout.match(path.name, survey.bands) if layout else None
+    if layout is None or fields is None:
+        raise AssertionError(f"{path} was not matched before")
+    name = fill(layout.tile, fields)
+    images, missing = _files(path.parent, layout.image.file, survey.bands, fields)
+    if missing:
+        return Rejected(name, path, f"no image of band {_listed(missing)} in {path.parent}")
+    weights = masks = {}
+    for role, layer in (("weight", layout.weight), ("mask", layout.mask)):
+        if layer is None:
+            continue
+        files, missing = _files(path.parent, layer.file, survey.bands, fields)
+        if missing and files:
+            return Rejected(name, path, f"a {role} is there for some bands, but not for {_listed(missing)} in {path.parent}")
+        weights, masks = (files, masks) if role == "weight" else (weights, files)
+    files = tuple(sorted({*images.values(), *weights.values(), *masks.values()}))
+    return TileSource(name, files, layout, images, weights, masks)
+
+
+def _files(folder: Path, pattern: str, bands: tuple[str, ...], fields: Mapping[str, str]) -> tuple[dict[str, Path], dict[str, str]]:
+    """File of each band, and the names of those that are not there."""
+    found, missing = {}, {}
+    for band in bands:
+        name = fill(pattern, {**fields, "band": band})
+        path = find_file(folder, name)
+        if path:
+            found[band] = path
+        else:
+            missing[band] = name
+    return found, missing
+
+
+def _listed(missing: Mapping[str, str]) -> str:
+    return ", ".join(f"{band} ({name})" for band, name in missing.items())
+
+
+def _unclaimed(seen: set[Path], tiles: Iterable[TileSource], rejected: Mapping[tuple[str, Path], Rejected]) -> list[Rejected]:
+    """Files that fit a layout but are second to one of the same name in another compression."""
+    claimed = {path for tile in tiles for path in tile.files}
+    refused = {path for _, path in rejected}
+    return [
+        Rejected(path.name, path, f"{find_file(path.parent, plain_name(path.name))} is the same file in another compression, and is used")
+        for path in sorted(seen - claimed - refused)
+    ]
+
+
+def _named(tiles: list[TileSource]) -> list[TileSource]:
+    """Tiles with names that are safe and unique, sorted by name."""
+    named = [replace(tile, name=safe_name(tile.name)) for tile in tiles]
+    counts = Counter(tile.name.lower() for tile in named)
+    unique = [
+        replace(tile, name=f"{tile.name}-{_digest('|'.join(map(str, tile.files)))}") if counts[tile.name.lower()] > 1 else tile
+        for tile in named
+    ]
+    return sorted(unique, key=lambda tile: tile.name)

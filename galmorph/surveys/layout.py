@@ -1,0 +1,300 @@
+"""Layouts: how the files of a tile are called, and where in them image, weight and mask lie.
+
+A file pattern is a file name with fields in braces. ``{band}`` stands for one of the survey's bands; every other field,
+``{tile}`` or whatever a survey numbers its images by, stands for any text. Files that agree in all fields but the band
+belong to one tile. Endings of compression (.fz, .gz, .bz2) are not part of a pattern: any of them fits.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from galmorph.errors import SurveyError
+from galmorph.surveys.table import Table, suggestion
+
+#: Endings that stand for a compression of the whole file or of the images in it.
+COMPRESSIONS = (".fz", ".gz", ".bz2", ".Z")
+WEIGHT_KINDS = ("invvar", "variance", "rms")
+
+
+@dataclass(frozen=True)
+class ImageLayer:
+    """Where the pixels of the bands are.
+
+    Parameters
+    ----------
+    file : str
+        Pattern of the file name.
+    hdu : str, int or None
+        Name (which may hold ``{band}``) or index of the HDU; None is the first that holds an image.
+    planes : tuple of str
+        Bands of the planes of a cube, in order; empty when a band is an image of its own.
+    planes_keyword : str or None
+        Header keyword that names the bands of a cube's planes; it goes before `planes`.
+    no_data : float or None
+        Value that says that a pixel has no data, besides NaN and BLANK.
+    """
+
+    file: str
+    hdu: str | int | None = None
+    planes: tuple[str, ...] = ()
+    planes_keyword: str | None = None
+    no_data: float | None = None
+
+    @property
+    def is_cube(self) -> bool:
+        """Whether several bands lie in one HDU."""
+        return bool(self.planes) or self.planes_keyword is not None
+
+
+@dataclass(frozen=True)
+class WeightLayer:
+    """Where the noise is given, in counts of the image, and as what.
+
+    Parameters
+    ----------
+    file : str
+        Pattern of the file name.
+    hdu : str, int or None
+        As for the image. A cube has the planes of the image.
+    kind : str
+        ``"invvar"`` (inverse variance), ``"variance"`` or ``"rms"`` (standard deviation).
+    """
+
+    file: str
+    hdu: str | int | None
+    kind: str
+
+
+@dataclass(frozen=True)
+class MaskLayer:
+    """Where bad pixels are marked.
+
+    Parameters
+    ----------
+    file : str
+        Pattern of the file name. Without ``{band}`` in it and in `hdu` there is one mask for all bands.
+    hdu : str, int or None
+        As for the image.
+    bad : tuple of int or None
+        Bits, 0 the least significant, that spoil a pixel; None: any value but 0 does.
+    saturated : tuple of int
+        Bits that say that a pixel is saturated.
+    """
+
+    file: str
+    hdu: str | int | None
+    bad: tuple[int, ...] | None
+    saturated: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which a survey's tiles come as files.
+
+    Parameters
+    ----------
+    name : str
+        What the layout is called.
+    tile : str
+        Pattern of the tile's name, from the fields of the image's file pattern.
+    exclude : tuple of str
+        File names, with ``*`` for any text, that the layout leaves alone though they fit its patterns.
+    image : ImageLayer
+        The pixels.
+    weight : WeightLayer or None
+        The noise, if the survey gives it.
+    mask : MaskLayer or None
+        The bad pixels, if the survey marks them.
+    """
+
+    name: str
+    tile: str
+    exclude: tuple[str, ...]
+    image: ImageLayer
+    weight: WeightLayer | None = None
+    mask: MaskLayer | None = None
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """File patterns, each once, the image's first."""
+        layers = (self.image, self.weight, self.mask)
+        return tuple(dict.fromkeys(layer.file for layer in layers if layer is not None))
+
+    def match(self, name: str, bands: tuple[str, ...]) -> dict[str, str] | None:
+        """Fields, the band left out, of a file name that fits one of the patterns; None when it fits none."""
+        name = plain_name(name)
+        if any(fnmatchcase(name, pattern) for pattern in self.exclude):
+            return None
+        for pattern in self.patterns:
+            found = _expression(pattern, bands).fullmatch(name)
+            if found:
+                return {key: value for key, value in found.groupdict().items() if key != "band"}
+        return None
+
+
+def plain_name(name: str) -> str:
+    """File name without the ending of a compression."""
+    for ending in COMPRESSIONS:
+        name = name.removesuffix(ending)
+    return name
+
+
+def fill(pattern: str, fields: Mapping[str, str]) -> str:
+    """Pattern with its fields filled in."""
+    return "".join(text + (fields[field] if field else "") for text, field in _parts(pattern))
+
+
+def fields_of(pattern: str) -> list[str]:
+    """Names of the fields of a pattern, in order."""
+    return [field for _, field in _parts(pattern) if field]
+
+
+def read_layout(values: Any, where: str, bands: tuple[str, ...]) -> Layout:
+    """Layout from its table in a profile.
+
+    Parameters
+    ----------
+    values : mapping
+        The table.
+    where : str
+        How errors call it.
+    bands : tuple of str
+        The survey's bands.
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    SurveyError
+        If a key is missing, unknown or wrong.
+    """
+    table = Table(values, where)
+    image = _read_image(Table(table.any("image"), f"{where}, image"), bands)
+    names = [field for field in fields_of(image.file) if field != "band"]
+    tile = table.text("tile", "-".join(f"{{{name}}}" for name in names))
+    _check_pattern(tile, f"{where}: tile", names)
+    layout = Layout(
+        name=table.text("name"),
+        tile=tile,
+        exclude=table.words("exclude", ()),
+        image=image,
+        weight=_read_weight(table.any("weight", None), f"{where}, weight", image.file),
+        mask=_read_mask(table.any("mask", None), f"{where}, mask", image.file),
+    )
+    table.finish()
+    for pattern in layout.patterns:
+        _check_pattern(pattern, f"{where}: file", [*names, "band"])
+        if set(fields_of(pattern)) | {"band"} != {*names, "band"}:
+            raise SurveyError(f"{where}: the pattern {pattern!r} has to have the fields of {image.file!r}, apart from the band")
+    if not image.is_cube and len(bands) > 1 and "{band}" not in f"{image.file}{image.hdu}":
+        raise SurveyError(f"{where}: nothing tells the bands apart; put {{band}} in image's file or hdu, or give planes")
+    return layout
+
+
+def _read_image(table: Table, bands: tuple[str, ...]) -> ImageLayer:
+    layer = ImageLayer(
+        file=table.text("file"),
+        hdu=_read_hdu(table),
+        planes=table.words("planes", ()),
+        planes_keyword=table.text("planes_keyword", None),
+        no_data=table.number("no_data", None),
+    )
+    table.finish()
+    missing = [band for band in bands if band not in layer.planes]
+    if layer.planes and missing:
+        raise table.fail("planes", f"a list that holds every band of the survey ({', '.join(missing)} is not in it)")
+    return layer
+
+
+def _read_weight(values: Any, where: str, image_file: str) -> WeightLayer | None:
+    if values is None:
+        return None
+    table = Table(values, where)
+    kind = table.text("kind", "invvar")
+    if kind not in WEIGHT_KINDS:
+        raise SurveyError(f"{where}: {kind!r} is no kind of weight; {suggestion(kind, list(WEIGHT_KINDS))}")
+    layer = WeightLayer(table.text("file", image_file), _read_hdu(table), kind)
+    table.finish()
+    _check_elsewhere(table, layer.hdu)
+    return layer
+
+
+def _read_mask(values: Any, where: str, image_file: str) -> MaskLayer | None:
+    if values is None:
+        return None
+    table = Table(values, where)
+    bad = table.any("bad", "nonzero")
+    layer = MaskLayer(
+        file=table.text("file", image_file),
+        hdu=_read_hdu(table),
+        bad=None if bad == "nonzero" else table.bits("bad"),
+        saturated=table.bits("saturated", ()),
+    )
+    table.finish()
+    _check_elsewhere(table, layer.hdu)
+    return layer
+
+
+def _check_elsewhere(table: Table, hdu: str | int | None) -> None:
+    if hdu is None and "file" not in table.values:
+        raise SurveyError(f"{table.where} has to have a file, an hdu or both: as it is, it would be the image itself")
+
+
+def _read_hdu(table: Table) -> str | int | None:
+    hdu = table.any("hdu", None)
+    if hdu is None:
+        return None
+    if type(hdu) is int and hdu >= 0:
+        return hdu
+    if not isinstance(hdu, str) or not hdu:
+        raise table.fail("hdu", "the name of an HDU or its index, the primary one being 0")
+    _check_pattern(hdu, f"{table.where}: hdu", ["band"])
+    return hdu
+
+
+def _check_pattern(pattern: str, where: str, allowed: list[str]) -> None:
+    for field in fields_of(pattern):
+        if field not in allowed:
+            raise SurveyError(f"{where} {pattern!r} has an unknown field {field!r}; {suggestion(field, allowed)}")
+
+
+def _parts(pattern: str) -> list[tuple[str, str | None]]:
+    try:
+        parts = list(Formatter().parse(pattern))
+    except ValueError:
+        raise SurveyError(f"the pattern {pattern!r} has braces that do not pair") from None
+    for _, field, spec, conversion in parts:
+        if field is not None and (not field.isidentifier() or spec or conversion):
+            raise SurveyError(f"the pattern {pattern!r} has the field {{{field}}}; a field is a single word in braces")
+    return [(text, field) for text, field, _, _ in parts]
+
+
+def _expression(pattern: str, bands: tuple[str, ...]) -> re.Pattern[str]:
+    seen: set[str] = set()
+    expression = ""
+    for text, field in _parts(pattern):
+        expression += re.escape(text)
+        if field in seen:
+            expression += f"(?P={field})"
+        elif field == "band":
+            expression += f"(?P<band>{'|'.join(map(re.escape, bands))})"
+        elif field:
+            expression += f"(?P<{field}>.+)"
+        seen.add(field or "")
+    return re.compile(expression)
+
+
+def find_file(folder: Path, name: str) -> Path | None:
+    """File of that plain name in a folder, compressed or not; None when there is none."""
+    for ending in ("", *COMPRESSIONS):
+        path = folder / (name + ending)
+        if path.is_file():
+            return path
+    return None

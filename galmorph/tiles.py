@@ -1,0 +1,314 @@
+"""Tiles: band planes in nanomaggies with weights, masks and a WCS, from files described by a survey profile."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from galmorph.errors import TileError
+from galmorph.fits_planes import Notes, Plane, read_planes
+from galmorph.sky import local_axes, pixel_to_sky
+from galmorph.surveys import Survey, TileSource
+
+log = logging.getLogger(__name__)
+
+#: AB magnitude of one nanomaggy.
+NANOMAGGY = 22.5
+#: Relative difference from the profile's pixel scale that is worth a warning.
+SCALE_TOLERANCE = 0.02
+#: Relative difference of a pixel's sides that is worth a warning.
+SQUARE_TOLERANCE = 0.01
+#: Largest distance, in pixels, between the corners of two bands that are taken for one grid.
+GRID_TOLERANCE = 0.1
+
+Floats = NDArray[np.float32]
+Booleans = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Images of one piece of sky in all bands of a survey, on one grid.
+
+    Parameters
+    ----------
+    name : str
+        Unique in a run.
+    bands : tuple of str
+        In the order of the planes.
+    image : numpy.ndarray
+        Nanomaggies per pixel, 0 where there is no valid data. The shape is ``(bands, rows, columns)``, float32.
+    weight : numpy.ndarray or None
+        Inverse variance in nanomaggies^-2, 0 where there is no valid data, of the shape of `image`, float32. None when the
+        tile's files do not give it.
+    mask : numpy.ndarray of bool
+        Pixels that the survey's mask calls spoiled. The shape is ``(rows, columns)``.
+    saturated : numpy.ndarray of bool
+        Pixels that the survey's mask calls saturated, of the shape of `mask`.
+    valid : numpy.ndarray of bool
+        Pixels with data: finite, not masked, of positive weight. The shape is that of `image`.
+    wcs : astropy.wcs.WCS
+        Celestial, two-dimensional.
+    pixel_scale : float
+        Arcsec: the side of a square of the area of the pixel at the tile's centre.
+    warnings : tuple of str
+        What is odd about the tile, in words.
+    seeing : tuple of float
+        FWHM of each band in arcsec, from the survey's profile.
+    detection_bands : tuple of str
+        Bands that objects are searched in.
+    """
+
+    name: str
+    bands: tuple[str, ...]
+    image: Floats
+    weight: Floats | None
+    mask: Booleans
+    saturated: Booleans
+    valid: Booleans
+    wcs: WCS
+    pixel_scale: float
+    warnings: tuple[str, ...]
+    seeing: tuple[float, ...]
+    detection_bands: tuple[str, ...]
+
+
+def read_tile(source: TileSource, survey: Survey) -> Tile:
+    """Read the files of a tile, each once.
+
+    Parameters
+    ----------
+    source : TileSource
+        Files, from `galmorph.surveys.find_tiles`.
+    survey : Survey
+        Profile that `source` was found with.
+
+    Returns
+    -------
+    Tile
+
+    Raises
+    ------
+    TileError
+        If a file cannot be read, lacks a band, an HDU, a zero-point or a WCS, or if the planes are not on one grid.
+    """
+    notes = Notes()
+    read = _read_files(source, survey, notes)
+    images = {band: read[("image", band)] for band in survey.bands}
+    planes = {band: _band_plane(images[band], band, source, survey) for band in survey.bands}
+    _check_grids(source, planes, images)
+    first = images[survey.bands[0]]
+    if first.wcs is None:
+        unreadable = next((note for note in notes.lines if "WCS" in note), "")
+        raise TileError(
+            f"{source.images[survey.bands[0]]}: {first.hdu} has no celestial WCS (RA/Dec axes), which is needed to say where objects "
+            f"are{f' ({unreadable})' if unreadable else ''}; add one to the header, for instance by solving the image's astrometry"
+        )
+    pixel_scale = _pixel_scale(first.wcs, source, survey, notes)
+    mask, saturated = _read_masks(source, read, survey)
+    image, weight, valid = _calibrate(source, survey, planes, images, read)
+    valid &= ~mask
+    image[~valid] = 0
+    if weight is not None:
+        weight[~valid] = 0
+    elif source.layout.weight is not None:
+        notes.add("no weight files: the noise is measured from the background")
+    if not valid.any():
+        raise TileError(f"{source.files[0]}: tile {source.name} has no valid pixel in any band: all are masked, blank or of no weight")
+    for line in notes.lines:
+        log.warning("tile %s: %s", source.name, line)
+    return Tile(
+        name=source.name,
+        bands=survey.bands,
+        image=image,
+        weight=weight,
+        mask=mask,
+        saturated=saturated,
+        valid=valid,
+        wcs=first.wcs,
+        pixel_scale=pixel_scale,
+        warnings=tuple(notes.lines),
+        seeing=tuple(survey.seeing[band] for band in survey.bands),
+        detection_bands=survey.detection_bands,
+    )
+
+
+def _read_files(source: TileSource, survey: Survey, notes: Notes) -> dict[tuple[str, str], Plane]:
+    """HDU of each role and band."""
+    layout = source.layout
+    layers = (("image", layout.image, source.images), ("weight", layout.weight, source.weights), ("mask", layout.mask, source.masks))
+    wanted: dict[Path, list[tuple[str, str, str | int | None]]] = {}
+    for role, layer, files in layers:
+        for band in survey.bands:
+            if layer is None or not files:
+                continue
+            hdu = layer.hdu.replace("{band}", band) if isinstance(layer.hdu, str) else layer.hdu
+            wanted.setdefault(files[band], []).append((role, band, hdu))
+    read: dict[tuple[str, str], Plane] = {}
+    for path, requests in wanted.items():
+        planes = read_planes(path, [hdu for _, _, hdu in requests], notes)
+        read |= {(role, band): plane for (role, band, _), plane in zip(requests, planes, strict=True)}
+    return read
+
+
+def _band_plane(image: Plane, band: str, source: TileSource, survey: Survey) -> int | None:
+    """Index of the band in its cube; None when the HDU is the band alone."""
+    layer, path, shape = source.layout.image, source.images[band], image.pixels.shape
+    if not layer.is_cube:
+        if len(shape) == 2 or (len(shape) == 3 and shape[0] == 1):
+            return None if len(shape) == 2 else 0
+        raise TileError(
+            f"{path}: {image.hdu} is a cube of {shape[0]} planes; layout {source.layout.name} of survey {survey.name} expects an image of "
+            f"two axes for each band. For cubes say which plane is which band (planes, planes_keyword)"
+        )
+    bands = _cube_bands(image, path, source)
+    count = shape[0] if len(shape) == 3 else 1
+    if len(bands) != count:
+        raise TileError(f"{path}: {image.hdu} has {count} planes, but {len(bands)} bands are named for them ({', '.join(bands)})")
+    if band not in bands:
+        missing = ", ".join(name for name in survey.bands if name not in bands)
+        raise TileError(
+            f"{path} has the bands {', '.join(bands)}; survey {survey.name} needs {', '.join(survey.bands)}: {missing} is missing. "
+            f"Give tiles with all bands, or use a profile and a model for the bands there are"
+        )
+    return bands.index(band) if len(shape) == 3 else None
+
+
+def _cube_bands(image: Plane, path: Path, source: TileSource) -> tuple[str, ...]:
+    """Bands of a cube's planes, in order: what the header says, else what the layout says."""
+    layer = source.layout.image
+    named = image.header.get(layer.planes_keyword) if layer.planes_keyword else None
+    if isinstance(named, str) and named.strip():
+        words = named.replace(",", " ").split()
+        return tuple(words[0]) if len(words) == 1 else tuple(words)
+    if layer.planes:
+        return layer.planes
+    raise TileError(
+        f"{path}: the header of {image.hdu} lacks the keyword {layer.planes_keyword}, which says what band each plane of a cube is; "
+        f"add it, or name the planes in the profile or the option 'planes'"
+    )
+
+
+def _check_grids(source: TileSource, planes: Mapping[str, int | None], images: Mapping[str, Plane]) -> None:
+    """Refuse bands of different shapes or places."""
+    reference = next(iter(planes))
+    first, first_path = images[reference], source.images[reference]
+    for band, image in images.items():
+        path = source.images[band]
+        if image.pixels.shape[-2:] != first.pixels.shape[-2:]:
+            raise TileError(
+                f"bands {reference} and {band} are on different grids: {_size(first)} pixels in {first_path}, {_size(image)} in {path}. "
+                f"Resample them to one grid first"
+            )
+        if image is first or first.wcs is None:
+            continue
+        if image.wcs is None:
+            raise TileError(f"{path}: {image.hdu} has no celestial WCS, unlike that of band {reference} in {first_path}")
+        distance = _largest_distance(first, image)
+        if not distance <= GRID_TOLERANCE:
+            raise TileError(
+                f"bands {reference} and {band} are on different grids: the corners of {first_path} and {path} are {distance:.2f} pixels "
+                f"apart on the sky. Resample them to one grid first"
+            )
+
+
+def _size(plane: Plane) -> str:
+    return f"{plane.pixels.shape[-1]} x {plane.pixels.shape[-2]}"
+
+
+def _largest_distance(first: Plane, other: Plane) -> float:
+    """Largest distance on the sky between the corners of two planes of one shape, in pixels."""
+    rows, columns = first.pixels.shape[-2:]
+    x, y = np.array([0, columns - 1, 0, columns - 1.0]), np.array([0, 0, rows - 1, rows - 1.0])
+    (ra, dec), (other_ra, other_dec) = pixel_to_sky(first.wcs, x, y), pixel_to_sky(other.wcs, x, y)
+    east = (np.mod(other_ra - ra + 180, 360) - 180) * np.cos(np.radians(dec))
+    scale = np.sqrt(abs(np.linalg.det(local_axes(first.wcs, x, y))))
+    return float(np.max(np.hypot(east, other_dec - dec) * 3600 / scale))
+
+
+def _pixel_scale(wcs: WCS, source: TileSource, survey: Survey, notes: Notes) -> float:
+    columns, rows = wcs.pixel_shape
+    axes = local_axes(wcs, (columns - 1) / 2, (rows - 1) / 2)
+    sides = np.hypot(*axes)
+    scale = float(np.sqrt(abs(np.linalg.det(axes))))
+    if not np.isfinite(scale) or scale <= 0:
+        raise TileError(f"{source.files[0]}: the WCS gives no pixel scale at the tile's centre; its header is wrong or damaged")
+    if abs(sides[0] / sides[1] - 1) > SQUARE_TOLERANCE:
+        notes.add(f"pixels are not square, {sides[0]:.4f} x {sides[1]:.4f} arcsec")
+    native = survey.pixel_scale
+    if native is not None and abs(scale / native - 1) > SCALE_TOLERANCE:
+        notes.add(f"the pixel scale is {scale:.4f} arcsec, the native one of survey {survey.name} {native} arcsec")
+    return scale
+
+
+def _read_masks(source: TileSource, read: Mapping[tuple[str, str], Plane], survey: Survey) -> tuple[Booleans, Booleans]:
+    shape = read[("image", survey.bands[0])].pixels.shape[-2:]
+    mask, saturated = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    layer = source.layout.mask
+    if layer is None or not source.masks:
+        return mask, saturated
+    planes = {id(plane): (plane, source.masks[band]) for band in survey.bands for plane in [read[("mask", band)]]}
+    for plane, path in planes.values():
+        if plane.pixels.shape[-2:] != shape:
+            raise TileError(f"the mask of {path} has {_size(plane)} pixels, the image {shape[1]} x {shape[0]}")
+        values = np.nan_to_num(plane.pixels, nan=0, posinf=0, neginf=0).astype(np.int64)
+        values = np.bitwise_or.reduce(values, axis=0) if values.ndim == 3 else values
+        mask |= values != 0 if layer.bad is None else values & sum(1 << bit for bit in layer.bad) != 0
+        saturated |= values & sum(1 << bit for bit in layer.saturated) != 0
+    return mask, saturated
+
+
+def _calibrate(
+    source: TileSource,
+    survey: Survey,
+    planes: Mapping[str, int | None],
+    images: Mapping[str, Plane],
+    read: Mapping[tuple[str, str], Plane],
+) -> tuple[Floats, Floats | None, Booleans]:
+    """Images and weights in nanomaggies, and where they hold data."""
+    shape = (len(survey.bands), *images[survey.bands[0]].pixels.shape[-2:])
+    image, valid = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool)
+    weight = np.zeros(shape, dtype=np.float32) if source.weights else None
+    for i, band in enumerate(survey.bands):
+        plane = planes[band]
+        counts = images[band].pixels if plane is None else images[band].pixels[plane]
+        factor = 10 ** (0.4 * (NANOMAGGY - _zero_point(images[band], band, source, survey)))
+        valid[i] = np.isfinite(counts)
+        if source.layout.image.no_data is not None:
+            valid[i] &= counts != source.layout.image.no_data
+        np.multiply(counts, factor, out=image[i], where=valid[i], casting="unsafe")
+        valid[i] &= np.isfinite(image[i])
+        if weight is not None:
+            weight[i] = _inverse_variance(read[("weight", band)], plane, source, band, shape[1:]) / factor**2
+            valid[i] &= weight[i] > 0
+    return image, weight, valid
+
+
+def _zero_point(image: Plane, band: str, source: TileSource, survey: Survey) -> float:
+    keyword = survey.zero_point_keyword
+    if keyword is None:
+        return survey.zero_point[band]
+    value = image.header.get(keyword)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        raise TileError(
+            f"{source.images[band]}: the header of {image.hdu} has to give the zero-point of band {band} in {keyword}, and has "
+            f"{'no such keyword' if value is None else repr(value)}"
+        )
+    return float(value)
+
+
+def _inverse_variance(plane: Plane, index: int | None, source: TileSource, band: str, shape: tuple[int, ...]) -> Floats:
+    """Inverse variance in counts^-2, 0 where it is not positive and finite."""
+    path, layer = source.weights[band], source.layout.weight
+    values = plane.pixels if plane.pixels.ndim == 2 else plane.pixels[index or 0]
+    if values.shape != shape:
+        raise TileError(f"the weight of {path} has {_size(plane)} pixels, the image of band {band} {shape[1]} x {shape[0]}")
+    kind = layer.kind if layer else "invvar"
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        power = {"invvar": 1.0, "variance": -1.0, "rms": -2.0}[kind]
+        weight = np.where(values > 0, np.power(values, power, dtype=np.float64), 0.0)
+    weight[~np.isfinite(weight)] = 0
+    return weight.astype(np.float32)
