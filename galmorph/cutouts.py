@@ -89,6 +89,8 @@ class Cutouts:
         Fraction of the cutout's area that lies off the tile.
     missing_band : ndarray of bool
         Where at least one band has no valid pixel at all.
+    empty : ndarray of bool
+        Where no band has a valid pixel.
     """
 
     images: Float32
@@ -97,6 +99,7 @@ class Cutouts:
     bad_fraction: Float32
     off_edge_fraction: Float32
     missing_band: Bool
+    empty: Bool
 
 
 def side_angles(radius: ArrayLike, framing: Framing) -> tuple[Float64, Bool]:
@@ -182,7 +185,7 @@ class Cutter:
         n, size, bands = len(x), self.framing.size, len(self._levels[0][0])
         images = np.empty((n, bands, size, size), dtype=np.float32)
         bad = np.zeros(n, dtype=np.float32)
-        missing = np.zeros(n, dtype=bool)
+        missing, empty = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         off_edge = _off_edge_fraction(x, y, pixels, self.shape)
         clean = self._count_invalid(x, y, pixels) == 0
         for i in range(n):
@@ -192,20 +195,23 @@ class Cutter:
             matrix = _placement((x[i] + 0.5) / scale - 0.5, (y[i] + 0.5) / scale - 0.5, pixels[i] / size / scale, size)
             _warp(planes, matrix, size, images[i])
             if not clean[i]:
-                bad[i], missing[i] = self._fill(fraction, matrix, images[i])
+                has_data = self._fill(fraction, matrix, images[i])
+                bad[i] = 1.0 - has_data.all(axis=0).mean()
+                seen = has_data.any(axis=(1, 2))
+                missing[i], empty[i] = not seen.all(), not seen.any()
         images /= np.float32(self.pixel_scale**2)
         # The warp cannot tell a pixel off the tile from a masked one: the part off the tile is known exactly.
         bad = np.clip(bad - off_edge, 0.0, 1.0)
-        return Cutouts(images, side, limited, bad, off_edge, missing)
+        return Cutouts(images, side, limited, bad, off_edge, missing, empty)
 
-    def _fill(self, fraction: Float32, matrix: Float64, image: Float32) -> tuple[float, bool]:
-        """Divide a cutout by its valid fraction in place; return the share left empty, and if a band is missing."""
+    def _fill(self, fraction: Float32, matrix: Float64, image: Float32) -> Bool:
+        """Divide a cutout by its valid fraction, in place; return which of its pixels have data."""
         covered = np.empty_like(image)
         _warp(fraction, matrix, self.framing.size, covered)
         has_data = covered > 0.5
         np.divide(image, covered, out=image, where=has_data)
         image[~has_data] = 0.0
-        return float(1.0 - has_data.all(axis=0).mean()), bool((~has_data).all(axis=(1, 2)).any())
+        return has_data
 
     def _count_invalid(self, x: Float64, y: Float64, pixels: Float64) -> NDArray[np.int64]:
         """Pixels without data in some band, off the tile or on it, in a box around each cutout."""

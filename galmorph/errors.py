@@ -40,6 +40,10 @@ class MissingExtraError(GalmorphError, ImportError):
     """An optional part of the installation is needed and not there."""
 
     def __init__(self, what: str, package: str, extra: str) -> None:
-        super().__init__(
+        super().__init__(what, package, extra)
+
+    def __str__(self) -> str:
+        what, package, extra = self.args
+        return (
             f"{what} needs {package}, which is not installed. Install it with: pip install 'galmorph-survey[{extra}]'"
         )

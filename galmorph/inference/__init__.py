@@ -1,0 +1,1 @@
+"""A survey run: tiles in, scored objects out, every one accounted for."""

@@ -1,0 +1,142 @@
+"""Dask: a cluster of this machine by default, any scheduler by address; one scoring session per worker process."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+from distributed import Client, LocalCluster, Worker, WorkerPlugin, get_worker
+
+from galmorph.bundle import Bundle, load_bundle
+from galmorph.errors import RunError
+from galmorph.inference.config import RunConfig
+from galmorph.inference.journal import Journal
+from galmorph.inference.session import ScoringSession
+from galmorph.inference.task import TileReport, process_tile
+from galmorph.surveys import TileSource
+
+logger = logging.getLogger(__name__)
+
+
+class ScoringPlugin(WorkerPlugin):
+    """Loads the model once in each worker process and keeps what every tile of a run needs.
+
+    Parameters
+    ----------
+    bundle : Path
+        Folder of the bundle, readable by the workers.
+    sha256 : str
+        Identity that the bundle must have there.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    config : RunConfig
+        Settings of the run.
+    folder : Path
+        The run folder, writable by the workers.
+    positions : pandas.DataFrame or None
+        Given positions.
+    threads : int or None
+        Threads that scoring may use in a worker process; by default as many as Dask gave the worker.
+    """
+
+    def __init__(
+        self,
+        bundle: Path,
+        sha256: str,
+        device: str,
+        config: RunConfig,
+        folder: Path,
+        positions: pd.DataFrame | None,
+        threads: int | None,
+    ) -> None:
+        self.name = f"galmorph-{config.digest()[:16]}"
+        self._bundle_path = bundle
+        self._sha256 = sha256
+        self._device = device
+        self._config = config
+        self._folder = folder
+        self._positions = positions
+        self._threads = threads
+        self._loaded: tuple[Bundle, ScoringSession] | None = None
+
+    def setup(self, worker: Worker) -> None:
+        """Load the model; called by Dask when a worker joins."""
+        bundle = load_bundle(self._bundle_path)
+        if bundle.sha256 != self._sha256:
+            raise RunError(f"worker {worker.address} finds another model at {self._bundle_path} than the client does")
+        self._loaded = (bundle, ScoringSession(bundle, self._device, self._threads or worker.state.nthreads))
+
+    def process(self, source: TileSource, key: str) -> TileReport:
+        """Take one tile from disk to its part."""
+        if self._loaded is None:
+            raise RunError("the scoring plugin was not set up on this worker")
+        bundle, session = self._loaded
+        return process_tile(source, key, self._config, bundle, session, Journal(self._folder), self._positions)
+
+
+def process_on_worker(plugin: str, source: TileSource, key: str) -> TileReport:
+    """Task that Dask runs: hand a tile to the plugin of the run."""
+    scoring: ScoringPlugin = get_worker().plugins[plugin]
+    return scoring.process(source, key)
+
+
+@contextmanager
+def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
+    """A Dask client, closed at the end; a local cluster is started when no scheduler is given.
+
+    Parameters
+    ----------
+    workers : int or None
+        Processes of the local cluster; by default one per core.
+    scheduler : str or None
+        Address of a running scheduler, as ``tcp://host:8786``.
+
+    Raises
+    ------
+    RunError
+        If both are given, the number is not positive, or the scheduler does not answer.
+    """
+    if scheduler is not None:
+        if workers is not None:
+            raise RunError("give either a number of workers for this machine or the address of a scheduler, not both")
+        try:
+            client = Client(scheduler, timeout="20s")
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"no Dask scheduler answers at {scheduler} ({error}). Start one with: dask scheduler"
+            ) from error
+        with client:
+            yield client
+        return
+    with (
+        LocalCluster(
+            n_workers=local_workers(workers),
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def local_workers(workers: int | None) -> int:
+    """Number of worker processes on this machine: as told, or one per core.
+
+    Raises
+    ------
+    RunError
+        If the number is not positive.
+    """
+    count = cores() if workers is None else workers
+    if count < 1:
+        raise RunError(f"the number of workers must be at least 1, got {count}")
+    return count
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,275 @@
+"""One tile, from disk to its part: read, detect, cut, score, record."""
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from galmorph import flags
+from galmorph.bundle import Bundle
+from galmorph.cutouts import Cutouts, Cutter
+from galmorph.detection import Field, extract, inside
+from galmorph.errors import BundleError, TileError
+from galmorph.inference.config import RunConfig
+from galmorph.inference.journal import Account, Journal, Reject
+from galmorph.scores import Scores, score
+from galmorph.surveys import TileSource
+from galmorph.tiles import Tile, read_tile
+
+if TYPE_CHECKING:
+    from galmorph.inference.session import ScoringSession
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of cutouts that are held at once.
+CHUNK_BYTES = 64 * 2**20
+
+#: Cutouts with more than this share of pixels without data are flagged MASKED.
+MASKED_FRACTION = 0.05
+
+
+@dataclass
+class TileReport:
+    """What became of a tile, and how long it took.
+
+    Parameters
+    ----------
+    tile : str
+        Its name.
+    account : Account
+        Numbers of objects detected, scored and rejected.
+    reason : str
+        Why the tile was set aside; empty when it was not.
+    warnings : tuple of str
+        What was odd about it.
+    seconds : dict
+        Wall time of each stage.
+    """
+
+    tile: str
+    account: Account
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def process_tile(
+    source: TileSource,
+    key: str,
+    config: RunConfig,
+    bundle: Bundle,
+    session: "ScoringSession",
+    journal: Journal,
+    positions: pd.DataFrame | None = None,
+) -> TileReport:
+    """Take a tile from disk to its part.
+
+    Parameters
+    ----------
+    source : TileSource
+        Where the tile lies.
+    key : str
+        Digest of the configuration and of the tile's files, recorded in the part.
+    config : RunConfig
+        Settings of the run.
+    bundle : Bundle
+        The model.
+    session : ScoringSession
+        The model, loaded.
+    journal : Journal
+        The run folder.
+    positions : pandas.DataFrame or None
+        Given positions (`source_id`, `ra`, `dec`) of the whole run; those on the tile are measured,
+        and nothing else of it.
+
+    Returns
+    -------
+    TileReport
+        A tile that cannot be used is recorded as rejected and reported, not raised.
+    """
+    clock = _Clock()
+    try:
+        tile = read_tile(source, config.survey)
+        order = bundle.check_survey(source.name, tile.bands, tile.pixel_scale)
+        clock.lap("read")
+        found = extract(tile, config.detection, _within(tile, positions))
+    except (TileError, BundleError) as error:
+        account = Account(key, tile_rejected=True)
+        journal.write_rejected_tile(source.name, str(error), account)
+        return TileReport(source.name, account, str(error), (), clock.seconds)
+    clock.lap("detect")
+    rows, rejects = _score_objects(tile, found, order, config, bundle, session, clock)
+    detected = len(found.objects)
+    account = Account(key, detected=detected, scored=rows.num_rows, rejected=len(rejects))
+    journal.write_tile(source.name, rows, rejects, account)
+    clock.lap("write")
+    return TileReport(source.name, account, "", tile.warnings, clock.seconds)
+
+
+class _Clock:
+    """Adds up the wall time of stages."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+
+def _within(tile: Tile, positions: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Given positions that lie on the tile."""
+    if positions is None:
+        return None
+    on_tile = inside(tile.wcs, tile.mask.shape, positions["ra"].to_numpy(), positions["dec"].to_numpy())
+    chosen: pd.DataFrame = positions[on_tile].reset_index(drop=True)
+    return chosen
+
+
+def _score_objects(
+    tile: Tile,
+    found: Field,
+    order: list[int],
+    config: RunConfig,
+    bundle: Bundle,
+    session: "ScoringSession",
+    clock: _Clock,
+) -> tuple[pa.Table, list[Reject]]:
+    """Cut and score the objects of a tile, in chunks that bound the memory."""
+    manifest = bundle.manifest
+    cutter = Cutter(found.planes[order], found.valid[order], tile.pixel_scale, manifest.framing)
+    size = manifest.framing.size
+    chunk = max(1, CHUNK_BYTES // (4 * len(order) * size**2 * manifest.batch)) * manifest.batch
+    tables, rejects = [], []
+    for start in range(0, max(1, len(found.objects)), chunk):
+        objects = found.objects.iloc[start : start + chunk]
+        cutouts = cutter.cut(objects["x"], objects["y"], objects["radius"])
+        clock.lap("cut")
+        logits, features = session.predict(cutouts.images)
+        scores = score(
+            logits,
+            features,
+            bundle.reference,
+            temperature=manifest.temperature,
+            unknown_score=manifest.unknown.score,
+            threshold=manifest.unknown.threshold,
+        )
+        clock.lap("score")
+        table = _rows(tile, objects, cutouts, scores, features, config, bundle)
+        reasons = _reasons(cutouts, logits, features)
+        rejects += _rejects(tile.name, objects, reasons)
+        tables.append(table.filter(pa.array(reasons == "")))
+        clock.lap("assemble")
+    return pa.concat_tables(tables).combine_chunks(), rejects
+
+
+def _reasons(cutouts: Cutouts, logits: NDArray[np.float32], features: NDArray[np.float32]) -> NDArray[np.object_]:
+    """Why each object cannot be scored; empty for those that can."""
+    reasons = np.full(len(logits), "", dtype=object)
+    finite = np.isfinite(logits).all(axis=1) & np.isfinite(features).all(axis=1)
+    reasons[~finite] = "the model gave no finite scores for the cutout"
+    reasons[cutouts.empty] = "no pixel of the cutout has valid data"
+    return reasons
+
+
+def _rejects(tile: str, objects: pd.DataFrame, reasons: NDArray[np.object_]) -> list[Reject]:
+    return [
+        Reject(tile, "object", reason, row["number"], row["source_id"], row["ra"], row["dec"])
+        for row, reason in zip(objects.to_dict("records"), reasons, strict=True)
+        if reason
+    ]
+
+
+def object_ids(survey: str, release: str, tile: str, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Identifiers that the survey, release, tile and number of an object always give.
+
+    Returns
+    -------
+    ndarray of int64
+        Positive, from the first 63 bits of a BLAKE2 hash.
+    """
+    stem = hashlib.blake2b(f"{survey}\0{release}\0{tile}\0".encode(), digest_size=8)
+    ids = np.empty(len(numbers), dtype=np.int64)
+    for i, number in enumerate(numbers):
+        hasher = stem.copy()
+        hasher.update(str(number).encode())
+        ids[i] = int.from_bytes(hasher.digest(), "big") >> 1
+    return ids
+
+
+def _rows(
+    tile: Tile,
+    objects: pd.DataFrame,
+    cutouts: Cutouts,
+    scores: Scores,
+    features: NDArray[np.float32],
+    config: RunConfig,
+    bundle: Bundle,
+) -> pa.Table:
+    """Rows of the catalogue for objects of a tile."""
+    n = len(objects)
+    classes = bundle.manifest.classes
+    height, width = tile.mask.shape
+    x, y = objects["x"].to_numpy(), objects["y"].to_numpy()
+    edge = np.minimum(np.minimum(x + 0.5, width - 0.5 - x), np.minimum(y + 0.5, height - 0.5 - y)) * tile.pixel_scale
+    numbers = objects["number"].to_numpy(dtype=np.int64)
+    columns: dict[str, object] = {
+        "object_id": object_ids(config.survey.name, config.survey.release, tile.name, numbers),
+        "source_id": pa.array(objects["source_id"].astype(str).tolist(), pa.string()),
+        "ra": objects["ra"].to_numpy(dtype=np.float64),
+        "dec": objects["dec"].to_numpy(dtype=np.float64),
+        "survey": pa.repeat(config.survey.name, n),
+        "release": pa.repeat(config.survey.release, n),
+        "tile": pa.repeat(tile.name, n),
+        "number": numbers,
+        "x": x.astype(np.float32),
+        "y": y.astype(np.float32),
+    }
+    for name in ("radius", "half_light_radius", "ellipticity", "position_angle"):
+        columns[name] = objects[name].to_numpy(dtype=np.float32)
+    for band in tile.bands:
+        for name in (f"flux_{band}", f"flux_err_{band}"):
+            columns[name] = objects[name].to_numpy(dtype=np.float32)
+    columns |= {
+        "snr": objects["snr"].to_numpy(dtype=np.float32),
+        "flags": _flags(objects["flags"].to_numpy(dtype=np.int32), cutouts),
+        "bad_fraction": cutouts.bad_fraction,
+        "off_edge_fraction": cutouts.off_edge_fraction,
+        "edge_distance": edge.astype(np.float32),
+        "cutout_side": cutouts.side.astype(np.float32),
+    }
+    columns |= {f"p_{name}": scores.probabilities[:, k].astype(np.float32) for k, name in enumerate(classes)}
+    columns |= {
+        "label": pa.array([classes[k] for k in scores.label], pa.string()),
+        "confidence": scores.confidence.astype(np.float32),
+        "entropy": scores.entropy.astype(np.float32),
+        "energy": scores.energy.astype(np.float32),
+        "unknown": scores.unknown,
+        "anomaly_score": scores.anomaly_score.astype(np.float32),
+        "model": pa.repeat(bundle.manifest.name, n),
+    }
+    if config.embedding:
+        values = pa.array(features.astype(np.float16).ravel())
+        columns["embedding"] = pa.FixedSizeListArray.from_arrays(values, features.shape[1])
+    return pa.table(columns)
+
+
+def _flags(detection: NDArray[np.int32], cutouts: Cutouts) -> NDArray[np.int32]:
+    """Flags of detection, and those that the cutout adds."""
+    result = detection.copy()
+    for where, bit in (
+        (cutouts.off_edge_fraction > 0, flags.EDGE),
+        (cutouts.bad_fraction > MASKED_FRACTION, flags.MASKED),
+        (cutouts.missing_band, flags.MISSING_BAND),
+        (cutouts.limited, flags.SIZE_LIMITED),
+    ):
+        result[where] |= bit
+    return result
