@@ -20,7 +20,7 @@ from galmorph.surveys import TileSource
 logger = logging.getLogger(__name__)
 
 
-class ScoringPlugin(WorkerPlugin):
+class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
     """Loads the model once in each worker process and keeps what every tile of a run needs.
 
     Parameters

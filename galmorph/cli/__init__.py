@@ -1,0 +1,77 @@
+"""The ``galmorph`` command: one small module per verb, loaded when the verb is used."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import App, Parameter
+from cyclopts.config import Toml
+
+import galmorph
+from galmorph.errors import GalmorphError
+
+#: Set to anything, this environment variable lets Python's traceback through.
+TRACEBACK = "GALMORPH_TRACEBACK"
+
+app = App(
+    name="galmorph",
+    help="Survey images in, a catalogue of galaxy morphology out.",
+    version=galmorph.__version__,
+    result_action="return_value",
+)
+app.command("galmorph.cli.demo:demo", name="demo", help="Classify the embedded mock survey, and see what comes out.")
+app.command("galmorph.cli.doctor:doctor", name="doctor", help="What is installed here, and what is missing.")
+app.command("galmorph.cli.surveys:surveys", name="surveys", help="Built-in survey profiles.")
+app.command("galmorph.cli.mock:mock", name="mock", help="Make a mock survey: tiles, truth and labelled cutouts.")
+app.command("galmorph.cli.train:train", name="train", help="Train a network by a recipe.")
+app.command("galmorph.cli.train:export", name="export", help="Make a model bundle from a training.")
+app.command("galmorph.cli.train:evaluate", name="evaluate", help="Measure a model bundle on labelled cutouts.")
+app.command("galmorph.cli.classify:classify", name="classify", help="Classify survey tiles and write a catalogue.")
+app.command("galmorph.cli.catalog:app", name="catalog", help="Ask a catalogue.")
+
+
+@app.meta.default
+def _with_config(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config: Path | None = None,
+) -> Any:
+    """Read options from a file before the command line, which goes before them.
+
+    Parameters
+    ----------
+    config
+        TOML file with options, in a table per verb: ``[classify]``, ``[classify.detection]``, and so on.
+    """
+    if config is not None:
+        app.config = (Toml(config, must_exist=True),)
+    return app(tokens, exit_on_error=False, print_error=False)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; every fault is a paragraph on standard error and exit code 2."""
+    try:
+        app.meta(arguments, exit_on_error=False, print_error=False)
+    except (GalmorphError, cyclopts.CycloptsError) as error:
+        _fail(str(error))
+    except FileNotFoundError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("\nStopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader has gone, as in `galmorph catalog query … | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        _fail(
+            f"unexpected fault, {type(error).__name__}: {error}. This is a defect of galmorph: please report it, with "
+            f"what {TRACEBACK}=1 adds to the message."
+        )
+
+
+def _fail(message: str) -> None:
+    print(f"galmorph: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,79 @@
+"""``galmorph classify``."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from galmorph.cli.screen import notes_on_run, tile_progress
+from galmorph.detection import DetectionConfig
+from galmorph.pipeline import classify as run_classify
+
+
+def classify(
+    tiles: list[str],
+    /,
+    *,
+    survey: str,
+    model: Path,
+    out: Path,
+    positions: Path | None = None,
+    release: str | None = None,
+    option: dict[str, str] | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    device: str = "auto",
+    embedding: bool = False,
+    detection: Annotated[DetectionConfig, Parameter(group="Detection")] = DetectionConfig(),  # noqa: B008 (frozen)
+) -> None:
+    """Classify the objects of survey tiles and write a catalogue to OUT/catalog.
+
+    A run that was stopped, however it was stopped, goes on when the same command is given again.
+
+    Parameters
+    ----------
+    tiles
+        Files, folders or globs.
+    survey
+        Name of a built-in profile (see `galmorph surveys`) or path of a profile in TOML.
+    model
+        Folder of the model bundle.
+    out
+        Run folder.
+    positions
+        Table with RA and Dec (Parquet, FITS or CSV) to measure instead of detecting.
+    release
+        Name of the data release, in place of the profile's.
+    option
+        Settings of a profile that takes some, as --option.bands g,r,z; see `galmorph surveys NAME`.
+    workers
+        Worker processes on this machine; by default one per core.
+    scheduler
+        Address of a running Dask scheduler to use instead, as tcp://host:8786.
+    device
+        auto, cpu, cuda or cuda:N.
+    embedding
+        Keep the feature vectors in the catalogue.
+    detection
+        How objects are found.
+    """
+    console = Console(stderr=True)
+    with tile_progress(console) as progress:
+        result = run_classify(
+            list(tiles),
+            survey,
+            model,
+            out,
+            positions=positions,
+            options=option,
+            release=release,
+            detection=detection,
+            workers=workers,
+            scheduler=scheduler,
+            device=device,
+            embedding=embedding,
+            progress=progress,
+        )
+    notes_on_run(console, result.report)
+    Console().print(f"catalogue: {result.path}", soft_wrap=True, highlight=False)

@@ -1,0 +1,166 @@
+"""From tiles to a catalogue: the whole way, as one call."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+
+import galmorph
+from galmorph.bundle import Bundle, load_bundle
+from galmorph.catalogs import write_catalog
+from galmorph.detection import DetectionConfig
+from galmorph.errors import RunError
+from galmorph.inference.config import run_config
+from galmorph.inference.run import Progress, RunReport, run_tiles
+from galmorph.positions import read_positions
+from galmorph.surveys import Survey, find_tiles, load_survey
+
+if TYPE_CHECKING:
+    from galmorph.catalogs import Catalog
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Result of `classify`.
+
+    Parameters
+    ----------
+    report : RunReport
+        Numbers of tiles and objects, rejections with reasons, times.
+    path : Path
+        The catalogue.
+    """
+
+    report: RunReport
+    path: Path
+
+    @property
+    def catalog(self) -> "Catalog":
+        """The catalogue, opened."""
+        return galmorph.open_catalog(self.path)
+
+
+def classify(
+    tiles: str | Path | Sequence[str | Path],
+    survey: str | Path | Survey,
+    model: str | Path | Bundle,
+    out: str | Path,
+    *,
+    positions: str | Path | None = None,
+    options: Mapping[str, str] | None = None,
+    release: str | None = None,
+    detection: DetectionConfig | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    device: str = "auto",
+    embedding: bool = False,
+    progress: Progress | None = None,
+) -> Classification:
+    """Classify the objects of survey tiles and write a catalogue.
+
+    A call that was stopped goes on where it stopped when it is repeated.
+
+    Parameters
+    ----------
+    tiles : str, Path or sequence of them
+        Files, folders or globs.
+    survey : str, Path or Survey
+        Name of a built-in profile, path of a profile in TOML, or a loaded profile.
+    model : str, Path or Bundle
+        Model bundle.
+    out : str or Path
+        Run folder; the catalogue is its subfolder ``catalog``.
+    positions : str or Path, optional
+        Table of positions (Parquet, FITS or CSV with RA and Dec) to measure instead of detecting.
+    options : mapping, optional
+        Settings of a profile that takes some, such as ``generic``.
+    release : str, optional
+        Name of the data release, in place of the profile's.
+    detection : DetectionConfig, optional
+        How objects are found.
+    workers : int, optional
+        Worker processes on this machine; by default one per core.
+    scheduler : str, optional
+        Address of a Dask scheduler to use instead.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    embedding : bool
+        Keep the feature vectors in the catalogue, as float16.
+    progress : callable, optional
+        Called after every tile with the number done, the number of all, and the tile's report.
+
+    Returns
+    -------
+    Classification
+        Report and catalogue.
+
+    Raises
+    ------
+    GalmorphError
+        If the survey, the model or the run folder cannot be used. A tile that cannot be used is not an error: it is
+        set aside with its reason, unless no tile is left.
+    """
+    profile = survey if isinstance(survey, Survey) else load_survey(survey, options)
+    if release is not None:
+        profile = replace(profile, release=release)
+    bundle = model if isinstance(model, Bundle) else load_bundle(model)
+    # Bands are checked before any tile is read; the pixel scale is each tile's own.
+    bundle.check_survey(f"survey {profile.name}", profile.bands, bundle.manifest.pixel_scale)
+    inputs = [tiles] if isinstance(tiles, str | Path) else list(tiles)
+    sources, unusable = find_tiles(inputs, profile)
+    if not sources:
+        raise RunError(_no_tiles(profile, [item.reason for item in unusable]))
+    folder = Path(out)
+    table = None if positions is None else read_positions(Path(positions))
+    config = run_config(
+        bundle, profile, detection or DetectionConfig(), None if positions is None else Path(positions), embedding
+    )
+    report = run_tiles(
+        sources,
+        unusable,
+        bundle,
+        config,
+        folder,
+        positions=table,
+        workers=workers,
+        scheduler=scheduler,
+        device=device,
+        progress=progress,
+    )
+    (folder / "run.toml").write_text(tomli_w.dumps(_without_none(config.to_dict())))
+    path = write_catalog(
+        report.parts,
+        folder / "catalog",
+        provenance={
+            "model": bundle.manifest.name,
+            "model_sha256": bundle.sha256,
+            "survey": profile.name,
+            "release": profile.release,
+            "tiles": report.tiles - len(report.rejected_tiles),
+            "config_sha256": config.digest(),
+            "galmorph": galmorph.__version__,
+            "acknowledgement": profile.acknowledgement,
+        },
+        classes=bundle.manifest.classes,
+        bands=profile.bands,
+    )
+    return Classification(report, path)
+
+
+def _no_tiles(profile: Survey, reasons: Sequence[str]) -> str:
+    listed = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
+    return f"no tile of survey {profile.name} among the inputs: {listed or 'nothing was given'}"
+
+
+def _without_none(value: Any) -> Any:
+    """Settings without unset ones, which TOML cannot express."""
+    if isinstance(value, Mapping):
+        return {str(key): _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return value

@@ -1,0 +1,67 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from galmorph.errors import DataError
+from galmorph.truth import auroc, compare, match
+
+
+def positions(*pairs):
+    return pd.DataFrame(pairs, columns=["ra", "dec"])
+
+
+def test_auroc_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    positive, negative = rng.integers(0, 5, 30), rng.integers(0, 4, 50)  # with ties
+    labels = np.r_[np.ones(30), np.zeros(50)]
+    assert auroc(positive, negative) == pytest.approx(roc_auc_score(labels, np.r_[positive, negative]))
+
+
+@pytest.mark.parametrize(("positive", "negative", "expected"), [([2, 3], [0, 1], 1.0), ([0], [1], 0.0), ([1], [1], 0.5)])
+def test_auroc_by_hand(positive, negative, expected):
+    assert auroc(positive, negative) == expected
+
+
+def test_auroc_without_one_kind_is_nan():
+    assert np.isnan(auroc([], [1.0]))
+
+
+def test_match_takes_the_nearest_within_the_radius():
+    rows = positions((10.0, 0.0), (10.001, 0.0), (50.0, 89.9999))
+    truth = positions((10.0002, 0.0), (10.0, 0.1), (230.0, 89.9999))
+    assert match(rows, truth, 2.5).tolist() == [0, -1, 2]
+
+
+def test_match_crosses_ra_zero():
+    assert match(positions((359.9999, 5.0)), positions((0.0001, 5.0)), 2.5).tolist() == [0]
+
+
+def test_a_row_serves_one_true_object_only():
+    truth = positions((10.0001, 0.0), (10.00001, 0.0))
+    assert match(positions((10.0, 0.0)), truth, 2.5).tolist() == [-1, 0]
+
+
+def test_compare_by_hand():
+    truth = positions((1.0, 0.0), (2.0, 0.0), (3.0, 0.0), (4.0, 0.0), (5.0, 0.0)).assign(
+        label=["spiral", "spiral", "elliptical", "lens", ""]
+    )
+    rows = positions((1.0, 0.0), (3.0, 0.0), (4.0, 0.0), (5.0, 0.0)).assign(
+        label=["spiral", "spiral", "elliptical", "spiral"],
+        unknown=[False, True, True, False],
+        entropy=[0.1, 0.5, 0.4, 0.0],
+        energy=[-5.0, -4.0, -1.0, 0.0],
+        anomaly_score=[1.0, 2.0, 3.0, 0.0],
+    )
+    report = compare(rows, truth, ["spiral", "elliptical", "star"])
+    assert (report.objects, report.detected, report.completeness) == (4, 3, 0.75)
+    assert report.accuracy == 0.5
+    assert report.recall == {"spiral": 0.5, "elliptical": 0.0}  # the undetected spiral counts as missed
+    assert report.mean_recall == 0.25
+    assert report.unknown_auroc == {"entropy": 0.5, "energy": 1.0, "anomaly_score": 1.0}
+    assert (report.unknown_recall, report.false_unknown) == (1.0, 0.5)
+
+
+def test_compare_names_missing_columns():
+    with pytest.raises(DataError, match="label"):
+        compare(positions(), positions((1.0, 0.0)), ["spiral"])
