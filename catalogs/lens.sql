@@ -1,0 +1,17 @@
+-- Strong-lens candidates of a model that knows the class lens, most probable first.
+-- class_columns: the probability columns of the classes that mean a lens; top: how many rows.
+SELECT
+    list_sum([*COLUMNS(getvariable('class_columns'))]) AS score,
+    object_id, ra, dec, label, confidence, entropy, unknown, anomaly_score,
+    snr, radius, half_light_radius, flags, tile, x, y, cutout_side
+FROM catalog
+WHERE "primary"
+    AND NOT has_flag(flags, 'MASKED')
+    AND NOT has_flag(flags, 'MISSING_BAND')
+    AND NOT has_flag(flags, 'SATURATED')
+    AND NOT has_flag(flags, 'LOW_SN')
+    AND NOT has_flag(flags, 'NOT_DETECTED')
+    AND NOT has_flag(flags, 'TRUNCATED')
+    AND NOT has_flag(flags, 'BAD_PHOTOMETRY')
+ORDER BY score DESC, object_id
+LIMIT getvariable('top')

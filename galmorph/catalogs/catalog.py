@@ -1,0 +1,222 @@
+"""Open a catalogue: what it holds, questions in SQL, candidates."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from galmorph.catalogs.candidates import find_candidates
+from galmorph.catalogs.info import CatalogInfo, collect_info
+from galmorph.catalogs.partitions import Partition
+from galmorph.catalogs.query import run_query
+from galmorph.catalogs.schema import bands_of, classes_of, schema
+from galmorph.errors import CatalogError
+
+#: Newest version of provenance.json that can be read.
+_FORMAT = 1
+_MAGIC = b"PAR1"
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A catalogue on disk; made by `open_catalog`.
+
+    Parameters
+    ----------
+    path : Path
+        Folder.
+    files : tuple of Path
+        One Parquet file per partition.
+    schema : pyarrow.Schema
+        Columns with unit, UCD and description.
+    provenance : mapping
+        What the writer was told of where the rows come from.
+    """
+
+    path: Path
+    files: tuple[Path, ...] = field(repr=False)
+    schema: pa.Schema = field(repr=False)
+    provenance: Mapping[str, Any] = field(repr=False, hash=False)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes that the model knows."""
+        return classes_of(self.schema)
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Bands of the survey."""
+        return bands_of(self.schema)
+
+    def query(self, sql: str, *, timeout: float = 60.0, memory: str = "2GB") -> pa.Table:
+        """Answer one SELECT over the table `catalog`.
+
+        Text that nobody has vouched for is safe. The column primary is a word of SQL: write "primary".
+        `has_flag(flags, 'SATURATED')` reads a bit of the column flags.
+
+        Parameters
+        ----------
+        sql : str
+            One SELECT statement in DuckDB's SQL.
+        timeout : float
+            Seconds after which it is stopped.
+        memory : str
+            Most memory for the work, and most for the result, such as "500MB" or "2GB".
+
+        Returns
+        -------
+        pyarrow.Table
+            The result.
+
+        Raises
+        ------
+        CatalogError
+            If the text is anything but one SELECT over the table, or it fails.
+        """
+        return run_query(self.files, sql, timeout=timeout, memory=memory)
+
+    def candidates(self, kind: str, top: int = 10) -> pa.Table:
+        """Best candidates of a kind, one row per object.
+
+        Parameters
+        ----------
+        kind : {"lens", "merger", "unknown"}
+            What is looked for.
+        top : int
+            How many, at most.
+
+        Returns
+        -------
+        pyarrow.Table
+            Best first; the column `score` is what they are ranked by.
+
+        Raises
+        ------
+        CatalogError
+            If there is no such kind, or the classes of the model cannot tell.
+        """
+        return find_candidates(self.files, self.classes, self.provenance, kind, top)
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """All rows, primary or not, as a data frame.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Names of the columns; all by default.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Sorted on the sky.
+
+        Raises
+        ------
+        CatalogError
+            If there is no such column.
+        """
+        wanted = list(columns) if columns is not None else self.schema.names
+        strangers = [name for name in wanted if name not in self.schema.names]
+        if strangers:
+            raise CatalogError(
+                f"{self.path} has no column {', '.join(strangers)}; it has {', '.join(self.schema.names)}"
+            )
+        tables = [pq.read_table(path, columns=wanted, partitioning=None) for path in self.files]
+        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+        return frame
+
+    def info(self) -> CatalogInfo:
+        """Count what the catalogue holds."""
+        return collect_info(self.path, self.files, self.schema, self.provenance)
+
+
+def open_catalog(path: str | Path) -> Catalog:
+    """Open a catalogue that galmorph wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder of the catalogue.
+
+    Returns
+    -------
+    Catalog
+        Ready to be asked. Its files are checked to be there and complete; no rows are read.
+
+    Raises
+    ------
+    CatalogError
+        If the folder is not a catalogue of galmorph, of a newer layout, or damaged.
+    """
+    path = Path(path)
+    if not (path / "hats.properties").is_file():
+        hint = f"; there is one at {path / 'catalog'}" if (path / "catalog" / "hats.properties").is_file() else ""
+        raise CatalogError(f"{path} is not the folder of a catalogue (it has no hats.properties){hint}")
+    provenance = _read_provenance(path / "provenance.json")
+    files = _partition_files(path)
+    try:
+        columns = pq.read_schema(path / "dataset" / "_common_metadata")
+    except (OSError, pa.ArrowException) as error:
+        raise CatalogError(f"{path}: the list of columns dataset/_common_metadata cannot be read: {error}") from error
+    classes, bands = classes_of(columns), bands_of(columns)
+    if not classes or not bands:
+        raise CatalogError(
+            f"{path}: the columns tell of no classes or no bands; was the catalogue written by another program?"
+        )
+    for wanted in schema(classes, bands):
+        if wanted.name not in columns.names:
+            raise CatalogError(f"{path} has no column {wanted.name}, which a catalogue of galmorph needs")
+        came = columns.field(wanted.name).type
+        if came != wanted.type:
+            raise CatalogError(f"{path}: column {wanted.name} must be {wanted.type}, got {came}")
+    return Catalog(path, files, columns, provenance)
+
+
+def _read_provenance(path: Path) -> Mapping[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        version, provenance = document["format"], document["provenance"]
+    except FileNotFoundError as error:
+        raise CatalogError(
+            f"{path.parent} has no {path.name}: it is a HATS catalogue, but not one of galmorph"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CatalogError(f"{path} is damaged: {error}") from error
+    if version > _FORMAT:
+        raise CatalogError(
+            f"{path.parent} has layout {version}, newer than this galmorph reads ({_FORMAT}); update galmorph"
+        )
+    found: Mapping[str, Any] = provenance
+    return found
+
+
+def _partition_files(path: Path) -> tuple[Path, ...]:
+    """Files of all partitions, each seen to be there and to end as Parquet does."""
+    try:
+        with (path / "partition_info.csv").open(encoding="utf-8", newline="") as stream:
+            pixels = [(int(row["Norder"]), int(row["Npix"])) for row in csv.DictReader(stream)]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise CatalogError(f"{path}: the list of partitions partition_info.csv cannot be read: {error}") from error
+    files = tuple(path / Partition(order, pixel, 0, 0).relative_path for order, pixel in pixels)
+    for file in files:
+        try:
+            with file.open("rb") as stream:
+                stream.seek(-len(_MAGIC), 2)
+                complete = stream.read() == _MAGIC
+        except FileNotFoundError as error:
+            raise CatalogError(
+                f"{path}: partition {file.relative_to(path)} is missing; write or copy the catalogue again"
+            ) from error
+        except OSError:
+            complete = False
+        if not complete:
+            raise CatalogError(
+                f"{path}: partition {file.relative_to(path)} is incomplete; write or copy the catalogue again"
+            )
+    return files

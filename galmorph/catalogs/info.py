@@ -1,0 +1,170 @@
+"""What a catalogue holds, counted."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from galmorph.catalogs.query import run_query
+from galmorph.catalogs.schema import classes_of
+from galmorph.flags import FLAGS
+
+#: Order of the HEALPix pixels (3.4 arcmin across) by which the covered area is counted.
+_AREA_ORDER = 10
+
+
+@dataclass(frozen=True)
+class CatalogInfo:
+    """What a catalogue holds.
+
+    Parameters
+    ----------
+    path : str
+        Folder.
+    survey, release, model : tuple of str
+        Those that occur in the rows.
+    rows, primary, partitions : int
+        Number of rows, of primary rows and of files.
+    classes : dict of str to int
+        Primary rows of each class, those that are unknown left out.
+    unknown : int
+        Primary rows that are unknown.
+    unknown_rate : float
+        Their fraction among the primary rows; NaN without rows.
+    area : float
+        Area (square degrees) of the HEALPix pixels of order 10 (3.4 arcmin across) with rows.
+    centre : tuple of float
+        Mean direction of the rows, right ascension and declination (degrees); NaN without rows.
+    extent : float
+        Largest angle (degrees) of a row from the centre.
+    flags : dict of str to int
+        Primary rows that have each flag.
+    columns : tuple of str
+        Names of the columns.
+    provenance : mapping
+        What the writer was told of where the rows come from.
+    """
+
+    path: str
+    survey: tuple[str, ...]
+    release: tuple[str, ...]
+    model: tuple[str, ...]
+    rows: int
+    primary: int
+    partitions: int
+    classes: dict[str, int]
+    unknown: int
+    unknown_rate: float
+    area: float
+    centre: tuple[float, float]
+    extent: float
+    flags: dict[str, int]
+    columns: tuple[str, ...]
+    provenance: Mapping[str, Any] = field(hash=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain types, for JSON."""
+        return asdict(self)
+
+    def table(self) -> pa.Table:
+        """What a person reads first, as two columns of text."""
+        lines = {
+            "catalogue": self.path,
+            "survey": ", ".join(self.survey),
+            "release": ", ".join(self.release),
+            "model": ", ".join(self.model),
+            "rows": f"{self.rows}",
+            "primary rows": f"{self.primary}",
+            "partitions": f"{self.partitions}",
+            "area": f"{self.area:.4g} deg2",
+            "centre": f"ra {self.centre[0]:.4f}, dec {self.centre[1]:+.4f} deg",
+            "extent": f"{self.extent:.4g} deg from the centre",
+            **{f"class {name}": f"{count}" for name, count in self.classes.items()},
+            "unknown": f"{self.unknown} ({100 * self.unknown_rate:.1f} %)" if self.primary else "0",
+            **{f"flag {name}": f"{count}" for name, count in self.flags.items() if count},
+            "columns": ", ".join(self.columns),
+        }
+        return pa.table({"property": list(lines), "value": list(lines.values())})
+
+
+def collect_info(path: Path, files: Sequence[Path], columns: pa.Schema, provenance: Mapping[str, Any]) -> CatalogInfo:
+    """Count what a catalogue holds.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the catalogue.
+    files : sequence of Path
+        Its partitions.
+    columns : pyarrow.Schema
+        Its columns.
+    provenance : mapping
+        Where its rows come from.
+
+    Returns
+    -------
+    CatalogInfo
+        The counts.
+    """
+    row = run_query(files, _TOTALS).to_pylist()[0]
+    counts = {entry["label"]: entry["n"] for entry in run_query(files, _LABELS).to_pylist()}
+    sky = run_query(files, _SKY).to_pylist()[0]
+    empty = row["total"] == 0
+    return CatalogInfo(
+        path=str(path),
+        survey=tuple(row["survey"] or ()),
+        release=tuple(row["release"] or ()),
+        model=tuple(row["model"] or ()),
+        rows=row["total"],
+        primary=row["main"],
+        partitions=len(files),
+        classes={name: counts.get(name, 0) for name in classes_of(columns)},
+        unknown=row["strange"],
+        unknown_rate=row["strange"] / row["main"] if row["main"] else math.nan,
+        area=sky["pixels"] * 4 * 180**2 / math.pi / (12 * 4**_AREA_ORDER),
+        centre=(math.nan, math.nan) if empty else (sky["ra"], sky["dec"]),
+        extent=math.nan if empty else sky["extent"],
+        flags={flag.name: row[flag.name] for flag in FLAGS},
+        columns=tuple(columns.names),
+        provenance=provenance,
+    )
+
+
+_FLAG_COUNTS = ",\n    ".join(
+    f"""count(*) FILTER ("primary" AND has_flag(flags, '{flag.name}')) AS "{flag.name}\"""" for flag in FLAGS
+)
+_TOTALS = f"""
+SELECT count(*) AS total,
+    count(*) FILTER ("primary") AS main,
+    count(*) FILTER ("primary" AND unknown) AS strange,
+    list(DISTINCT survey ORDER BY survey) AS survey,
+    list(DISTINCT release ORDER BY release) AS release,
+    list(DISTINCT model ORDER BY model) AS model,
+    {_FLAG_COUNTS}
+FROM catalog
+"""  # noqa: S608 - flags are constants of the package
+_LABELS = 'SELECT label, count(*) AS n FROM catalog WHERE "primary" AND NOT unknown GROUP BY label'
+#: Number of pixels with rows, mean direction, and the largest angle from it.
+_SKY = f"""
+WITH vectors AS (
+    SELECT _healpix_29 >> {2 * (29 - _AREA_ORDER)} AS pixel,
+        cos(radians(dec)) * cos(radians(ra)) AS x,
+        cos(radians(dec)) * sin(radians(ra)) AS y,
+        sin(radians(dec)) AS z
+    FROM catalog
+), mean AS (
+    SELECT count(DISTINCT pixel) AS pixels, avg(x) AS mx, avg(y) AS my, avg(z) AS mz,
+        sqrt(mx * mx + my * my + mz * mz) AS norm
+    FROM vectors
+)
+SELECT coalesce(any_value(pixels), 0) AS pixels,
+    any_value((degrees(atan2(my, mx)) + 360) % 360) AS ra,
+    any_value(degrees(atan2(mz, sqrt(mx * mx + my * my)))) AS dec,
+    max(degrees(2 * asin(least(
+        1, 0.5 * sqrt(pow(x - mx / norm, 2) + pow(y - my / norm, 2) + pow(z - mz / norm, 2))
+    )))) AS extent
+FROM vectors, mean
+"""  # noqa: S608

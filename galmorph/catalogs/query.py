@@ -1,0 +1,218 @@
+"""Ask a catalogue with SQL that nobody has vouched for: DuckDB, locked down to reading one table."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from galmorph.errors import CatalogError
+from galmorph.flags import FLAGS
+
+#: Name of the table in queries.
+TABLE = "catalog"
+#: Functions that may stand where a table does; all others can reach files, settings or memory.
+_TABLE_FUNCTIONS = frozenset({"generate_series", "range", "unnest"})
+#: Columns whose names are words of SQL and need quotation marks.
+_RESERVED = ("primary",)
+
+
+def run_query(
+    files: Sequence[Path],
+    sql: str,
+    *,
+    variables: Mapping[str, Any] | None = None,
+    timeout: float = 60.0,
+    memory: str = "2GB",
+) -> pa.Table:
+    """Result of one SELECT over Parquet files that together are the table `catalog`.
+
+    Beside DuckDB's own functions there is `has_flag(flags, 'NAME')`.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Parquet files of one schema.
+    sql : str
+        One SELECT statement. Text that nobody has vouched for is safe: it cannot read or write files, change settings,
+        load extensions or reach any other table.
+    variables : mapping, optional
+        Values that the query gets with `getvariable('name')`.
+    timeout : float
+        Seconds after which the query is stopped.
+    memory : str
+        Most memory that the query may take, and most that its result may, as DuckDB reads it ("500MB", "2GB").
+
+    Returns
+    -------
+    pyarrow.Table
+        The result.
+
+    Raises
+    ------
+    CatalogError
+        If the text is not one SELECT over the table, or the query fails, takes too long or too much memory.
+    """
+    with _session(files, variables or {}, memory) as connection:
+        check_select(connection, sql)
+        return _run(connection, sql, timeout, memory, pq.read_schema(files[0]).names)
+
+
+@contextmanager
+def _session(files: Sequence[Path], variables: Mapping[str, Any], memory: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that knows the catalogue, then has everything else taken away and the key thrown after it."""
+    connection = duckdb.connect(":memory:")
+    try:
+        table = connection.read_parquet([str(file) for file in files], hive_partitioning=False)
+        table.create_view(TABLE)
+        for name, value in variables.items():
+            connection.execute(f"SET VARIABLE {name} = ?", [value])
+        cases = " ".join(f"WHEN '{flag.name}' THEN {flag.value}" for flag in FLAGS)
+        connection.execute(
+            "CREATE MACRO has_flag(flags, name) AS "
+            f"(flags & CASE name {cases} ELSE error('no flag is called ' || name) END) <> 0"
+        )
+        settings = {
+            "memory_limit": memory,
+            "temp_directory": "",
+            "python_enable_replacements": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allowed_paths": [str(file) for file in files],
+            "enable_external_access": False,
+            "lock_configuration": True,
+        }
+        for name, setting in settings.items():
+            connection.execute(f"SET {name} = ?", [setting])
+        yield connection
+    except duckdb.Error as error:
+        raise CatalogError(f"the catalogue cannot be read: {_first_lines(error)}") from error
+    finally:
+        connection.close()
+
+
+def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Refuse text that is not one SELECT over the catalogue.
+
+    The settings of the session already forbid files and writing; this is the second lock, and the one that explains.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+        Only its parser is used.
+    sql : str
+        The text.
+
+    Raises
+    ------
+    CatalogError
+        If it is anything else.
+    """
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error as error:
+        raise CatalogError(f"the query is not SQL that DuckDB understands: {_explain(error, ())}") from error
+    if len(statements) != 1:
+        raise CatalogError(f"a query is one SELECT statement, got {len(statements)} statements")
+    if statements[0].type != duckdb.StatementType.SELECT:
+        raise CatalogError(f"a catalogue is read-only: a query is one SELECT statement, got {statements[0].type.name}")
+    rows = connection.execute("SELECT json_serialize_sql(?)", [statements[0].query]).fetchall()
+    tree = json.loads(rows[0][0])
+    if tree.get("error", True):
+        raise CatalogError(
+            f"a query is one SELECT statement: {tree.get('error_message', 'this one cannot be examined')}"
+        )
+    _check_sources(list(_nodes(tree)))
+
+
+def _check_sources(nodes: list[dict[str, Any]]) -> None:
+    """Refuse a statement that reads from anything but the catalogue and its own parts."""
+    known = {TABLE} | {entry["key"].lower() for node in nodes for entry in node.get("cte_map", {}).get("map", [])}
+    for node in nodes:
+        source = None
+        if node.get("type") == "BASE_TABLE":
+            path = node["qualified_name"]["path"]
+            source = ".".join(path) if len(path) != 1 or path[0].lower() not in known else None
+        elif node.get("type") == "TABLE_FUNCTION":
+            name = node["function"].get("function_name", "")
+            source = f"{name}()" if name.lower() not in _TABLE_FUNCTIONS else None
+        elif node.get("type") == "SHOW_REF" and node.get("query") is None:
+            source = f"the database's own tables; DESCRIBE {TABLE} lists the columns"
+        if source is not None:
+            raise CatalogError(f"a query can read the table {TABLE} and nothing else, not {source}")
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every node of a serialised statement."""
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, dict):
+            yield node
+            todo.extend(node.values())
+        elif isinstance(node, list):
+            todo.extend(node)
+
+
+def _run(
+    connection: duckdb.DuckDBPyConnection, sql: str, timeout: float, memory: str, columns: Sequence[str]
+) -> pa.Table:
+    """Run a statement that was examined, bounded in time and in the size of what comes back."""
+    timer = threading.Timer(timeout, connection.interrupt)
+    timer.start()
+    try:
+        reader = connection.sql(sql).to_arrow_reader(10_000)
+        limit = _bytes(memory)
+        batches, size = [], 0
+        for batch in reader:
+            size += batch.nbytes
+            if size > limit:
+                raise CatalogError(
+                    f"the result is larger than {memory}: ask for fewer columns or rows, or raise the memory"
+                )
+            batches.append(batch)
+        return pa.Table.from_batches(batches, schema=reader.schema)
+    except duckdb.InterruptException as error:
+        raise CatalogError(f"the query took longer than {timeout:g} s and was stopped") from error
+    except duckdb.OutOfMemoryException as error:
+        raise CatalogError(
+            f"the query needs more than {memory} of memory: ask for less, or raise the memory"
+        ) from error
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        # What goes wrong while the result is fetched comes as OSError, an interrupt too.
+        if not timer.is_alive():
+            raise CatalogError(f"the query took longer than {timeout:g} s and was stopped") from error
+        raise CatalogError(f"the query failed: {_explain(error, columns)}") from error
+    finally:
+        timer.cancel()
+
+
+def _explain(error: Exception, columns: Sequence[str]) -> str:
+    """What DuckDB says, without the drawing of the place, and what to do."""
+    text = str(error)
+    words = _first_lines(error)
+    if "Referenced column" in text or "does not have a column" in text:
+        words = f"{words.split(' Candidate')[0]} The columns are {', '.join(columns)}"
+    for name in _RESERVED:
+        if f'at or near "{name}"' in text:
+            words += f'. {name} is a word of SQL: write "{name}", in quotation marks, for the column'
+    return words
+
+
+def _first_lines(error: Exception) -> str:
+    """The message in one line, without the drawing of the place in the query."""
+    return " ".join(str(error).split("\n\nLINE")[0].split())
+
+
+def _bytes(size: str) -> int:
+    """Bytes in a size such as 500MB."""
+    units = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+    number, unit = size[:-2], size[-2:].upper()
+    if unit not in units or not number.replace(".", "", 1).isdigit():
+        raise CatalogError(f"memory is a number and KB, MB, GB or TB, such as 2GB; got {size!r}")
+    return int(float(number) * units[unit])
