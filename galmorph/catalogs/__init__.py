@@ -1,5 +1,44 @@
 """The catalogue: written in HATS layout, opened and asked questions.
 
-`galmorph.catalogs.write` writes one from the parts of a run, `galmorph.catalogs.catalog` opens one; they are imported
-where they are needed, since each brings heavy libraries.
+The names below are the way in; each is imported when it is first used, since writing and opening need different
+libraries, and those for writing take seconds to load.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from galmorph.catalogs.candidates import KINDS
+    from galmorph.catalogs.catalog import Catalog, open_catalog
+    from galmorph.catalogs.howto import how_to_open
+    from galmorph.catalogs.info import CatalogInfo
+    from galmorph.catalogs.output import FORMATS, write_table
+    from galmorph.catalogs.write import write_catalog
+
+_HOMES = {
+    "FORMATS": "output",
+    "KINDS": "candidates",
+    "Catalog": "catalog",
+    "CatalogInfo": "info",
+    "how_to_open": "howto",
+    "open_catalog": "catalog",
+    "write_catalog": "write",
+    "write_table": "output",
+}
+
+__all__ = [
+    "FORMATS",
+    "KINDS",
+    "Catalog",
+    "CatalogInfo",
+    "how_to_open",
+    "open_catalog",
+    "write_catalog",
+    "write_table",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'galmorph.catalogs' has no attribute {name!r}")
+    return getattr(import_module(f"galmorph.catalogs.{_HOMES[name]}"), name)

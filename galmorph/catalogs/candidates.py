@@ -29,7 +29,7 @@ def find_candidates(
     classes : sequence of str
         Classes that the model knows.
     provenance : mapping
-        Provenance of the catalogue. The largest of `survey.seeing` (FWHM in arcsec per band) tells what is resolved;
+        Provenance of the catalogue. The largest value of `seeing` (FWHM in arcsec by band) tells what is resolved;
         without it nothing is taken for a point source.
     kind : {"lens", "merger", "unknown"}
         What is looked for.
@@ -86,6 +86,5 @@ def _meaning(name: str) -> str:
 
 def _point_source_radius(provenance: Mapping[str, Any]) -> float:
     """Half-light radius (arcsec) of a point source, half a Gaussian's FWHM, in the worst seeing; 0 if unknown."""
-    survey = provenance.get("survey")
-    seeing = survey.get("seeing") if isinstance(survey, Mapping) else None
+    seeing = provenance.get("seeing")
     return max((0.5 * float(value) for value in seeing.values()), default=0.0) if isinstance(seeing, Mapping) else 0.0
