@@ -1,9 +1,13 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+
+# The makers of small data are plain modules, shared by the tests of all rooms.
+sys.path.insert(0, str(Path(__file__).parent / "data"))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,9 @@ def test_auroc_is_scikit_learns():
     assert auroc(positive, negative) == pytest.approx(roc_auc_score(labels, np.r_[positive, negative]))
 
 
-@pytest.mark.parametrize(("positive", "negative", "expected"), [([2, 3], [0, 1], 1.0), ([0], [1], 0.0), ([1], [1], 0.5)])
+@pytest.mark.parametrize(
+    ("positive", "negative", "expected"), [([2, 3], [0, 1], 1.0), ([0], [1], 0.0), ([1], [1], 0.5)]
+)
 def test_auroc_by_hand(positive, negative, expected):
     assert auroc(positive, negative) == expected
 

@@ -1,0 +1,87 @@
+import pyarrow as pa
+import pytest
+
+from galmorph.errors import RunError
+from galmorph.inference.journal import INPUTS, Account, Journal, Reject, read_account, read_json, write_json
+
+ROWS = pa.table({"object_id": pa.array([1, 2], pa.int64())})
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path)
+
+
+def test_a_finished_tile_is_accounted_for(journal):
+    account = Account("key", detected=3, scored=2, rejected=1)
+    journal.write_tile("a", ROWS, [Reject("a", "object", "no data", 3)], account)
+    assert journal.account("a") == account
+    assert journal.rejects().to_pylist()[0]["reason"] == "no data"
+    assert sorted(path.name for path in journal.folder.rglob("*.parquet")) == ["a.parquet", "a.parquet"]
+
+
+def test_a_tile_without_part_is_not_done(journal):
+    journal.write_tile("a", ROWS, [Reject("a", "object", "no data", 3)], Account("key", 3, 2, 1))
+    journal.part("a").unlink()
+    assert journal.account("a") is None
+
+
+def test_a_tile_whose_rejects_are_gone_is_not_done(journal):
+    journal.write_tile("a", ROWS, [Reject("a", "object", "no data", 3)], Account("key", 3, 2, 1))
+    journal.reject_file("a").unlink()
+    assert journal.account("a") is None
+
+
+@pytest.mark.parametrize("kept", [0, 4, -8])
+def test_a_damaged_part_is_not_done(journal, kept):
+    journal.write_tile("a", ROWS, [], Account("key", 2, 2, 0))
+    data = journal.part("a").read_bytes()
+    journal.part("a").write_bytes(data[:kept])
+    assert journal.account("a") is None
+
+
+def test_a_rejected_tile_is_accounted_for(journal):
+    account = Account("key", tile_rejected=True)
+    journal.write_rejected_tile("a", "it is torn", account)
+    assert journal.account("a") == account
+    assert (
+        journal.rejects().to_pylist()[0] | {"tile": "a", "kind": "tile", "reason": "it is torn"}
+        == journal.rejects().to_pylist()[0]
+    )
+
+
+def test_a_tile_that_works_at_last_leaves_no_rejection(journal):
+    journal.write_rejected_tile("a", "it is torn", Account("key", tile_rejected=True))
+    journal.write_tile("a", ROWS, [], Account("key", 2, 2, 0))
+    assert journal.rejects().num_rows == 0
+
+
+def test_what_belongs_to_no_tile_is_replaced_by_each_call(journal):
+    journal.write_rejects(INPUTS, [Reject("x", "input", "no tile"), Reject("y", "input", "no tile")])
+    journal.write_rejects(INPUTS, [Reject("x", "input", "no tile")])
+    assert journal.rejects()["tile"].to_pylist() == ["x"]
+    journal.write_rejects(INPUTS, [])
+    assert journal.rejects().num_rows == 0
+
+
+def test_a_write_that_fails_leaves_nothing(journal, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        journal.write_tile("a", ROWS, [], Account("key", 2, 2, 0))
+    assert list(journal.folder.rglob("*.*")) == []
+
+
+def test_parquet_of_others_has_no_account(tmp_path):
+    pa.parquet.write_table(ROWS, tmp_path / "x.parquet")
+    assert read_account(tmp_path / "x.parquet") is None
+
+
+def test_a_record_that_is_none_is_an_error(tmp_path):
+    (tmp_path / "run.json").write_text("[1]")
+    with pytest.raises(RunError, match="not a run's record"):
+        read_json(tmp_path / "run.json")
+    write_json(tmp_path / "run.json", {"a": 1})
+    assert read_json(tmp_path / "run.json") == {"a": 1}

@@ -1,0 +1,83 @@
+import numpy as np
+import onnx
+import pytest
+from make_bundle import files, make_bundle, manifest, weights
+
+from galmorph.bundle import write_bundle
+from galmorph.errors import BundleError, RunError
+from galmorph.inference.session import CPU, CUDA, ScoringSession, choose_providers
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "model", ["g", "r", "z"])
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).normal(size=(21, 3, 16, 16)).astype(np.float32)
+
+
+def test_scores_are_the_graphs(bundle, images):
+    logits, features = ScoringSession(bundle, "cpu").predict(images)
+    stretched = np.arcsinh(images)
+    expected = np.concatenate([stretched.mean(axis=(2, 3)), stretched[:, :, 4:12, 4:12].mean(axis=(2, 3))], axis=1)
+    np.testing.assert_allclose(features, expected, atol=1e-6)
+    np.testing.assert_allclose(logits, expected @ weights(6, 4), atol=1e-5)
+
+
+def test_same_bytes_in_any_company_and_with_any_threads(bundle, images):
+    whole = ScoringSession(bundle, "cpu").predict(images)[0]
+    pieces = ScoringSession(bundle, "cpu", threads=2)
+    split = np.concatenate([pieces.predict(images[:3])[0], pieces.predict(images[3:])[0]])
+    np.testing.assert_array_equal(whole, split)
+
+
+def test_no_images_give_no_scores(bundle, images):
+    logits, features = ScoringSession(bundle, "cpu").predict(images[:0])
+    assert logits.shape == (0, 4)
+    assert features.shape == (0, 6)
+
+
+def test_a_gpu_that_is_not_there_is_an_error():
+    with pytest.raises(RunError, match=r"no CUDA provider.*galmorph-survey\[gpu\]"):
+        choose_providers("cuda:0", [CPU])
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu:1", "cuda:x", "", "auto:0"])
+def test_devices_have_names(device):
+    with pytest.raises(RunError, match="device must be"):
+        choose_providers(device, [CPU, CUDA])
+
+
+def test_the_gpu_comes_first_where_there_is_one():
+    assert choose_providers("auto", [CPU]) == [CPU]
+    gpu, cpu = choose_providers("auto", [CUDA, CPU])
+    assert (gpu[0], cpu) == (CUDA, CPU)
+    (only,) = choose_providers("cuda:3", [CUDA, CPU])
+    assert only[1]["device_id"] == "3"
+    assert choose_providers("cpu", [CUDA, CPU]) == [CPU]
+
+
+def test_a_graph_that_does_not_fit_its_manifest_is_refused(tmp_path):
+    content = files(3, 16, 4) | {"model.onnx": files(3, 32, 4)["model.onnx"]}
+    bundle = write_bundle(tmp_path / "model", manifest(["g", "r", "z"]), content)
+    with pytest.raises(BundleError, match=r"takes 'image' of shape|'image' of shape \(n, 3, 16, 16\)"):
+        ScoringSession(bundle, "cpu")
+
+
+def test_a_graph_that_points_outside_itself_is_refused(tmp_path):
+    model = onnx.load_from_string(files(3, 16, 4)["model.onnx"])
+    onnx.external_data_helper.set_external_data(model.graph.initializer[-1], location="../../etc/passwd")
+    model.graph.initializer[-1].ClearField("raw_data")
+    content = files(3, 16, 4) | {"model.onnx": model.SerializeToString()}
+    bundle = write_bundle(tmp_path / "model", manifest(["g", "r", "z"]), content)
+    with pytest.raises(BundleError, match="does not load"):
+        ScoringSession(bundle, "cpu")
+
+
+def test_what_is_no_graph_is_refused(tmp_path):
+    content = files(3, 16, 4) | {"model.onnx": b"not a graph"}
+    bundle = write_bundle(tmp_path / "model", manifest(["g", "r", "z"]), content)
+    with pytest.raises(BundleError, match="does not load"):
+        ScoringSession(bundle, "cpu")
