@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.stats import rankdata
 
 from galmorph.errors import DataError
+from galmorph.metrics import auroc
 
 #: Scores of the catalogue that grow with strangeness.
 UNKNOWN_SCORES = ("entropy", "energy", "anomaly_score")
@@ -51,27 +51,6 @@ class TruthReport:
     unknown_auroc: dict[str, float]
     unknown_recall: float
     false_unknown: float
-
-
-def auroc(positive: ArrayLike, negative: ArrayLike) -> float:
-    """Area under the ROC curve, as the probability that a positive scores above a negative, ties counting half.
-
-    Parameters
-    ----------
-    positive, negative : array_like
-        Scores, shapes ``(n,)`` and ``(m,)``.
-
-    Returns
-    -------
-    float
-        From 0 to 1; NaN if either is empty.
-    """
-    above, below = np.asarray(positive, dtype=float), np.asarray(negative, dtype=float)
-    n, m = len(above), len(below)
-    if n == 0 or m == 0:
-        return float("nan")
-    ranks = rankdata(np.concatenate([above, below]))
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
 
 
 def match(rows: pd.DataFrame, truth: pd.DataFrame, radius: float) -> NDArray[np.int64]:
@@ -142,7 +121,8 @@ def compare(rows: pd.DataFrame, truth: pd.DataFrame, classes: Sequence[str], rad
     right = np.zeros(len(truth), dtype=bool)
     right[detected] = found["label"].to_numpy(dtype=object) == true[detected]
     recall = {name: float(right[true == name].mean()) for name in classes if (true == name).any()}
-    strange, usual = found[~known[detected]], found[known[detected]]
+    private = ~known[detected]
+    flagged = found["unknown"].to_numpy(dtype=bool)
     return TruthReport(
         objects=len(truth),
         detected=int(detected.sum()),
@@ -150,9 +130,9 @@ def compare(rows: pd.DataFrame, truth: pd.DataFrame, classes: Sequence[str], rad
         accuracy=_mean(right[detected & known]),
         recall=recall,
         mean_recall=_mean(np.array(list(recall.values()))),
-        unknown_auroc={name: auroc(strange[name], usual[name]) for name in UNKNOWN_SCORES},
-        unknown_recall=_mean(strange["unknown"].to_numpy(dtype=bool)),
-        false_unknown=_mean(usual["unknown"].to_numpy(dtype=bool)),
+        unknown_auroc={name: auroc(found[name].to_numpy(dtype=float), private) for name in UNKNOWN_SCORES},
+        unknown_recall=_mean(flagged[private]),
+        false_unknown=_mean(flagged[~private]),
     )
 
 

@@ -1,32 +1,12 @@
-import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from galmorph.errors import DataError
-from galmorph.truth import auroc, compare, match
+from galmorph.truth import compare, match
 
 
 def positions(*pairs):
     return pd.DataFrame(pairs, columns=["ra", "dec"])
-
-
-def test_auroc_is_scikit_learns():
-    rng = np.random.default_rng(0)
-    positive, negative = rng.integers(0, 5, 30), rng.integers(0, 4, 50)  # with ties
-    labels = np.r_[np.ones(30), np.zeros(50)]
-    assert auroc(positive, negative) == pytest.approx(roc_auc_score(labels, np.r_[positive, negative]))
-
-
-@pytest.mark.parametrize(
-    ("positive", "negative", "expected"), [([2, 3], [0, 1], 1.0), ([0], [1], 0.0), ([1], [1], 0.5)]
-)
-def test_auroc_by_hand(positive, negative, expected):
-    assert auroc(positive, negative) == expected
-
-
-def test_auroc_without_one_kind_is_nan():
-    assert np.isnan(auroc([], [1.0]))
 
 
 def test_match_takes_the_nearest_within_the_radius():

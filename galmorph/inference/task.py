@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from galmorph import flags
 from galmorph.bundle import Bundle
 from galmorph.cutouts import Cutouts, Cutter
-from galmorph.detection import Field, extract, inside
+from galmorph.detection import Field, extract
 from galmorph.errors import BundleError, TileError
 from galmorph.inference.config import RunConfig
 from galmorph.inference.journal import Account, Journal, Reject
 from galmorph.scores import Scores, score
+from galmorph.sky import inside
 from galmorph.surveys import TileSource
 from galmorph.tiles import Tile, read_tile
 
