@@ -1,0 +1,146 @@
+"""Which tile an object belongs to, and which detection is which object."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from galmorph.cutouts import Framing, field_cutouts
+from galmorph.detection import DetectionConfig, extract
+from galmorph.mocks.config import MockConfig
+from galmorph.mocks.sky import MockTile, tile_wcs
+from galmorph.surveys import Survey, find_tiles
+from galmorph.tiles import read_tile
+
+#: A detection within this many arcsec of an object, or this fraction of its half-light radius, is that object.
+MATCH_ARCSEC, MATCH_RADII = 1.5, 0.5
+
+
+@dataclass(frozen=True)
+class TileCutouts:
+    """The labelled objects found on a tile.
+
+    Parameters
+    ----------
+    objects : pandas.DataFrame
+        A row per object: `object_id`, `label`, `tile`, and as detected `x`, `y`, `radius`, `side_arcsec`,
+        `snr`, `flags`, `off_edge_fraction`, `bad_fraction`, `match_arcsec`, `detected` (true).
+    images : ndarray of float32
+        Their cutouts in the same order, shape ``(n, bands, N, N)``.
+    """
+
+    objects: pd.DataFrame
+    images: NDArray[np.float32]
+
+
+def primary_tiles(sky: pd.DataFrame, tiles: Sequence[MockTile], survey: Survey, config: MockConfig) -> pd.DataFrame:
+    """Add `tiles`, the names of all tiles that show an object (comma-separated), and `tile`, the one in whose
+    interior it lies deepest.
+    """
+    assert survey.pixel_scale is not None
+    depths = []
+    for tile in tiles:
+        wcs, side = tile_wcs(tile, survey.pixel_scale, config)
+        x, y = wcs.world_to_pixel_values(sky["ra"].to_numpy(), sky["dec"].to_numpy())
+        depths.append(np.minimum(np.minimum(x, side - 1 - x), np.minimum(y, side - 1 - y)) + 0.5)
+    depth = np.stack(depths, axis=1)
+    names = np.array([tile.name for tile in tiles], dtype=object)
+    shown = depth >= 0
+    return sky.assign(tiles=[",".join(names[row]) for row in shown], tile=names[depth.argmax(axis=1)])
+
+
+def cut_tile(
+    paths: Sequence[Path], tile: MockTile, truth: pd.DataFrame, survey: Survey, framing: Framing,
+    detection: DetectionConfig,
+) -> TileCutouts:
+    """Read a tile, detect on it as a survey run does, and cut out the labelled objects whose tile it is.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files of the tile.
+    tile : MockTile
+        Which.
+    truth : pandas.DataFrame
+        All objects of the mock, from `primary_tiles`.
+    survey : Survey
+        Profile.
+    framing : Framing
+        Of the cutouts.
+    detection : DetectionConfig
+        How objects are found.
+    """
+    sources, rejected = find_tiles(list(paths), survey)
+    assert len(sources) == 1, rejected
+    image = read_tile(sources[0], survey)
+    field = extract(image, detection)
+    # Every object takes part, so that a background galaxy's detection is not given to a labelled neighbour.
+    here = truth[truth["tiles"].str.contains(tile.name, regex=False)]
+    rows, distance = match(here, field.objects, tile)
+    wanted = (rows >= 0) & (here["tile"] == tile.name).to_numpy() & (here["label"] != "").to_numpy()
+    cutouts = field_cutouts(field, image, rows[wanted], framing)
+    detected = field.objects.iloc[rows[wanted]]
+    objects = pd.DataFrame(
+        {
+            "object_id": here["object_id"].to_numpy()[wanted],
+            "label": here["label"].to_numpy()[wanted],
+            "tile": tile.name,
+            "x": detected["x"].to_numpy(),
+            "y": detected["y"].to_numpy(),
+            "radius": detected["radius"].to_numpy(),
+            "side_arcsec": cutouts.side,
+            "snr": detected["snr"].to_numpy(),
+            "flags": detected["flags"].to_numpy(),
+            "off_edge_fraction": cutouts.off_edge_fraction,
+            "bad_fraction": cutouts.bad_fraction,
+            "match_arcsec": distance[wanted],
+            "detected": True,
+        }
+    )
+    return TileCutouts(objects, cutouts.images)
+
+
+def match(
+    truth: pd.DataFrame, detections: pd.DataFrame, tile: MockTile
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Detection of each object: one to one, nearest pairs first.
+
+    Returns
+    -------
+    rows : ndarray of int
+        Row of the detection, -1 for none. Shape ``(len(truth),)``.
+    distance : ndarray of float
+        Arcsec, NaN for none.
+    """
+    rows, distance = np.full(len(truth), -1, dtype=np.intp), np.full(len(truth), np.nan)
+    if len(detections) == 0 or len(truth) == 0:
+        return rows, distance
+    radius = np.maximum(MATCH_ARCSEC, MATCH_RADII * truth["half_light_radius"].to_numpy())
+    # The centre of light of a pair may lie between its nuclei.
+    radius = np.maximum(radius, 0.6 * truth["companion_distance"].fillna(0).to_numpy())
+    places, found = _plane(truth, tile), _plane(detections, tile)
+    separations, neighbours = cKDTree(found).query(places, k=min(4, len(found)))
+    separations, neighbours = separations.reshape(len(truth), -1), neighbours.reshape(len(truth), -1)
+    pairs = [
+        (separations[i, k], bool(truth["label"].iat[i] == ""), i, int(neighbours[i, k]))
+        for i in range(len(truth))
+        for k in range(separations.shape[1])
+        if separations[i, k] <= radius[i]
+    ]
+    taken: set[int] = set()
+    # Labelled objects choose first: what lies within their radius is theirs, not a speck's of the background.
+    for separation, _, i, k in sorted(pairs, key=lambda pair: (pair[1], pair[0], pair[2])):
+        if rows[i] < 0 and k not in taken:
+            rows[i], distance[i] = k, separation
+            taken.add(k)
+    return rows, distance
+
+
+def _plane(table: pd.DataFrame, tile: MockTile) -> NDArray[np.float64]:
+    """Offsets from the tile's centre in arcsec, good for small fields. Shape ``(n, 2)``."""
+    east = ((table["ra"].to_numpy() - tile.ra + 180) % 360 - 180) * np.cos(np.radians(tile.dec))
+    return np.stack([east, table["dec"].to_numpy() - tile.dec], axis=1) * 3600
