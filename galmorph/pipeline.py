@@ -141,6 +141,7 @@ def classify(
             "model_sha256": bundle.sha256,
             "survey": profile.name,
             "release": profile.release,
+            "seeing": dict(profile.seeing),
             "tiles": report.tiles - len(report.rejected_tiles),
             "config_sha256": config.digest(),
             "galmorph": galmorph.__version__,

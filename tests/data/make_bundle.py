@@ -1,4 +1,4 @@
-"""A model bundle small enough for a test, made with onnx alone: it needs no training and its numbers can be checked by hand.
+"""A model bundle small enough for a test, made with onnx alone: no training, and numbers that can be checked by hand.
 
 The features are the mean of ``asinh`` of each band over the whole cutout and over its centre; the logits are a fixed
 linear map of them.

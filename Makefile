@@ -1,0 +1,43 @@
+# Two commands do everything on a fresh machine with python3 and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+WORK   ?= model-work
+
+.PHONY: demo test check benchmarks model clean
+
+demo: $(VENV)/.light
+	$(BIN)/galmorph demo
+
+test: $(VENV)/.full
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Style, types and the one-way rule: what pre-commit and CI hold.
+check: $(VENV)/.full
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+benchmarks: $(VENV)/.full
+	for script in tests/benchmarks/*.py; do $(BIN)/python $$script --check || exit 1; done
+
+# The embedded model, from nothing: mock surveys, training, export, evaluation. Under an hour on two cores.
+model: $(VENV)/.full
+	PATH="$(abspath $(BIN)):$$PATH" training/make_demo_model.sh $(WORK)
+
+# A survey run and its catalogue need no torch; the marker says which set of packages the environment has.
+$(VENV)/.light: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[cpu]'
+	touch $@
+
+$(VENV)/.full: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@ $(VENV)/.light
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) galmorph-demo $(WORK)
