@@ -1,4 +1,7 @@
-"""Image planes from FITS files, as they come: each file opened once, every failure a `TileError` in words, no noise on the screen."""
+"""Image planes from FITS files, as they come.
+
+Each file is opened once, every failure is a `TileError` in words, and nothing goes to the screen.
+"""
 
 import logging
 import warnings
@@ -15,9 +18,10 @@ from numpy.typing import NDArray
 
 from galmorph.errors import TileError
 
-#: Largest number of pixels of one HDU: a header that claims more is taken for damaged. The largest survey tiles have 4e8.
+#: Largest number of pixels of one HDU: a header that claims more is taken for damaged.
+#: The largest tiles of today's surveys have 4e8 in a band.
 MAX_PIXELS = 2_500_000_000
-#: Largest number of pixels of a compressed image for each byte of its file: Rice makes at most 32-fold, constant tiles more.
+#: Largest number of pixels for each byte of a file; only constant images are compressed that well.
 MAX_COMPRESSION = 20_000
 
 
@@ -117,7 +121,9 @@ def _check_size(path: Path, hdu: Any, label: str) -> None:
     """Refuse before anything is allocated what the file cannot hold."""
     shape = tuple(int(length) for length in hdu.shape)
     if any(length != 1 for length in shape[:-3]):
-        raise TileError(f"{path}: {label} is an image of {len(shape)} axes, {_times(shape)}; expected 2, or 3 for a cube")
+        raise TileError(
+            f"{path}: {label} is an image of {len(shape)} axes, {_times(shape)}; expected 2, or 3 for a cube"
+        )
     pixels = 1
     for length in shape:
         pixels *= length
@@ -126,8 +132,8 @@ def _check_size(path: Path, hdu: Any, label: str) -> None:
     limit = min(MAX_PIXELS, path.stat().st_size * MAX_COMPRESSION)
     if pixels > limit:
         raise TileError(
-            f"{path}: the header of {label} claims an image of {_times(shape)} pixels, which a file of {path.stat().st_size} bytes "
-            f"is not trusted to hold (limit: {limit} pixels); the file is damaged or incomplete, get it again"
+            f"{path}: the header of {label} claims an image of {_times(shape)} pixels; expected at most {limit} "
+            f"in a file of {path.stat().st_size} bytes. The file is damaged or incomplete: get it again"
         )
 
 
@@ -137,7 +143,7 @@ def _times(shape: tuple[int, ...]) -> str:
 
 def _index(path: Path, opened: Any, wanted: str | int | None) -> int:
     """Index of the HDU asked for."""
-    images = [i for i, hdu in enumerate(opened) if hdu.is_image and not isinstance(hdu, fits.GroupsHDU) and len(hdu.shape) >= 2]
+    images = [i for i, hdu in enumerate(opened) if _is_image(hdu)]
     if wanted is None:
         if not images:
             raise TileError(f"{path} holds no image; it has {_contents(opened)}")
@@ -156,6 +162,10 @@ def _index(path: Path, opened: Any, wanted: str | int | None) -> int:
     return index
 
 
+def _is_image(hdu: Any) -> bool:
+    return bool(hdu.is_image) and not isinstance(hdu, fits.GroupsHDU) and len(hdu.shape) >= 2
+
+
 def _contents(opened: Any) -> str:
     def words(hdu: Any) -> str:
         shape = hdu.shape if hdu.is_image else ()
@@ -172,7 +182,7 @@ def _celestial(opened: Any, hdu: Any, shape: tuple[int, ...], path: Path, label:
         wcs = WCS(hdu.header, fobj=opened).celestial
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - wcslib and astropy raise whatever a damaged header makes them stumble over
+    except Exception as error:  # as in _in_words
         notes.add(f"{path.name}: the WCS of {label} cannot be understood: {_first_line(error)}")
         return None
     if wcs.naxis != 2 or not wcs.has_celestial:
@@ -185,8 +195,8 @@ def _celestial(opened: Any, hdu: Any, shape: tuple[int, ...], path: Path, label:
 def _in_words(path: Path, done: str) -> Iterator[None]:
     """Make a `TileError` of what astropy raises.
 
-    A damaged file can make it raise nearly anything (OSError, TypeError, KeyError, zlib.error, VerifyError, ...), so this
-    boundary, around nothing but calls of astropy and the checks of this module, catches all of it.
+    A damaged file can make it raise nearly anything (OSError, TypeError, KeyError, zlib.error, VerifyError, ...), so
+    this boundary, around nothing but calls of astropy and the checks of this module, catches all of it.
     """
     try:
         yield
@@ -200,7 +210,7 @@ def _in_words(path: Path, done: str) -> Iterator[None]:
         raise TileError(f"{path} may not be read by this user; change its permissions") from error
     except ModuleNotFoundError as error:
         raise TileError(f"{path} is compressed in a way that is not read (LZW, .Z); uncompress it first") from error
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         hint = "the file is damaged, incomplete or not FITS; get it again or leave it out"
         raise TileError(f"{path} could not be {done} as FITS ({_first_line(error)}): {hint}") from error
 

@@ -1,4 +1,4 @@
-"""Pixels to sky and back: positions, local scale and orientation, whatever the WCS (flips, axis order, distortions, frames)."""
+"""Pixels to sky and back, whatever the WCS: flips, axis order, distortions, frames."""
 
 from typing import Any
 
@@ -46,13 +46,13 @@ def sky_to_pixel(wcs: WCS, ra: ArrayLike, dec: ArrayLike) -> tuple[Floats, Float
     Returns
     -------
     x, y : numpy.ndarray
-        Pixel coordinates, of the shape of `ra`; NaN for positions that the projection cannot show or that its distortion
-        cannot be inverted for, all of them far outside the image.
+        Pixel coordinates, of the shape of `ra`; NaN where the projection cannot show a position or its
+        distortion cannot be inverted, which is far outside the image.
     """
     ra, dec = np.broadcast_arrays(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float))
     x, y = np.full(ra.shape, np.nan), np.full(ra.shape, np.nan)
     ra0, dec0 = pixel_to_sky(wcs, *_centre(wcs))
-    # A gnomonic projection shows the far hemisphere's positions where their antipodes are; the image is in the near one.
+    # A gnomonic projection puts the positions of the far hemisphere where their antipodes are.
     near = np.sum(_vectors(ra, dec) * _vectors(ra0, dec0), axis=-1) > 0.1
     if near.any():
         found = _invert(wcs, SkyCoord(ra[near], dec[near], unit="deg"))
@@ -95,8 +95,8 @@ def local_axes(wcs: WCS, x: ArrayLike, y: ArrayLike) -> Floats:
     Returns
     -------
     numpy.ndarray
-        Arcsec per pixel. The shape is ``(..., 2, 2)``: ``[[dE/dx, dE/dy], [dN/dx, dN/dy]]``, E towards the east and N towards
-        the north.
+        Arcsec per pixel. The shape is ``(..., 2, 2)``: ``[[dE/dx, dE/dy], [dN/dx, dN/dy]]``, E towards
+        the east and N towards the north.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     ra, dec = (np.radians(angle) for angle in pixel_to_sky(wcs, x, y))

@@ -42,8 +42,8 @@ class Tile:
     image : numpy.ndarray
         Nanomaggies per pixel, 0 where there is no valid data. The shape is ``(bands, rows, columns)``, float32.
     weight : numpy.ndarray or None
-        Inverse variance in nanomaggies^-2, 0 where there is no valid data, of the shape of `image`, float32. None when the
-        tile's files do not give it.
+        Inverse variance in nanomaggies^-2, 0 where there is no valid data, of the shape of `image`, float32. None
+        when the tile's files do not give it.
     mask : numpy.ndarray of bool
         Pixels that the survey's mask calls spoiled. The shape is ``(rows, columns)``.
     saturated : numpy.ndarray of bool
@@ -102,10 +102,10 @@ def read_tile(source: TileSource, survey: Survey) -> Tile:
     _check_grids(source, planes, images)
     first = images[survey.bands[0]]
     if first.wcs is None:
-        unreadable = next((note for note in notes.lines if "WCS" in note), "")
+        found = next((f" ({note})" for note in notes.lines if "WCS" in note), "")
         raise TileError(
-            f"{source.images[survey.bands[0]]}: {first.hdu} has no celestial WCS (RA/Dec axes), which is needed to say where objects "
-            f"are{f' ({unreadable})' if unreadable else ''}; add one to the header, for instance by solving the image's astrometry"
+            f"{source.images[survey.bands[0]]}: {first.hdu} has no celestial WCS, needed to say where on the sky "
+            f"objects are{found}; add one to the header, for instance by solving the image's astrometry"
         )
     pixel_scale = _pixel_scale(first.wcs, source, survey, notes)
     mask, saturated = _read_masks(source, read, survey)
@@ -117,7 +117,9 @@ def read_tile(source: TileSource, survey: Survey) -> Tile:
     elif source.layout.weight is not None:
         notes.add("no weight files: the noise is measured from the background")
     if not valid.any():
-        raise TileError(f"{source.files[0]}: tile {source.name} has no valid pixel in any band: all are masked, blank or of no weight")
+        raise TileError(
+            f"{source.files[0]}: tile {source.name} has no valid pixel: all are masked, blank or of no weight"
+        )
     for line in notes.lines:
         log.warning("tile %s: %s", source.name, line)
     return Tile(
@@ -139,7 +141,11 @@ def read_tile(source: TileSource, survey: Survey) -> Tile:
 def _read_files(source: TileSource, survey: Survey, notes: Notes) -> dict[tuple[str, str], Plane]:
     """HDU of each role and band."""
     layout = source.layout
-    layers = (("image", layout.image, source.images), ("weight", layout.weight, source.weights), ("mask", layout.mask, source.masks))
+    layers = (
+        ("image", layout.image, source.images),
+        ("weight", layout.weight, source.weights),
+        ("mask", layout.mask, source.masks),
+    )
     wanted: dict[Path, list[tuple[str, str, str | int | None]]] = {}
     for role, layer, files in layers:
         for band in survey.bands:
@@ -161,18 +167,20 @@ def _band_plane(image: Plane, band: str, source: TileSource, survey: Survey) -> 
         if len(shape) == 2 or (len(shape) == 3 and shape[0] == 1):
             return None if len(shape) == 2 else 0
         raise TileError(
-            f"{path}: {image.hdu} is a cube of {shape[0]} planes; layout {source.layout.name} of survey {survey.name} expects an image of "
-            f"two axes for each band. For cubes say which plane is which band (planes, planes_keyword)"
+            f"{path}: {image.hdu} is a cube of {shape[0]} planes; layout {source.layout.name} of survey {survey.name} "
+            f"expects an image of two axes for each band. Use a layout that says which plane of a cube is which band"
         )
     bands = _cube_bands(image, path, source)
     count = shape[0] if len(shape) == 3 else 1
     if len(bands) != count:
-        raise TileError(f"{path}: {image.hdu} has {count} planes, but {len(bands)} bands are named for them ({', '.join(bands)})")
+        raise TileError(
+            f"{path}: {image.hdu} has {count} planes; expected {len(bands)}, of the bands {', '.join(bands)}"
+        )
     if band not in bands:
         missing = ", ".join(name for name in survey.bands if name not in bands)
         raise TileError(
-            f"{path} has the bands {', '.join(bands)}; survey {survey.name} needs {', '.join(survey.bands)}: {missing} is missing. "
-            f"Give tiles with all bands, or use a profile and a model for the bands there are"
+            f"{path} has the bands {', '.join(bands)}; survey {survey.name} needs {', '.join(survey.bands)}, so that "
+            f"{missing} is missing. Give tiles with all bands, or use a profile and a model for the bands there are"
         )
     return bands.index(band) if len(shape) == 3 else None
 
@@ -187,8 +195,8 @@ def _cube_bands(image: Plane, path: Path, source: TileSource) -> tuple[str, ...]
     if layer.planes:
         return layer.planes
     raise TileError(
-        f"{path}: the header of {image.hdu} lacks the keyword {layer.planes_keyword}, which says what band each plane of a cube is; "
-        f"add it, or name the planes in the profile or the option 'planes'"
+        f"{path}: the header of {image.hdu} lacks the keyword {layer.planes_keyword}, which says what band a plane of "
+        f"a cube is; add it, or name the planes in the profile or the option 'planes'"
     )
 
 
@@ -200,18 +208,18 @@ def _check_grids(source: TileSource, planes: Mapping[str, int | None], images: M
         path = source.images[band]
         if image.pixels.shape[-2:] != first.pixels.shape[-2:]:
             raise TileError(
-                f"bands {reference} and {band} are on different grids: {_size(first)} pixels in {first_path}, {_size(image)} in {path}. "
-                f"Resample them to one grid first"
+                f"bands {reference} and {band} are on different grids: {_size(first)} pixels in {first_path}, "
+                f"{_size(image)} in {path}. Resample them to one grid first"
             )
         if image is first or first.wcs is None:
             continue
         if image.wcs is None:
-            raise TileError(f"{path}: {image.hdu} has no celestial WCS, unlike that of band {reference} in {first_path}")
+            raise TileError(f"{path}: {image.hdu} has no celestial WCS, unlike band {reference} in {first_path}")
         distance = _largest_distance(first, image)
         if not distance <= GRID_TOLERANCE:
             raise TileError(
-                f"bands {reference} and {band} are on different grids: the corners of {first_path} and {path} are {distance:.2f} pixels "
-                f"apart on the sky. Resample them to one grid first"
+                f"bands {reference} and {band} are on different grids: the corners of {first_path} and {path} are "
+                f"{distance:.2f} pixels apart on the sky. Resample them to one grid first"
             )
 
 
@@ -235,7 +243,7 @@ def _pixel_scale(wcs: WCS, source: TileSource, survey: Survey, notes: Notes) -> 
     sides = np.hypot(*axes)
     scale = float(np.sqrt(abs(np.linalg.det(axes))))
     if not np.isfinite(scale) or scale <= 0:
-        raise TileError(f"{source.files[0]}: the WCS gives no pixel scale at the tile's centre; its header is wrong or damaged")
+        raise TileError(f"{source.files[0]}: the WCS gives no pixel scale at the tile's centre; correct the header")
     if abs(sides[0] / sides[1] - 1) > SQUARE_TOLERANCE:
         notes.add(f"pixels are not square, {sides[0]:.4f} x {sides[1]:.4f} arcsec")
     native = survey.pixel_scale
@@ -294,8 +302,8 @@ def _zero_point(image: Plane, band: str, source: TileSource, survey: Survey) -> 
     value = image.header.get(keyword)
     if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
         raise TileError(
-            f"{source.images[band]}: the header of {image.hdu} has to give the zero-point of band {band} in {keyword}, and has "
-            f"{'no such keyword' if value is None else repr(value)}"
+            f"{source.images[band]}: the header of {image.hdu} has to give the zero-point of band {band} in {keyword}, "
+            f"and has {'no such keyword' if value is None else repr(value)}"
         )
     return float(value)
 
@@ -305,7 +313,9 @@ def _inverse_variance(plane: Plane, index: int | None, source: TileSource, band:
     path, layer = source.weights[band], source.layout.weight
     values = plane.pixels if plane.pixels.ndim == 2 else plane.pixels[index or 0]
     if values.shape != shape:
-        raise TileError(f"the weight of {path} has {_size(plane)} pixels, the image of band {band} {shape[1]} x {shape[0]}")
+        raise TileError(
+            f"{path}: the weight has {_size(plane)} pixels, the image of band {band} {shape[1]} x {shape[0]}"
+        )
     kind = layer.kind if layer else "invvar"
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         power = {"invvar": 1.0, "variance": -1.0, "rms": -2.0}[kind]

@@ -66,9 +66,9 @@ class Rejected:
 def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileSource], list[Rejected]]:
     """Tiles in files, folders and globs.
 
-    A folder is searched with all its subfolders (symbolic links to folders, hidden files and hidden folders are left out);
-    what in it fits no layout is ignored. A file that is named itself, or by a glob, has to fit one. A glob knows ``*``,
-    ``?``, ``[…]`` and ``**``. A file brings its tile's other files in the same folder with it.
+    A folder is searched with all its subfolders, but for hidden ones, hidden files and symbolic links to folders;
+    what in it fits no layout is ignored. A file that is named itself, or by a glob, has to fit one. A glob knows
+    ``*``, ``?``, ``[…]`` and ``**``. A file brings its tile's other files in the same folder with it.
 
     Parameters
     ----------
@@ -130,14 +130,15 @@ def _digest(text: str) -> str:
 
 def _expand(given: str, survey: Survey) -> tuple[list[Path], list[Rejected]]:
     """Files that one input stands for, absolute and sorted; refusals of what stands for none."""
-    path = Path(os.path.abspath(Path(given).expanduser()))  # noqa: PTH100 - resolve() would follow links to other folders
+    given = os.fspath(Path(given).expanduser())
+    path = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow links to other folders
     if path.is_dir():
         return _in_folder(path, survey)
     if path.is_file():
         return _explicit([path], survey)
     if not glob.has_magic(given):
         return [], [Rejected(path.name, path, f"{given} does not exist")]
-    matches = sorted(Path(os.path.abspath(match)) for match in glob.glob(os.path.expanduser(given), recursive=True))  # noqa: PTH
+    matches = sorted(Path(os.path.abspath(match)) for match in glob.glob(given, recursive=True))  # noqa: PTH100, PTH207
     if not matches:
         return [], [Rejected(path.name, path, f"nothing fits the pattern {given}")]
     files, refusals = _explicit([match for match in matches if not match.is_dir()], survey)
@@ -152,7 +153,7 @@ def _expand(given: str, survey: Survey) -> tuple[list[Path], list[Rejected]]:
 def _explicit(paths: list[Path], survey: Survey) -> tuple[list[Path], list[Rejected]]:
     fitting = [path for path in paths if _layout_of(path, survey)]
     refusals = [
-        Rejected(path.name, path, f"its name fits no file of survey {survey.name}, which are called {_patterns(survey)}")
+        Rejected(path.name, path, f"not a file of survey {survey.name}, which are called {_patterns(survey)}")
         for path in paths
         if path not in fitting
     ]
@@ -196,19 +197,21 @@ def _tile_of(path: Path, survey: Survey) -> TileSource | Rejected:
     images, missing = _files(path.parent, layout.image.file, survey.bands, fields)
     if missing:
         return Rejected(name, path, f"no image of band {_listed(missing)} in {path.parent}")
-    weights = masks = {}
+    extras: dict[str, dict[str, Path]] = {"weight": {}, "mask": {}}
     for role, layer in (("weight", layout.weight), ("mask", layout.mask)):
         if layer is None:
             continue
-        files, missing = _files(path.parent, layer.file, survey.bands, fields)
-        if missing and files:
-            return Rejected(name, path, f"a {role} is there for some bands, but not for {_listed(missing)} in {path.parent}")
-        weights, masks = (files, masks) if role == "weight" else (weights, files)
+        extras[role], missing = _files(path.parent, layer.file, survey.bands, fields)
+        if missing and extras[role]:
+            return Rejected(name, path, f"only some bands have a {role}; missing in {path.parent}: {_listed(missing)}")
+    weights, masks = extras["weight"], extras["mask"]
     files = tuple(sorted({*images.values(), *weights.values(), *masks.values()}))
     return TileSource(name, files, layout, images, weights, masks)
 
 
-def _files(folder: Path, pattern: str, bands: tuple[str, ...], fields: Mapping[str, str]) -> tuple[dict[str, Path], dict[str, str]]:
+def _files(
+    folder: Path, pattern: str, bands: tuple[str, ...], fields: Mapping[str, str]
+) -> tuple[dict[str, Path], dict[str, str]]:
     """File of each band, and the names of those that are not there."""
     found, missing = {}, {}
     for band in bands:
@@ -225,12 +228,12 @@ def _listed(missing: Mapping[str, str]) -> str:
     return ", ".join(f"{band} ({name})" for band, name in missing.items())
 
 
-def _unclaimed(seen: set[Path], tiles: Iterable[TileSource], rejected: Mapping[tuple[str, Path], Rejected]) -> list[Rejected]:
+def _unclaimed(seen: set[Path], tiles: Iterable[TileSource], rejected: Iterable[tuple[str, Path]]) -> list[Rejected]:
     """Files that fit a layout but are second to one of the same name in another compression."""
     claimed = {path for tile in tiles for path in tile.files}
     refused = {path for _, path in rejected}
     return [
-        Rejected(path.name, path, f"{find_file(path.parent, plain_name(path.name))} is the same file in another compression, and is used")
+        Rejected(path.name, path, f"used instead is {find_file(path.parent, plain_name(path.name))}, of the same name")
         for path in sorted(seen - claimed - refused)
     ]
 
@@ -239,8 +242,10 @@ def _named(tiles: list[TileSource]) -> list[TileSource]:
     """Tiles with names that are safe and unique, sorted by name."""
     named = [replace(tile, name=safe_name(tile.name)) for tile in tiles]
     counts = Counter(tile.name.lower() for tile in named)
-    unique = [
-        replace(tile, name=f"{tile.name}-{_digest('|'.join(map(str, tile.files)))}") if counts[tile.name.lower()] > 1 else tile
-        for tile in named
-    ]
-    return sorted(unique, key=lambda tile: tile.name)
+    return sorted(
+        (_told_apart(tile) if counts[tile.name.lower()] > 1 else tile for tile in named), key=lambda tile: tile.name
+    )
+
+
+def _told_apart(tile: TileSource) -> TileSource:
+    return replace(tile, name=f"{tile.name}-{_digest('|'.join(map(str, tile.files)))}")

@@ -192,9 +192,11 @@ def read_layout(values: Any, where: str, bands: tuple[str, ...]) -> Layout:
     for pattern in layout.patterns:
         _check_pattern(pattern, f"{where}: file", [*names, "band"])
         if set(fields_of(pattern)) | {"band"} != {*names, "band"}:
-            raise SurveyError(f"{where}: the pattern {pattern!r} has to have the fields of {image.file!r}, apart from the band")
+            raise SurveyError(f"{where}: but for the band, {pattern!r} has to have the fields of {image.file!r}")
     if not image.is_cube and len(bands) > 1 and "{band}" not in f"{image.file}{image.hdu}":
-        raise SurveyError(f"{where}: nothing tells the bands apart; put {{band}} in image's file or hdu, or give planes")
+        raise SurveyError(
+            f"{where}: nothing tells the bands apart; put {{band}} in image's file or hdu, or give its planes"
+        )
     return layout
 
 

@@ -145,7 +145,7 @@ def _read_toml(name_or_path: str | Path) -> tuple[dict[str, Any], str]:
         source, where = Path(name), f"survey profile {name}"
     else:
         hint = suggestion(name, survey_names())
-        raise SurveyError(f"no survey is called {name!r}; {hint}. A profile of your own is given as the path of a .toml file.")
+        raise SurveyError(f"no survey is called {name!r}; {hint}. A profile of your own is the path of a .toml file")
     try:
         return tomllib.loads(source.read_text(encoding="utf-8")), where
     except FileNotFoundError:
@@ -183,7 +183,8 @@ def _read_survey(table: Table, options: tuple[Option, ...]) -> Survey:
         raise table.fail("detection_bands", f"a list of the survey's own bands, {', '.join(bands)}")
     if not survey.zero_point and survey.zero_point_keyword is None:
         raise SurveyError(
-            f"{table.where} has to give zero_point, the AB magnitude of one count (22.5 for nanomaggies), or zero_point_keyword"
+            f"{table.where} has to give zero_point, the AB magnitude of one count (22.5 for nanomaggies), "
+            f"or zero_point_keyword"
         )
     return survey
 
@@ -192,7 +193,8 @@ def _read_layouts(table: Table, bands: tuple[str, ...]) -> tuple[Layout, ...]:
     values = table.any("layouts")
     if not isinstance(values, list) or not values:
         raise table.fail("layouts", "one or more tables, each headed by [[layouts]]")
-    layouts = [read_layout(value, f"{table.where}, layout {number}", bands) for number, value in enumerate(_chosen(table), 1)]
+    chosen = _chosen(table)
+    layouts = [read_layout(entry, f"{table.where}, layout {number}", bands) for number, entry in enumerate(chosen, 1)]
     names = [layout.name for layout in layouts]
     if len(set(names)) < len(names):
         raise SurveyError(f"{table.where}: two layouts have one name ({', '.join(names)})")

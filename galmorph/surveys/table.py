@@ -84,14 +84,17 @@ class Table:
             raise self.fail(key, "a positive number" if positive else "a number")
         return float(value)
 
-    def per_band(self, key: str, bands: tuple[str, ...], default: Any = ..., *, positive: bool = False) -> dict[str, float]:
+    def per_band(
+        self, key: str, bands: tuple[str, ...], default: Any = ..., *, positive: bool = False
+    ) -> dict[str, float]:
         """One number for all bands, or a table with a number for each."""
         value = self._get(key, default)
         if value is None:
             return {}
         if _is_number(value):
             value = dict.fromkeys(bands, value)
-        expected = f"a {'positive ' if positive else ''}number, or a table with one for each of the bands {', '.join(bands)}"
+        number = "a positive number" if positive else "a number"
+        expected = f"{number}, or a table with one for each of the bands {', '.join(bands)}"
         if not isinstance(value, Mapping) or set(value) != set(bands):
             raise self.fail(key, expected)
         if not all(_is_number(v) and (v > 0 or not positive) for v in value.values()):

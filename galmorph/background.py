@@ -1,0 +1,172 @@
+"""Background and noise of a tile, band by band, with the objects left out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import sep
+from numpy.typing import NDArray
+
+from galmorph.tiles import Tile
+
+Floats = NDArray[np.float32]
+Booleans = NDArray[np.bool_]
+
+#: Sigma above which a pixel of the smoothed image is taken for an object while the background is measured.
+SOURCE_THRESHOLD = 2.0
+#: Rounds of clipping at most.
+CLIPPING_ROUNDS = 10
+#: Least fraction of a band's valid pixels for the surroundings of objects to be left out too.
+LEAST_SKY = 0.1
+
+
+@dataclass(frozen=True)
+class Sky:
+    """What is left of a tile once the background is taken off, and how noisy it is.
+
+    Parameters
+    ----------
+    planes : numpy.ndarray
+        Nanomaggies per pixel, 0 without valid data. The shape is ``(bands, rows, columns)``, float32.
+    weight : numpy.ndarray
+        Inverse variance in nanomaggies^-2, 0 without valid data, of the shape of `planes`, float32.
+    sky : numpy.ndarray of bool
+        Pixels away from objects, of the shape of `planes`.
+    level : numpy.ndarray
+        Median of the background that was taken off, in nanomaggies per pixel. The shape is ``(bands,)``.
+    noise : numpy.ndarray
+        Median standard deviation of a pixel, in nanomaggies. The shape is ``(bands,)``.
+    """
+
+    planes: Floats
+    weight: Floats
+    sky: Booleans
+    level: NDArray[np.float64]
+    noise: NDArray[np.float64]
+
+
+def subtract(tile: Tile, box: float, seeing: float) -> Sky:
+    """Take the background off each band of a tile and measure its noise.
+
+    The background is that of SExtractor (Bertin and Arnouts 1996, section 2), in two rounds: the second leaves out the
+    objects that the first showed. The noise is the larger of what the weights say and what the background shows; a
+    tile without weights has the latter alone.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile.
+    box : float
+        Side of the boxes in arcsec.
+    seeing : float
+        FWHM in arcsec that images are smoothed with to see the objects.
+
+    Returns
+    -------
+    Sky
+    """
+    planes = np.zeros_like(tile.image)
+    weight = np.zeros_like(tile.image)
+    sky = np.zeros_like(tile.valid)
+    level = np.zeros(len(tile.bands))
+    noise = np.zeros(len(tile.bands))
+    side = max(8, round(box / tile.pixel_scale))
+    for i, valid in enumerate(tile.valid):
+        if not valid.any():
+            continue
+        background, sky[i] = _background(tile.image[i], valid, side, seeing / tile.pixel_scale)
+        np.subtract(tile.image[i], background.level, out=planes[i], where=valid)
+        weight[i] = _weight(tile, i, background)
+        level[i] = np.median(np.broadcast_to(background.level, valid.shape)[valid])
+        noise[i] = 1 / np.sqrt(np.median(weight[i][valid]))
+    return Sky(planes, weight, sky, level, noise)
+
+
+def smooth(image: Floats, fwhm: float, power: int = 1) -> Floats:
+    """Image convolved with a Gaussian of unit sum, or with its square; 0 beyond the edge.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        The shape is ``(rows, columns)``, float32.
+    fwhm : float
+        Of the Gaussian, in pixels.
+    power : int
+        2 for the square of the Gaussian, the kernel that variances add up with.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the shape of `image`, float32.
+    """
+    sigma = fwhm / np.sqrt(8 * np.log(2))
+    offsets = np.arange(-int(np.ceil(3 * sigma)), int(np.ceil(3 * sigma)) + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = (kernel / kernel.sum()) ** power
+    return np.asarray(cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_CONSTANT), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class _Background:
+    """Level and standard deviation of the background, a number or one for each pixel."""
+
+    level: Any
+    rms: Any
+    typical_rms: float
+
+
+def _background(image: Floats, valid: Booleans, side: int, fwhm: float) -> tuple[_Background, Booleans]:
+    """Background of a band, and the pixels of sky that it comes from."""
+    first = _estimate(image, valid, side)
+    residual = np.where(valid, image - first.level, 0).astype(np.float32)
+    sky = _sky_pixels(residual, valid, fwhm)
+    return _estimate(image, sky, side), sky
+
+
+def _sky_pixels(residual: Floats, valid: Booleans, fwhm: float) -> Booleans:
+    """Pixels away from objects: none of the smoothed light stands out above the part of it that is noise.
+
+    Objects only add light, so that the noise is told from what lies below the level; on a cutout that a galaxy fills,
+    clipping goes on until the level is that of the faintest surroundings.
+    """
+    smoothed = smooth(residual, fwhm)
+    sky = valid
+    for _ in range(CLIPPING_ROUNDS):
+        level = np.median(smoothed[sky])
+        spread = 1.4826 * np.median(level - smoothed[sky & (smoothed <= level)])
+        clipped = valid & (smoothed <= level + SOURCE_THRESHOLD * spread)
+        if np.array_equal(clipped, sky) or not clipped.any():
+            break
+        sky = clipped
+    near_objects = smooth((valid & ~sky).astype(np.float32), 2 * fwhm) > 0.15
+    away = sky & ~near_objects
+    return away if np.count_nonzero(away) >= LEAST_SKY * np.count_nonzero(valid) else sky
+
+
+def _estimate(image: Floats, sky: Booleans, side: int) -> _Background:
+    rows, columns = image.shape
+    height, width = min(side, rows), min(side, columns)
+    # sep takes a box for good when half of its pixels are; without a good box it would return zeros.
+    corners = np.ix_(np.arange(0, rows, height), np.arange(0, columns, width))
+    boxes = np.add.reduceat(np.add.reduceat(sky.astype(np.int64), corners[0][:, 0], axis=0), corners[1][0], axis=1)
+    if np.any(boxes[: rows // height, : columns // width] > 0.6 * height * width):
+        found = sep.Background(image, mask=~sky, bw=width, bh=height)
+        return _Background(found.back(), found.rms(), found.globalrms)
+    values = image[sky]
+    level = float(np.median(values))
+    rms = 1.4826 * float(np.median(np.abs(values - level)))
+    return _Background(level, rms, rms)
+
+
+def _weight(tile: Tile, band: int, background: _Background) -> Floats:
+    """Inverse variance by the weights, lowered where the background is noisier than they say."""
+    valid = tile.valid[band]
+    # A background without any noise, as in an image of whole counts, must not make noise of 0.
+    least = 1e-6 * float(np.max(np.abs(tile.image[band]))) or 1.0
+    if tile.weight is None:
+        rms = np.maximum(background.rms, least)
+        return np.where(valid, rms**-2.0, 0).astype(np.float32)
+    weight = tile.weight[band]
+    claimed = float(np.median(weight[valid])) ** -0.5
+    return np.asarray(weight / max(1.0, background.typical_rms / claimed) ** 2, dtype=np.float32)

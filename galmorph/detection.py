@@ -1,0 +1,346 @@
+"""Objects on a tile: found, or taken from given positions, and measured."""
+
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import sep
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from galmorph import flags, photometry
+from galmorph.background import Sky, smooth, subtract
+from galmorph.errors import ConfigError, TileError
+from galmorph.photometry import Shapes
+from galmorph.sky import local_axes, pixel_to_sky, position_angles, sky_to_pixel
+from galmorph.tiles import Tile
+
+log = logging.getLogger(__name__)
+
+#: Signal-to-noise ratio below which LOW_SN is set.
+LOW_SN_LIMIT = 10.0
+#: Pixels above the threshold that sep has room for at first; it gets more when they do not suffice.
+PIXEL_STACK = 1_000_000
+#: Sub-objects that sep's deblending has room for.
+SUB_OBJECTS = 100_000
+
+
+@dataclass(frozen=True)
+class DetectionConfig:
+    """How objects are found. Nothing here is in pixels, so that a change of pixel scale changes nothing.
+
+    Parameters
+    ----------
+    significance : float
+        Significance that the brightest pixel of an object has to have, in sigma of the image filtered with the
+        point-spread function: that of a point source.
+    threshold : float
+        Significance down to which pixels belong to an object; lower, for faint surroundings to be part of it.
+    min_area : float
+        Least area of an object, in areas of the point-spread function (pi/4 FWHM^2).
+    kernel : float
+        FWHM of the Gaussian filter, in units of the seeing.
+    deblend_contrast : float
+        Least fraction of the light of a group of pixels that a peak needs to become an object of its own. Small values
+        find faint neighbours and shred spiral galaxies.
+    deblend_levels : int
+        Number of thresholds between an object's faintest and brightest pixel that are looked at for peaks.
+    background_box : float
+        Side, in arcsec, of the boxes that the background is measured in: several times the largest galaxy that
+        matters.
+    default_radius : float
+        Radius, in arcsec, of the aperture at a given position where nothing is detected.
+    """
+
+    significance: float = 5.0
+    threshold: float = 3.0
+    min_area: float = 1.0
+    kernel: float = 1.0
+    deblend_contrast: float = 0.02
+    deblend_levels: int = 32
+    background_box: float = 90.0
+    default_radius: float = 4.0
+
+    def __post_init__(self) -> None:
+        for name in ("significance", "threshold", "min_area", "kernel", "background_box", "default_radius"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"detection: {name} must be positive, got {value}")
+        if not 0 <= self.deblend_contrast <= 1:
+            raise ConfigError(f"detection: deblend_contrast must be within 0 and 1, got {self.deblend_contrast}")
+        if self.deblend_levels < 1:
+            raise ConfigError(f"detection: deblend_levels must be at least 1, got {self.deblend_levels}")
+
+
+@dataclass(frozen=True)
+class Field:
+    """A tile without its background, and the objects on it.
+
+    Parameters
+    ----------
+    planes : numpy.ndarray
+        Nanomaggies per pixel, background-subtracted, 0 without valid data. The shape is ``(bands, rows, columns)``,
+        float32.
+    valid : numpy.ndarray of bool
+        Pixels with data, of the shape of `planes`.
+    noise : numpy.ndarray
+        Median standard deviation of a pixel, nanomaggies. The shape is ``(bands,)``.
+    background : numpy.ndarray
+        Median of the background taken off, nanomaggies per pixel. The shape is ``(bands,)``.
+    correlation : float
+        How much noisier the filtered image is than if the noise of neighbouring pixels were independent; at least 1.
+    segments : numpy.ndarray
+        Number of the detection that a pixel belongs to, 0 for none. The shape is ``(rows, columns)``, int32.
+    objects : pandas.DataFrame
+        One row for each object: number (1 to n), x, y (pixels), ra, dec (degrees), a, b (arcsec, root-mean-square
+        semi-axes), theta (radians from the x axis), position_angle (degrees east of north), ellipticity (1 - b/a),
+        radius (arcsec, semi-major axis of the Kron aperture), half_light_radius (arcsec), flux_BAND and
+        flux_err_BAND (nanomaggies, in the Kron aperture), snr (in the detection image), flags (see
+        `galmorph.flags`), source_id (text, of a given position, else empty).
+    """
+
+    planes: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    noise: NDArray[np.float64]
+    background: NDArray[np.float64]
+    correlation: float
+    segments: NDArray[np.int32]
+    objects: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Detection:
+    """Detection image and what was found on it."""
+
+    image: NDArray[np.float32]
+    error: NDArray[np.float32]
+    masked: NDArray[np.bool_]
+    correlation: float
+    segments: NDArray[np.int32]
+    found: NDArray[np.void]
+
+
+def extract(tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None = None) -> Field:
+    """Find and measure the objects of a tile, or measure given positions on it.
+
+    Objects are groups of pixels above the threshold on the detection image, the inverse-variance weighted mean of the
+    detection bands, filtered with the point-spread function. A given position has the shape of the detection that it
+    falls on, or that lies within the seeing; where there is none it is measured in a round aperture of
+    `config.default_radius` and flagged NOT_DETECTED. A radius given with a position counts in any case.
+
+    Parameters
+    ----------
+    tile : Tile
+        The tile.
+    config : DetectionConfig
+        How to find objects.
+    positions : pandas.DataFrame, optional
+        Positions with the columns source_id, ra, dec (degrees) and perhaps radius (arcsec), as
+        `galmorph.positions.read_positions` gives them. Those outside the tile are left out: see `galmorph.sky.inside`.
+
+    Returns
+    -------
+    Field
+        No object is a valid outcome.
+
+    Raises
+    ------
+    TileError
+        If the tile cannot be searched, for instance because nearly every pixel is above the threshold.
+    """
+    seeing = _seeing(tile)
+    sky = subtract(tile, config.background_box, seeing)
+    detection = _detect(tile, sky, config, seeing)
+    found = detection.found
+    radius, source_id = np.full(len(found), np.nan), np.full(len(found), "", dtype=object)
+    ellipses = [found[name].astype(float) for name in ("x", "y", "a", "b", "theta")]
+    shapes = Shapes(*ellipses, np.arange(1, len(found) + 1, dtype=np.int32))
+    if positions is not None:
+        shapes, radius, source_id = _at_positions(tile, detection, shapes, positions, config, seeing)
+    objects = _measure(tile, sky, detection, shapes, radius, source_id)
+    log.info("tile %s: %d objects, noise correlation %.2f", tile.name, len(objects), detection.correlation)
+    return Field(
+        planes=sky.planes,
+        valid=tile.valid,
+        noise=sky.noise,
+        background=sky.level,
+        correlation=detection.correlation,
+        segments=detection.segments,
+        objects=objects,
+    )
+
+
+def _seeing(tile: Tile) -> float:
+    """FWHM of the detection image, arcsec."""
+    return float(np.median([tile.seeing[tile.bands.index(band)] for band in tile.detection_bands]))
+
+
+def _detect(tile: Tile, sky: Sky, config: DetectionConfig, seeing: float) -> _Detection:
+    chosen = [tile.bands.index(band) for band in tile.detection_bands]
+    weight = sky.weight[chosen].sum(axis=0)
+    masked = weight <= 0
+    divisor = np.where(masked, 1, weight)
+    image = (sky.planes[chosen] * sky.weight[chosen]).sum(axis=0) / divisor
+    fwhm = max(config.kernel * seeing / tile.pixel_scale, 1.0)
+    # Optimal filter in the presence of varying noise (Zackay and Ofek 2017, ApJ 836, 187, equation 12 for one image).
+    norm = smooth(weight, fwhm, power=2)
+    significance = smooth(image * weight, fwhm) / np.sqrt(np.maximum(norm, np.finfo(np.float32).tiny))
+    significance[masked] = 0
+    correlation = _correlation(significance, ~masked & sky.sky[chosen].all(axis=0))
+    area = math.pi / 4 * (seeing / tile.pixel_scale) ** 2
+    found, segments = _search(tile, significance, masked, config, correlation, max(3, round(config.min_area * area)))
+    error = np.where(masked, 0, correlation / np.sqrt(divisor)).astype(np.float32)
+    return _Detection(image, error, masked, correlation, segments, found)
+
+
+def _correlation(significance: NDArray[np.floating], sky: NDArray[np.bool_]) -> float:
+    """Standard deviation of the significance of pure sky, 1 for independent noise; never less than 1."""
+    values = significance[sky]
+    return max(1.0, 1.4826 * float(np.median(np.abs(values - np.median(values))))) if len(values) else 1.0
+
+
+def _search(
+    tile: Tile,
+    significance: NDArray[np.floating],
+    masked: NDArray[np.bool_],
+    config: DetectionConfig,
+    correlation: float,
+    min_area: int,
+) -> tuple[NDArray[np.void], NDArray[np.int32]]:
+    """Objects and segmentation map by sep."""
+    sep.set_sub_object_limit(SUB_OBJECTS)
+    stack = PIXEL_STACK
+    while True:
+        sep.set_extract_pixstack(stack)
+        try:
+            found, segments = sep.extract(
+                significance,
+                config.threshold * correlation,
+                mask=masked,
+                minarea=min_area,
+                filter_kernel=None,
+                deblend_nthresh=config.deblend_levels,
+                deblend_cont=config.deblend_contrast,
+                segmentation_map=True,
+            )
+        except Exception as error:  # sep raises bare Exception
+            if "pixel buffer full" in str(error) and stack < significance.size:
+                stack *= 4
+                continue
+            raise TileError(
+                f"tile {tile.name}: objects cannot be told apart ({error}): too many pixels are above "
+                f"{config.threshold} sigma. Raise detection's threshold, or leave the tile out"
+            ) from error
+        return _significant(found, np.ascontiguousarray(segments, dtype=np.int32), config.significance * correlation)
+
+
+def _significant(
+    found: NDArray[np.void], segments: NDArray[np.int32], limit: float
+) -> tuple[NDArray[np.void], NDArray[np.int32]]:
+    """Objects that reach the limit somewhere, numbered anew in the segmentation map."""
+    kept = found["peak"] >= limit
+    numbers = np.zeros(len(found) + 1, dtype=np.int32)
+    numbers[1:][kept] = np.arange(1, np.count_nonzero(kept) + 1)
+    return found[kept], numbers[segments]
+
+
+def _at_positions(
+    tile: Tile,
+    detection: _Detection,
+    found: Shapes,
+    positions: pd.DataFrame,
+    config: DetectionConfig,
+    seeing: float,
+) -> tuple[Shapes, NDArray[np.float64], NDArray[np.object_]]:
+    """Shapes, radii (arcsec, NaN if to be measured) and identifiers at the given positions on the tile."""
+    rows, columns = detection.segments.shape
+    x, y = sky_to_pixel(tile.wcs, positions["ra"].to_numpy(float), positions["dec"].to_numpy(float))
+    on_tile = (x >= -0.5) & (x < columns - 0.5) & (y >= -0.5) & (y < rows - 0.5)
+    x, y = x[on_tile], y[on_tile]
+    segment = detection.segments[np.rint(y).astype(int), np.rint(x).astype(int)].copy()
+    if len(found) and len(x):
+        near, distance = _nearest(x, y, found.x, found.y)
+        close = (segment == 0) & (distance * tile.pixel_scale <= seeing)
+        segment[close] = near[close] + 1
+    detected = segment > 0
+    default = config.default_radius / photometry.KRON_LEAST / tile.pixel_scale
+    a, b, theta = np.full(len(x), default), np.full(len(x), default), np.zeros(len(x))
+    for target, source in ((a, found.a), (b, found.b), (theta, found.theta)):
+        target[detected] = source[segment[detected] - 1]
+    radius = np.where(detected, np.nan, config.default_radius)
+    if "radius" in positions:
+        given = positions["radius"].to_numpy(float)[on_tile]
+        radius = np.where(np.isfinite(given), given, radius)
+    source_id = positions["source_id"].astype(str).to_numpy(object)[on_tile]
+    return Shapes(x, y, a, b, theta, segment), radius, source_id
+
+
+def _nearest(
+    x: NDArray[np.float64], y: NDArray[np.float64], other_x: NDArray[np.float64], other_y: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Index of the nearest other point, and the distance to it."""
+    distance, index = KDTree(np.column_stack([other_x, other_y])).query(np.column_stack([x, y]))
+    return np.asarray(index, dtype=np.intp), np.asarray(distance, dtype=float)
+
+
+def _measure(
+    tile: Tile,
+    sky: Sky,
+    detection: _Detection,
+    shapes: Shapes,
+    given_radius: NDArray[np.float64],
+    source_id: NDArray[np.object_],
+) -> pd.DataFrame:
+    scale = tile.pixel_scale
+    kron, reliable = photometry.kron_radius(detection.image, detection.masked, detection.segments, shapes)
+    given = np.isfinite(given_radius)
+    radius = np.where(given, given_radius / scale, kron)
+    reliable |= given
+    common = (detection.segments, shapes, radius)
+    flux, error, measured = photometry.aperture_flux(detection.image, detection.error, detection.masked, *common)
+    snr = np.divide(flux, error, out=np.zeros_like(flux), where=measured & (error > 0))
+    half = photometry.half_light_radius(detection.image, detection.masked, detection.segments, shapes, radius, flux)
+    ra, dec = pixel_to_sky(tile.wcs, shapes.x, shapes.y)
+    table: dict[str, object] = {
+        "number": np.arange(1, len(shapes) + 1, dtype=np.int64),
+        "x": shapes.x,
+        "y": shapes.y,
+        "ra": ra,
+        "dec": dec,
+        "a": shapes.a * scale,
+        "b": shapes.b * scale,
+        "theta": shapes.theta,
+        "position_angle": position_angles(local_axes(tile.wcs, shapes.x, shapes.y), shapes.theta),
+        "ellipticity": 1 - shapes.b / shapes.a,
+        "radius": radius * scale,
+        "half_light_radius": half * scale,
+    }
+    for i, band in enumerate(tile.bands):
+        masked = sky.weight[i] <= 0
+        noise = detection.correlation / np.sqrt(np.where(masked, np.inf, sky.weight[i]))
+        values, errors, _ = photometry.aperture_flux(sky.planes[i], noise.astype(np.float32), masked, *common)
+        table[f"flux_{band}"], table[f"flux_err_{band}"] = values, errors
+    table["snr"] = snr
+    table["flags"] = _flags(tile, detection, shapes, snr, reliable & measured & (flux > 0))
+    table["source_id"] = pd.array(source_id, dtype="str")
+    return pd.DataFrame(table)
+
+
+def _flags(
+    tile: Tile, detection: _Detection, shapes: Shapes, snr: NDArray[np.float64], reliable: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    count = len(detection.found)
+    by_segment = np.zeros(count + 1, dtype=np.int64)
+    extraction = detection.found["flag"].astype(np.int64)
+    by_segment[1:] |= np.where(extraction & sep.OBJ_MERGED, flags.BLENDED, 0)
+    by_segment[1:] |= np.where(extraction & sep.OBJ_TRUNC, flags.TRUNCATED, 0)
+    edges = (detection.segments[0], detection.segments[-1], detection.segments[:, 0], detection.segments[:, -1])
+    by_segment[np.unique(np.concatenate(edges))] |= flags.TRUNCATED
+    by_segment[np.unique(detection.segments[tile.saturated])] |= flags.SATURATED
+    by_segment[0] = flags.NOT_DETECTED
+    result = by_segment[shapes.segment]
+    result |= np.where(snr < LOW_SN_LIMIT, flags.LOW_SN, 0)
+    result |= np.where(reliable, 0, flags.BAD_PHOTOMETRY)
+    return np.asarray(result, dtype=np.int64)

@@ -1,0 +1,191 @@
+"""Tables of positions on the sky, as other catalogues give them."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from galmorph.errors import DataError
+
+Floats = NDArray[np.float64]
+
+#: Usual names of columns, in order of preference, in lower case and without anything but letters and digits.
+RA_NAMES = ("ra", "radeg", "raj2000", "raicrs", "rightascension", "alphaj2000", "alpha", "rajdeg", "alphasky", "ramean")
+DEC_NAMES = ("dec", "de", "decdeg", "dej2000", "decj2000", "deicrs", "decicrs", "declination", "deltaj2000", "delta",
+             "dejdeg", "dedeg", "deltasky", "decmean")  # fmt: skip
+ID_NAMES = ("sourceid", "objectid", "id", "objid", "targetid", "name", "iauname", "dr7objid", "catid", "number")
+RADIUS_NAMES = ("radius", "radiusarcsec")
+RA_UCD, DEC_UCD, ID_UCD = "pos.eq.ra", "pos.eq.dec", "meta.id"
+
+#: Units of right ascension that are refused.
+HOURS = ("h", "hr", "hour", "hours", "hourangle", "h:m:s", "hms", '"h:m:s"')
+#: Rows that an error names at most.
+MAX_NAMED = 10
+
+
+def read_positions(path: str | Path) -> pd.DataFrame:
+    """Positions from a Parquet file, a FITS table or a CSV file (also .gz).
+
+    Columns are known by their usual names (ra, RAJ2000, "RA [deg]", alpha_j2000 ...), whatever the case, or, in FITS
+    and Parquet, by their UCD (pos.eq.ra;meta.main). Without a column of identifiers rows are numbered from 1.
+
+    Parameters
+    ----------
+    path : str or Path
+        The table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``source_id`` (text), ``ra``, ``dec`` (degrees, float64), and ``radius`` (arcsec, NaN for none) if the table has
+        it; rows in the table's order.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read as a table, has no columns or no numbers for the positions, or positions are missing
+        or out of range.
+    """
+    path = Path(path)
+    table, ucds = _read(path)
+    if not len(table):
+        raise DataError(f"{path} has no rows; expected one for each position")
+    ra_name = _column(path, table, ucds, RA_NAMES, RA_UCD, "right ascension")
+    dec_name = _column(path, table, ucds, DEC_NAMES, DEC_UCD, "declination")
+    ra, dec = _degrees(path, table, ra_name), _degrees(path, table, dec_name)
+    _check(path, ra_name, ra, np.isfinite(ra), "a number")
+    _check(path, dec_name, dec, np.isfinite(dec), "a number")
+    _check(path, ra_name, ra, (ra >= -180) & (ra <= 360), "degrees between 0 and 360")
+    _check(path, dec_name, dec, np.abs(dec) <= 90, "degrees between -90 and 90")
+    result = pd.DataFrame({"source_id": _identifiers(table, ucds), "ra": ra % 360.0, "dec": dec})
+    radius_name = _find(table, {}, RADIUS_NAMES, "")
+    if radius_name is not None:
+        radius = _degrees(path, table, radius_name)
+        _check(path, radius_name, radius, ~(radius <= 0), "positive arcsec, or nothing")
+        result["radius"] = radius
+    return result
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Table, and the UCDs of its columns."""
+    if not path.is_file():
+        raise DataError(f"{path} does not exist or is no file; expected a table of positions (Parquet, FITS or CSV)")
+    name = path.name.lower().removesuffix(".gz")
+    try:
+        if name.endswith((".parquet", ".pq", ".parq")):
+            return _read_parquet(path)
+        if name.endswith((".fits", ".fit", ".fts")):
+            return _read_fits(path)
+        if name.endswith((".csv", ".txt", ".tsv")):
+            separator = "\t" if name.endswith(".tsv") else ","
+            # Identifiers are read as text, not to lose digits of long ones.
+            frame = pd.read_csv(path, comment="#", dtype=str, skipinitialspace=True, sep=separator)
+            return frame, {}
+    except DataError:
+        raise
+    except Exception as error:  # pyarrow, astropy and pandas raise what a damaged file makes them stumble over
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"{path} cannot be read as a table ({reason}); the file is damaged or of another format"
+        ) from error
+    raise DataError(f"{path} is of an unknown kind; expected .parquet, .fits, .csv, .tsv or .txt (also .gz)")
+
+
+def _read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    ucds = {field.name: (field.metadata or {}).get(b"ucd", b"").decode("utf-8", "replace") for field in table.schema}
+    return table.to_pandas(), ucds
+
+
+def _read_fits(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    from astropy.io import fits
+    from astropy.table import Table
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with fits.open(path, memmap=False) as opened:
+            index = next((i for i, hdu in enumerate(opened) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
+            if index is None:
+                raise DataError(f"{path} holds no table, only images; expected a table of positions")
+            header = opened[index].header
+            table = Table.read(opened[index])
+    ucds = {name: str(header.get(f"TUCD{i}", "")) for i, name in enumerate(table.colnames, 1)}
+    flat = [name for name in table.colnames if table[name].ndim == 1]
+    frame = table[flat].to_pandas()
+    frame.attrs["units"] = {name: str(header.get(f"TUNIT{i}", "")) for i, name in enumerate(table.colnames, 1)}
+    return frame, ucds
+
+
+def _plain(name: str) -> str:
+    """Column name without case, unit in brackets and anything but letters and digits."""
+    word = str(name).lower().partition("[")[0].partition("(")[0]
+    return "".join(letter for letter in word if letter.isalnum())
+
+
+def _find(table: pd.DataFrame, ucds: dict[str, str], names: Sequence[str], ucd: str) -> str | None:
+    plain: dict[str, str] = {}
+    for column in table.columns:
+        plain.setdefault(_plain(column), str(column))
+    for name in names:
+        if name in plain:
+            return plain[name]
+    marked: list[str] = [column for column, value in ucds.items() if ucd and value.lower().startswith(ucd)]
+    main = [column for column in marked if "meta.main" in ucds[column].lower()]
+    return next(iter(main or marked), None)
+
+
+def _column(path: Path, table: pd.DataFrame, ucds: dict[str, str], names: Sequence[str], ucd: str, what: str) -> str:
+    found = _find(table, ucds, names, ucd)
+    if found is None:
+        columns = ", ".join(map(str, table.columns[:20])) + (", ..." if len(table.columns) > 20 else "")
+        raise DataError(
+            f"{path} has no column of {what}; expected one called {', '.join(names[:4])} or of the UCD {ucd}. "
+            f"Its columns are {columns}: rename one"
+        )
+    return found
+
+
+def _degrees(path: Path, table: pd.DataFrame, name: str) -> Floats:
+    unit = str(table.attrs.get("units", {}).get(name, "")) or name.replace("(", "[").partition("[")[2].strip("[]) ")
+    if unit.lower() in HOURS:
+        raise DataError(f"{path}: column {name} is in hours ({unit}); expected degrees. Multiply it by 15 first")
+    values = table[name]
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        return values.to_numpy(dtype=float, na_value=np.nan)
+    text = values.map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+    numbers = pd.to_numeric(text, errors="coerce")
+    wrong = numbers.isna() & text.notna() & ~text.astype(str).str.strip().str.lower().isin(["", "nan", "null", "none"])
+    if wrong.any():
+        first = text[wrong].iloc[0]
+        sexagesimal = pd.Series([str(first)]).str.contains(r"^\s*[+-]?\d+\s*[:hd\s]\s*\d+", regex=True).iloc[0]
+        what = "hours or degrees, minutes and seconds" if sexagesimal else "no number"
+        raise DataError(
+            f"{path}: column {name} has {first!r} in row {int(np.flatnonzero(wrong)[0]) + 1}, which is {what}; "
+            f"expected decimal degrees. Convert the column first"
+        )
+    return numbers.to_numpy(dtype=float, na_value=np.nan)
+
+
+def _check(path: Path, name: str, values: Floats, right: NDArray[np.bool_], expected: str) -> None:
+    wrong = np.flatnonzero(~right)
+    if len(wrong):
+        rows = ", ".join(str(row + 1) for row in wrong[:MAX_NAMED]) + (", ..." if len(wrong) > MAX_NAMED else "")
+        raise DataError(
+            f"{path}: column {name} has to hold {expected}; it does not in {len(wrong)} of {len(values)} rows "
+            f"(row {rows}; the first is {values[wrong[0]]}). Correct or remove them"
+        )
+
+
+def _identifiers(table: pd.DataFrame, ucds: dict[str, str]) -> pd.Series:
+    name = _find(table, ucds, ID_NAMES, ID_UCD)
+    numbers = pd.Series([str(number) for number in range(1, len(table) + 1)], dtype="str")
+    if name is None:
+        return numbers
+    values = table[name].reset_index(drop=True)
+    text = values.map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+    return text.astype("str").str.strip().where(text.notna(), numbers)
