@@ -1,0 +1,186 @@
+"""What a bundle decides, fitted on the source only: temperature, threshold, reference of features, statistics."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from sklearn.covariance import ledoit_wolf
+
+from galmorph.metrics import negative_log_likelihood
+from galmorph.scores import FeatureReference, Scores, UnknownScore, score, softmax
+from galmorph.training.options import ExportOptions
+
+Float = NDArray[np.floating]
+
+#: Temperatures between which the best one is sought.
+TEMPERATURES = (0.05, 20.0)
+
+#: Quantiles in the table of statistics.
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns logits and features into scores.
+
+    Parameters
+    ----------
+    temperature : float
+        Divides logits.
+    reference : FeatureReference
+        Where the known classes lie.
+    unknown_score : {"entropy", "energy", "anomaly_score"}
+        The score that decides what is unknown.
+    threshold : float
+        An object is unknown above it.
+    """
+
+    temperature: float
+    reference: FeatureReference
+    unknown_score: UnknownScore
+    threshold: float
+
+    def score(self, logits: Float, features: Float) -> Scores:
+        """Scores of objects; see `galmorph.scores.score`."""
+        return score(
+            logits,
+            features,
+            self.reference,
+            temperature=self.temperature,
+            unknown_score=self.unknown_score,
+            threshold=self.threshold,
+        )
+
+
+def calibrate(
+    reference: FeatureReference,
+    logits: Float,
+    features: Float,
+    labels: NDArray[np.integer],
+    options: ExportOptions,
+) -> Calibration:
+    """Fit temperature and threshold.
+
+    Parameters
+    ----------
+    reference : FeatureReference
+        Fitted on the training part.
+    logits, features : ndarray of float
+        Of validation images of known classes, shapes ``(n, K)`` and ``(n, d)``.
+    labels : ndarray of int
+        Their classes, shape ``(n,)``.
+    options : ExportOptions
+        Which score decides, and which share of known objects it may call unknown.
+
+    Returns
+    -------
+    Calibration
+        No image of an unknown class has had a part in it.
+    """
+    temperature = fit_temperature(logits, labels)
+    free = Calibration(temperature, reference, options.unknown_score, math.inf)
+    values = getattr(free.score(logits, features), options.unknown_score)
+    return Calibration(temperature, reference, options.unknown_score, fit_threshold(values, options.false_unknown_rate))
+
+
+def fit_temperature(logits: Float, labels: NDArray[np.integer]) -> float:
+    """Temperature of the smallest negative log-likelihood (Guo et al. 2017, section 4.2).
+
+    Parameters
+    ----------
+    logits : ndarray of float
+        Of validation images, shape ``(n, K)``.
+    labels : ndarray of int
+        Their classes, shape ``(n,)``.
+
+    Returns
+    -------
+    float
+        Within `TEMPERATURES`.
+    """
+    found = minimize_scalar(
+        lambda log_t: negative_log_likelihood(softmax(logits, float(np.exp(log_t))), labels),
+        bounds=tuple(np.log(TEMPERATURES)),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
+
+
+def fit_threshold(values: Float, rate: float) -> float:
+    """Threshold that at most a share `rate` of known objects exceeds.
+
+    Parameters
+    ----------
+    values : ndarray of float
+        Unknown score of known validation images, shape ``(n,)``.
+    rate : float
+        Share.
+
+    Returns
+    -------
+    float
+        One of the scores.
+    """
+    return float(np.quantile(np.asarray(values, dtype=np.float64), 1 - rate, method="higher"))
+
+
+def fit_reference(features: Float, labels: NDArray[np.integer], classes: int) -> FeatureReference:
+    """Class means and the inverse of the covariance within classes.
+
+    Parameters
+    ----------
+    features : ndarray of float
+        Of training images, shape ``(n, d)``.
+    labels : ndarray of int
+        Their classes, shape ``(n,)``.
+    classes : int
+        K; each has images.
+
+    Returns
+    -------
+    FeatureReference
+        With the covariance shrunk by Ledoit and Wolf's estimate, so that it can be inverted however few
+        images there are.
+    """
+    features = np.asarray(features, dtype=np.float64)
+    means = np.stack([features[labels == k].mean(axis=0) for k in range(classes)])
+    covariance, _ = ledoit_wolf(features - means[labels], assume_centered=True)
+    # A network whose features are all constant has a covariance of zero; the floor keeps the inverse finite.
+    floor = 1e-9 * max(1.0, float(np.trace(covariance)) / len(covariance))
+    return FeatureReference(means, np.linalg.inv(covariance + floor * np.eye(len(covariance))))
+
+
+def statistics(scores: Scores, features: Float, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Distributions of scores and features, for a later survey to be compared with.
+
+    Parameters
+    ----------
+    scores : Scores
+        Of validation images of known classes.
+    features : ndarray of float
+        Shape ``(n, d)``.
+    classes : tuple of str
+        Known classes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each quantity: `quantity`, `n`, `mean`, `std` and quantiles `q01` to `q99`.
+    """
+    quantities = {
+        "entropy": scores.entropy,
+        "energy": scores.energy,
+        "anomaly_score": scores.anomaly_score,
+        "confidence": scores.confidence,
+    }
+    quantities |= {f"p_{name}": scores.probabilities[:, k] for k, name in enumerate(classes)}
+    quantities |= {f"feature_{j}": features[:, j].astype(np.float64) for j in range(features.shape[1])}
+    rows = []
+    for name, values in quantities.items():
+        levels = np.quantile(values, QUANTILES)
+        row = {"quantity": name, "n": len(values), "mean": values.mean(), "std": values.std()}
+        rows.append(row | {f"q{100 * q:02.0f}": level for q, level in zip(QUANTILES, levels, strict=True)})
+    return pd.DataFrame(rows)

@@ -1,0 +1,200 @@
+"""Labelled images for training, from three layouts, as one `Dataset`."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from galmorph.cutout_set import REQUIRED_FACTS, read_cutout_set
+from galmorph.errors import DataError
+from galmorph.taxonomy import map_labels
+from galmorph.training.options import Source
+
+Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+
+#: Index of images whose class the recipe keeps private, and of images without a label.
+PRIVATE, UNLABELLED = -1, -2
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images with labels.
+
+    Parameters
+    ----------
+    images : ndarray of float32
+        Shape ``(n, bands, N, N)``; may be memory-mapped.
+    labels : ndarray of int
+        Index into `classes`, or `PRIVATE`, or `UNLABELLED`. Shape ``(n,)``.
+    names : ndarray of str
+        Labels as words, after the class map; empty where unlabelled.
+    object_ids : ndarray of str
+        The object that each image shows. Images of one object share it, whatever the survey.
+    classes : tuple of str
+        Known classes.
+    facts : dict
+        What is known of the images: `bands`, and for cutouts `survey`, `pixel_scale` (arcsec), `framing` and `unit`.
+    digests : dict
+        SHA-256 of each file that was read, by name.
+    """
+
+    images: Float32
+    labels: Int64
+    names: NDArray[np.str_]
+    object_ids: NDArray[np.str_]
+    classes: tuple[str, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, int]:
+        """Images of each class word, unlabelled ones under the empty word."""
+        return dict(sorted(Counter(self.names.tolist()).items()))
+
+
+def read_source(source: Source) -> Dataset:
+    """Read labelled images.
+
+    Parameters
+    ----------
+    source : Source
+        Where they are and what their classes mean.
+
+    Returns
+    -------
+    Dataset
+        All images, those of private classes and without label included.
+
+    Raises
+    ------
+    DataError
+        If files are missing or unreadable, do not fit together, or hold a class that the recipe does not name.
+    """
+    return {"cutouts": _read_cutouts, "folder": _read_folder, "arrays": _read_arrays}[source.kind](source)
+
+
+def _read_cutouts(source: Source) -> Dataset:
+    cutouts = read_cutout_set(source.path)
+    names = cutouts.labels["label"].fillna("").astype(str).tolist()
+    ids = cutouts.labels["object_id"].astype(str).tolist()
+    facts = {key: cutouts.meta[key] for key in REQUIRED_FACTS}
+    return _dataset(source, cutouts.images, names, ids, facts, cutouts.digests())
+
+
+def _read_folder(source: Source) -> Dataset:
+    """Image files and a CSV of file, label and (if not the file's name) object."""
+    path = source.labels or source.path / "labels.csv"
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read the table of labels {path}: {error}") from error
+    missing = [column for column in ("file", "label") if column not in table]
+    if missing or table.empty:
+        raise DataError(f"{path} needs a row per image with columns file and label; it has {list(table.columns)}")
+    images = [_read_image(source.path / name, source.size) for name in table["file"]]
+    shapes = Counter(image.shape for image in images)
+    if len(shapes) > 1:
+        raise DataError(f"images in {source.path} differ in shape: {dict(shapes)}. Set source.size to resize them")
+    ids = table["object_id"] if "object_id" in table else table["file"].map(lambda name: Path(name).stem)
+    stack = np.stack(images)
+    return _dataset(
+        source,
+        stack,
+        table["label"].tolist(),
+        ids.tolist(),
+        _facts(source, stack),
+        {path.name: _sha256(path), "images": hashlib.sha256(stack.tobytes()).hexdigest()},
+    )
+
+
+def _read_image(path: Path, size: int | None) -> Float32:
+    """One picture as float32 ``(bands, N, N)``, values as stored."""
+    try:
+        with Image.open(path) as file:
+            image: Image.Image = file
+            if image.mode not in ("L", "RGB"):
+                image = image.convert("RGB")
+            if size is not None:
+                image = image.resize((size, size), Image.Resampling.BILINEAR)
+            pixels = np.asarray(image, dtype=np.float32)
+    except (OSError, UnidentifiedImageError) as error:
+        raise DataError(f"cannot read the image {path}: {error}. Repair it or take it out of the table") from error
+    planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+    if planes.shape[1] != planes.shape[2]:
+        raise DataError(f"{path} must be square, is {planes.shape[1]} x {planes.shape[2]}; set source.size")
+    return np.ascontiguousarray(planes)
+
+
+def _read_arrays(source: Source) -> Dataset:
+    """A pair of .npy files: images, and indices into the recipe's classes."""
+    if source.labels is None:
+        raise DataError("source.labels is missing: kind 'arrays' needs the .npy file of labels")
+    images, labels = _load_array(source.path), _load_array(source.labels)
+    if images.ndim != 4 or images.shape[2] != images.shape[3]:
+        raise DataError(f"{source.path}: images must have the shape (n, bands, N, N), got {images.shape}")
+    if labels.shape != (len(images),) or not np.all(np.equal(np.mod(labels, 1), 0)):
+        raise DataError(f"{source.labels}: expected {len(images)} whole numbers, got {labels.dtype} {labels.shape}")
+    if labels.size and (labels.min() < 0 or labels.max() >= len(source.classes)):
+        raise DataError(
+            f"{source.labels}: labels run from {labels.min()} to {labels.max()}, "
+            f"source.classes names {len(source.classes)} classes (0 to {len(source.classes) - 1})"
+        )
+    if images.dtype != np.float32:
+        images = images.astype(np.float32)
+    names = [source.classes[int(label)] for label in labels]
+    ids = [str(number) for number in range(len(images))]
+    digests = {path.name: _sha256(path) for path in (source.path, source.labels)}
+    return _dataset(source, images, names, ids, _facts(source, images), digests)
+
+
+def _load_array(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"cannot read {path} as a .npy array: {error}") from error
+    return array
+
+
+def _facts(source: Source, images: Float32) -> dict[str, Any]:
+    """What the recipe says of images that bring no description of their own."""
+    bands = source.bands or tuple(f"band{number}" for number in range(images.shape[1]))
+    if len(bands) != images.shape[1]:
+        raise DataError(f"source.bands names {len(bands)} bands, the images have {images.shape[1]}")
+    return {"bands": list(bands)}
+
+
+def _dataset(
+    source: Source,
+    images: Float32,
+    names: list[str],
+    ids: Sequence[str],
+    facts: dict[str, Any],
+    digests: dict[str, str],
+) -> Dataset:
+    """Apply the class map and turn words into indices."""
+    words = np.array(map_labels(names, source.class_map) if source.class_map else names, dtype=np.str_)
+    index = {name: number for number, name in enumerate(source.classes)}
+    index |= dict.fromkeys(source.private, PRIVATE) | {"": UNLABELLED}
+    strangers = sorted(set(words.tolist()) - set(index))
+    if strangers:
+        raise DataError(
+            f"{source.path} holds the classes {', '.join(strangers)}, which the recipe does not name. "
+            "List them in source.classes, or in source.private to keep them out of training"
+        )
+    empty = [name for name in source.classes if name not in set(words.tolist())]
+    if empty:
+        raise DataError(f"{source.path} has no image of {', '.join(empty)}, which source.classes names")
+    labels = np.array([index[word] for word in words.tolist()], dtype=np.int64)
+    return Dataset(images, labels, words, np.array(ids, dtype=np.str_), source.classes, facts, digests)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

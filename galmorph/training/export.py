@@ -1,0 +1,190 @@
+"""From a checkpoint to a model bundle."""
+
+import io
+import json
+import math
+import shutil
+import subprocess
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import galmorph
+from galmorph.bundle import CARD, MODEL, REFERENCE, STATISTICS, Manifest, UnknownRule, write_bundle
+from galmorph.cutout_set import UNIT
+from galmorph.cutouts import Framing
+from galmorph.errors import BundleError, DataError
+from galmorph.scores import FeatureReference, Scores
+from galmorph.training.calibrate import Calibration, calibrate, fit_reference, statistics
+from galmorph.training.card import write_card
+from galmorph.training.data import Dataset, read_source
+from galmorph.training.evaluate import predict
+from galmorph.training.evaluation import Evaluation, summarise
+from galmorph.training.fit import load_training, part_rows
+from galmorph.training.graph import add_facts, compare, export_graph
+from galmorph.training.recipe import Recipe
+from galmorph.training.split import split_objects
+
+#: Packages whose versions decide what a training gives.
+VERSIONS = ("torch", "timm", "pytorch-lightning", "onnx", "onnxruntime", "numpy", "scikit-learn")
+
+#: Real images on which graph and network are compared.
+PARITY_IMAGES = 32
+
+
+def export(checkpoint: Path, out: Path, *, data: Path | None = None) -> Path:
+    """Make a bundle of a trained network.
+
+    Everything that the bundle decides is fitted on the training and validation parts of the known classes; the test
+    part and private classes only give the numbers in its card.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        Written by `galmorph.training.fit.train`.
+    out : Path
+        Folder of the bundle; a bundle already there is replaced.
+    data : Path, optional
+        Where the training set is now, if it was moved.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    BundleError
+        If the network was not trained on calibrated cutouts, or the graph does not compute what the network does.
+    DataError
+        If the checkpoint or the data cannot be used, or the data changed since the training.
+    """
+    module, record = load_training(Path(checkpoint))
+    recipe = module.recipe
+    if record["facts"].get("unit") != UNIT:
+        raise BundleError(
+            f"{checkpoint} was not trained on a set of cutouts in {UNIT}, which is what a survey run gives a model. "
+            "Train on a set made by `galmorph mock` or from tiles"
+        )
+    dataset = read_source(replace(recipe.source, path=Path(data) if data else recipe.source.path))
+    if dataset.digests != record["digests"]:
+        raise DataError(f"{recipe.source.path} is not the data of the training: its digests differ. Train again")
+    rows = part_rows(dataset, recipe)
+    model = export_graph(module.network, tuple(record["shape"]))
+    parity = compare(model, module.network, np.asarray(dataset.images[rows["validation"][:PARITY_IMAGES]]))
+    _, features = predict(model, dataset.images, rows["train"])
+    reference = fit_reference(features, dataset.labels[rows["train"]], len(dataset.classes))
+    logits, features = predict(model, dataset.images, rows["validation"])
+    calibration = calibrate(reference, logits, features, dataset.labels[rows["validation"]], recipe.export)
+    scores = calibration.score(logits, features)
+    evaluations = {"validation": _summarise(scores, dataset, rows["validation"], recipe, "validation")}
+    test = _test_rows(dataset, recipe)
+    if test.size:
+        test_scores = calibration.score(*predict(model, dataset.images, test))
+        evaluations["test"] = _summarise(test_scores, dataset, test, recipe, "test")
+    manifest = _manifest(recipe, record, calibration, evaluations, parity)
+    table = io.BytesIO()
+    statistics(scores, features, dataset.classes).to_parquet(table, index=False)
+    files = {
+        MODEL: add_facts(model, _graph_facts(recipe, record, calibration)),
+        REFERENCE: _reference_file(reference),
+        STATISTICS: table.getvalue(),
+        CARD: write_card(manifest, recipe.export.card).encode(),
+    }
+    return write_bundle(Path(out), manifest, files).path
+
+
+def _summarise(scores: Scores, dataset: Dataset, rows: NDArray[np.intp], recipe: Recipe, part: str) -> Evaluation:
+    survey = str(dataset.facts["survey"])
+    return summarise(scores, dataset.names[rows], dataset.classes, model=recipe.name, data=survey, part=part)
+
+
+def _test_rows(dataset: Dataset, recipe: Recipe) -> NDArray[np.intp]:
+    """Rows of the test part that have a label, those of private classes included."""
+    parts = split_objects(dataset.object_ids, dataset.names, recipe.split)
+    return np.flatnonzero((parts == "test") & (dataset.names != ""))
+
+
+def _reference_file(reference: FeatureReference) -> bytes:
+    content = io.BytesIO()
+    np.savez_compressed(
+        content, means=reference.means.astype(np.float32), precision=reference.precision.astype(np.float32)
+    )
+    return content.getvalue()
+
+
+def _manifest(
+    recipe: Recipe,
+    record: dict[str, Any],
+    calibration: Calibration,
+    evaluations: dict[str, Evaluation],
+    parity: dict[str, Any],
+) -> Manifest:
+    facts, tolerance = record["facts"], recipe.export.scale_tolerance
+    scale = float(facts["pixel_scale"])
+    classes = recipe.source.classes
+    return Manifest(
+        name=recipe.name,
+        description=recipe.description,
+        classes=list(classes),
+        private_classes=list(recipe.source.private),
+        survey=facts["survey"],
+        bands=list(facts["bands"]),
+        pixel_scale=scale,
+        pixel_scale_range=(scale / tolerance, scale * tolerance),
+        framing=Framing(**facts["framing"]),
+        stretch=record["stretch"],
+        features=calibration.reference.means.shape[1],
+        temperature=calibration.temperature,
+        rho=math.log(len(classes)) / 2,
+        unknown=UnknownRule(
+            score=calibration.unknown_score,
+            threshold=calibration.threshold,
+            false_unknown_rate=evaluations["validation"].unknown["false_unknown_rate"],
+        ),
+        metrics={part: result.to_dict() for part, result in evaluations.items()},
+        parity=parity,
+        training={
+            "recipe": recipe.portable(),
+            "seed": recipe.seed,
+            "images": record["parts"],
+            "images_per_class": dict(zip(classes, record["counts"], strict=True)),
+            "data": record["digests"],
+            "versions": {"galmorph": galmorph.__version__} | {name: version(name) for name in VERSIONS},
+            "commit": _commit(),
+        },
+    )
+
+
+def _commit() -> str | None:
+    """Commit of the code if it runs from a checkout."""
+    root = Path(galmorph.__file__).parents[1]
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return None
+    done = subprocess.run([git, "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip() or None
+
+
+def _graph_facts(recipe: Recipe, record: dict[str, Any], calibration: Calibration) -> dict[str, str]:
+    """What a stray model file says of itself."""
+    facts = record["facts"]
+    values = {
+        "name": recipe.name,
+        "description": recipe.description,
+        "classes": list(recipe.source.classes),
+        "survey": facts["survey"],
+        "bands": facts["bands"],
+        "pixel_scale": facts["pixel_scale"],
+        "framing": facts["framing"],
+        "unit": facts["unit"],
+        "stretch": record["stretch"],
+        "temperature": calibration.temperature,
+        "unknown": {"score": calibration.unknown_score, "threshold": calibration.threshold},
+        "galmorph": galmorph.__version__,
+    }
+    return {f"galmorph.{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}

@@ -1,0 +1,108 @@
+"""The folder of a training: what is in it, and whether it may be gone on with."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from galmorph.errors import ConfigError
+from galmorph.training.checkpoint import SUFFIX, read_checkpoint
+from galmorph.training.data import Dataset
+from galmorph.training.history import read_history
+from galmorph.training.recipe import Recipe
+
+RECIPE, IDENTITY, METRICS, RESULT = "recipe.toml", "identity.json", "metrics.csv", "result.json"
+CHECKPOINTS, BEST, LAST = "checkpoints", "best", "last"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training leaves.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        Weights of the epoch that was best on the source's validation part.
+    last : Path
+        State after the last epoch; a training that was interrupted goes on from it.
+    epochs : int
+        Epochs trained.
+    best_epoch : int
+        The best one, counted from 0.
+    metrics : dict
+        Metrics of the best epoch.
+    """
+
+    checkpoint: Path
+    last: Path
+    epochs: int
+    best_epoch: int
+    metrics: dict[str, float]
+
+
+def open_folder(out: Path, recipe: Recipe, dataset: Dataset) -> None:
+    """Write the resolved recipe, or refuse a folder that holds another training.
+
+    Parameters
+    ----------
+    out : Path
+        The folder.
+    recipe : Recipe
+        All settings.
+    dataset : Dataset
+        The data; where it lies does not matter, what is in it does.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds a training by another recipe or on other data, or something else.
+    """
+    mine = {"recipe": recipe.portable(), "data": dataset.digests}
+    marker = out / IDENTITY
+    if marker.is_file():
+        if json.loads(marker.read_text()) != mine:
+            raise ConfigError(
+                f"{out} holds a training by another recipe or on other data. Choose another folder, or delete this one"
+            )
+    elif out.is_dir() and any(out.iterdir()):
+        raise ConfigError(f"{out} is not empty and holds no training. Choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RECIPE).write_text(tomli_w.dumps(_without_none(recipe.to_dict())))
+    marker.write_text(json.dumps(mine, indent=2) + "\n")
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """The mapping without settings that are None, which TOML cannot say; absent means the same."""
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def write_result(out: Path) -> TrainResult:
+    """Record that the training in a folder is finished, and what it gave."""
+    best = out / CHECKPOINTS / f"{BEST}{SUFFIX}"
+    history = read_history(out / METRICS)
+    best_epoch = int(read_checkpoint(best)["epoch"])
+    result = TrainResult(
+        checkpoint=best,
+        last=out / CHECKPOINTS / f"{LAST}{SUFFIX}",
+        epochs=len(history),
+        best_epoch=best_epoch,
+        metrics=next(row for row in history if row["epoch"] == best_epoch),
+    )
+    facts = {"epochs": result.epochs, "best_epoch": best_epoch, "metrics": result.metrics}
+    (out / RESULT).write_text(json.dumps(facts, indent=2) + "\n")
+    return result
+
+
+def read_result(out: Path) -> TrainResult | None:
+    """What a finished training left; None if there is none in the folder."""
+    if not (out / RESULT).is_file():
+        return None
+    folder = out / CHECKPOINTS
+    facts = json.loads((out / RESULT).read_text())
+    return TrainResult(checkpoint=folder / f"{BEST}{SUFFIX}", last=folder / f"{LAST}{SUFFIX}", **facts)

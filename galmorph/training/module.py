@@ -1,0 +1,98 @@
+"""The training step: what Lightning calls for each batch."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from galmorph.training.loaders import Batch
+from galmorph.training.losses import class_weights, weighted_cross_entropy
+from galmorph.training.methods import Objective, Outputs
+from galmorph.training.networks import Classifier
+from galmorph.training.optimise import build_optimiser, build_schedule
+from galmorph.training.recipe import Recipe
+from galmorph.training.views import random_view
+
+
+class Training(pl.LightningModule):
+    """A network, what it minimises and how.
+
+    Logs ``train_loss``, ``train_<loss>`` for each loss of the method, the ``learning_rate`` at the start of the epoch,
+    and on the source's validation part ``valid_loss`` (the cross-entropy), ``valid_accuracy`` and ``valid_recall``
+    (mean of per-class recalls).
+
+    Parameters
+    ----------
+    network : Classifier
+        What is trained.
+    objective : Objective
+        What is minimised.
+    recipe : Recipe
+        Settings.
+    record : dict
+        Facts that a checkpoint carries so that it can be exported by itself.
+    """
+
+    weights: Tensor
+
+    def __init__(self, network: Classifier, objective: Objective, recipe: Recipe, record: dict[str, Any]) -> None:
+        super().__init__()
+        self.network = network
+        self.objective = objective
+        self.recipe = recipe
+        self.record = record
+        classes = len(recipe.source.classes)
+        self.accuracy = MulticlassAccuracy(classes, average="micro")
+        self.recall = MulticlassAccuracy(classes, average="macro")
+        self.loss = MeanMetric()
+        weights = class_weights(record["counts"] if recipe.method.class_weights else [1] * classes)
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and features; see `Classifier`."""
+        logits, features = self.network(images.contiguous(memory_format=torch.channels_last))
+        return logits, features
+
+    def on_train_epoch_start(self) -> None:
+        """Seed what is random in this epoch by its number, so that a resumed training draws the same."""
+        seed = [self.recipe.seed, self.current_epoch, self.global_rank]
+        mixed = torch.tensor(seed, dtype=torch.int64).mul(torch.tensor([1_000_003, 1009, 1])).sum()
+        torch.manual_seed(int(mixed))
+        self._views = torch.Generator().manual_seed(int(mixed) + 1)
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.log("learning_rate", float(rate), sync_dist=True)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Loss of a batch of random views."""
+        images, labels = batch
+        logits, features = self(random_view(images, self.recipe.views, self._views))
+        total: Tensor
+        total, parts = self.objective(Outputs(logits=logits, features=features, labels=labels))
+        values = {f"train_{name}": value.detach() for name, value in parts.items()} | {"train_loss": total.detach()}
+        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(labels))
+        return total
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Add a batch to the metrics of the validation part."""
+        images, labels = batch
+        logits, _ = self(images)
+        self.loss.update(weighted_cross_entropy(logits, labels, self.weights), len(labels))
+        self.accuracy.update(logits, labels)
+        self.recall.update(logits, labels)
+        metrics = {"valid_loss": self.loss, "valid_accuracy": self.accuracy, "valid_recall": self.recall}
+        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(labels))
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and a schedule that is stepped after every batch."""
+        options, epochs = self.recipe.optimiser, self.recipe.fit.epochs
+        optimiser = build_optimiser(self.network.parameters(), options)
+        steps = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
+        schedule = build_schedule(optimiser, options, steps, epochs)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what an export needs beside the weights."""
+        checkpoint["record"] = self.record

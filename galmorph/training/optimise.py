@@ -1,0 +1,70 @@
+"""Optimisers and learning-rate schedules."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from galmorph.training.options import OptimiserOptions
+
+#: Momentum of ``sgd``.
+MOMENTUM = 0.9
+
+
+def build_optimiser(parameters: Iterable[nn.Parameter], options: OptimiserOptions) -> torch.optim.Optimizer:
+    """Optimiser with its largest learning rate.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What to train.
+    options : OptimiserOptions
+        Which.
+
+    Returns
+    -------
+    Optimizer
+        SGD with Nesterov momentum, Adam with L2 penalty, or AdamW with decoupled decay.
+    """
+    rate, decay = options.learning_rate, options.weight_decay
+    if options.name == "sgd":
+        return torch.optim.SGD(parameters, lr=rate, momentum=MOMENTUM, nesterov=True, weight_decay=decay)
+    maker = torch.optim.Adam if options.name == "adam" else torch.optim.AdamW
+    return maker(parameters, lr=rate, weight_decay=decay)
+
+
+def rate_factor(step: int, options: OptimiserOptions, steps_per_epoch: int, epochs: int) -> float:
+    """Learning rate at a step as a fraction of the largest.
+
+    Parameters
+    ----------
+    step : int
+        Optimiser steps made so far.
+    options : OptimiserOptions
+        Schedule.
+    steps_per_epoch, epochs : int
+        Length of the training.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+    """
+    warmup = options.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if options.schedule == "constant":
+        return 1.0
+    if options.schedule == "step":
+        return float(options.step_factor ** (step // steps_per_epoch // options.step_epochs))
+    progress = (step - warmup) / max(1.0, steps_per_epoch * epochs - warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def build_schedule(
+    optimiser: torch.optim.Optimizer, options: OptimiserOptions, steps_per_epoch: int, epochs: int
+) -> LambdaLR:
+    """Scheduler that is stepped after every batch; see `rate_factor`."""
+    return LambdaLR(optimiser, lambda step: rate_factor(step, options, steps_per_epoch, epochs))

@@ -1,0 +1,268 @@
+"""The tables of a recipe, as frozen dataclasses: every setting with its meaning, default and range."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+
+#: Applied to each dataclass below: a setting that does not exist is an error, never ignored.
+STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The labelled images to learn from.
+
+    Parameters
+    ----------
+    kind : {"cutouts", "folder", "arrays"}
+        ``cutouts``: a folder written by `galmorph.cutout_set.write_cutout_set`. ``folder``: image files with a
+        table. ``arrays``: a pair of ``.npy`` files, images ``(n, bands, N, N)`` and whole-number labels.
+    path : Path
+        Folder of the set or of the images, or the ``.npy`` file of images. Relative to the recipe's folder.
+    classes : tuple of str
+        Known classes in the order of the network's outputs.
+    private : tuple of str
+        Classes that are in the data and are kept out of training; they serve to evaluate unknowns only.
+    class_map : str
+        Key of `galmorph.taxonomy.CLASS_MAPS`, applied to the labels before anything else; empty: none.
+    labels : Path or None
+        ``folder``: CSV with columns `file`, `label` and, if objects have more than one image, `object_id`.
+        ``arrays``: ``.npy`` of indices into `classes`.
+    bands : tuple of str
+        Names of the bands, for ``folder`` and ``arrays``; a cutout set brings its own.
+    size : int or None
+        ``folder``: images are resized to this many pixels a side; None takes them as they are.
+    """
+
+    __pydantic_config__ = STRICT
+
+    path: Path
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    kind: Literal["cutouts", "folder", "arrays"] = "cutouts"
+    private: tuple[str, ...] = ()
+    class_map: str = ""
+    labels: Path | None = None
+    bands: tuple[str, ...] = ()
+    size: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """How objects are divided, by their identifier alone; see `galmorph.training.split`.
+
+    Parameters
+    ----------
+    train, validation, test : float
+        Shares; they sum to 1. The default is DeepAstroUDA's.
+    salt : str
+        Another salt gives another division.
+    stratified : bool
+        Make the shares exact within each class (for small sets). Otherwise an object's part depends on its
+        identifier only, so that it stays the same when the set grows.
+    """
+
+    __pydantic_config__ = STRICT
+
+    train: Positive = 0.6
+    validation: Positive = 0.2
+    test: NotNegative = 0.2
+    salt: str = "galmorph"
+    stratified: bool = False
+
+    def __post_init__(self) -> None:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares train, validation and test must sum to 1, got {total:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StretchOptions:
+    """How calibrated flux becomes what the network sees; see `galmorph.training.stretch`.
+
+    Parameters
+    ----------
+    kind : {"asinh", "lupton", "linear"}
+        ``asinh``: each band by itself. ``lupton``: one factor for all bands, which keeps colours.
+        ``linear``: from `low` to `high` onto 0 to 1 (for pictures already stretched: 0 and 255).
+    softening : float
+        ``asinh`` and ``lupton``: where the scale turns from linear to logarithmic, in units of each band's sky noise.
+    low, high : float
+        ``linear`` only.
+    """
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["asinh", "lupton", "linear"] = "asinh"
+    softening: Positive = 3.0
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"low must be less than high, got {self.low:g} and {self.high:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewOptions:
+    """Random views of training images; see `galmorph.training.views`.
+
+    Parameters
+    ----------
+    turn : bool
+        Rotations by multiples of 90 degrees.
+    flip : bool
+        Mirror images.
+    zoom : float
+        Images are enlarged by a factor between 1 and this one; 300/256 is DeepAstroUDA's, 1 is none.
+    shift : float
+        Largest displacement along each axis, in pixels.
+    """
+
+    __pydantic_config__ = STRICT
+
+    turn: bool = True
+    flip: bool = True
+    zoom: Annotated[float, Field(ge=1, le=4)] = 300 / 256
+    shift: NotNegative = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """The network; see `galmorph.training.networks`.
+
+    Parameters
+    ----------
+    encoder : str
+        ``deepmerge``, or any encoder that timm makes by this name.
+    encoder_options : mapping
+        Handed to timm as they are, for example ``channels = [16, 32, 64, 128]`` for a slim ``resnet18``.
+    dropout : float
+        Dropped share of the features before the classifier, in training.
+    """
+
+    __pydantic_config__ = STRICT
+
+    encoder: str = "resnet18"
+    encoder_options: Mapping[str, Any] = field(default_factory=dict)
+    dropout: Fraction = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodOptions:
+    """What is minimised; see `galmorph.training.methods`.
+
+    Parameters
+    ----------
+    name : str
+        A key of `galmorph.training.methods.METHODS`.
+    weights : mapping
+        Weights of the method's losses where they differ from its own.
+    class_weights : bool
+        Weight classes by inverse frequency (DeepAstroUDA, equation 4).
+    label_smoothing : float
+        Share of the target probability that is spread over all classes.
+    """
+
+    __pydantic_config__ = STRICT
+
+    name: str = "source_only"
+    weights: Mapping[str, float] = field(default_factory=dict)
+    class_weights: bool = True
+    label_smoothing: Fraction = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserOptions:
+    """The optimiser and its learning rate; see `galmorph.training.optimise`.
+
+    Parameters
+    ----------
+    name : {"sgd", "adam", "adamw"}
+        ``sgd`` has Nesterov momentum 0.9.
+    learning_rate : float
+        The largest of the schedule.
+    weight_decay : float
+        L2 penalty for ``sgd`` and ``adam``, decoupled decay for ``adamw``.
+    schedule : {"constant", "step", "cosine"}
+        ``step``: times `step_factor` every `step_epochs` epochs. ``cosine``: down to zero over all epochs.
+    warmup_epochs : float
+        Epochs over which the rate rises linearly from zero.
+    step_epochs : int
+        For ``step``; 10 in DeepAstroUDA.
+    step_factor : float
+        For ``step``; 0.1 in DeepAstroUDA.
+    clip : float
+        Largest norm of the gradient; 0 does not clip.
+    """
+
+    __pydantic_config__ = STRICT
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    learning_rate: Positive = 1e-3
+    weight_decay: NotNegative = 1e-2
+    schedule: Literal["constant", "step", "cosine"] = "cosine"
+    warmup_epochs: NotNegative = 1.0
+    step_epochs: Count = 10
+    step_factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    clip: NotNegative = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """The run.
+
+    Parameters
+    ----------
+    epochs : int
+        Most epochs.
+    batch_size : int
+        Images in a batch (of each device).
+    patience : int
+        Epochs without improvement on the source's validation part after which training stops.
+    monitor : {"recall", "accuracy", "loss"}
+        What has to improve there: mean of per-class recalls, accuracy, or the (weighted) cross-entropy.
+    workers : int
+        Processes that load data; 0 loads in this one, which is fastest for arrays in memory.
+    """
+
+    __pydantic_config__ = STRICT
+
+    epochs: Count = 30
+    batch_size: Count = 128
+    patience: Count = 12
+    monitor: Literal["recall", "accuracy", "loss"] = "recall"
+    workers: Natural = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """What the bundle decides.
+
+    Parameters
+    ----------
+    unknown_score : {"entropy", "energy", "anomaly_score"}
+        The score by which an object is called unknown.
+    false_unknown_rate : float
+        Share of known validation objects that may be called unknown; sets the threshold.
+    scale_tolerance : float
+        A survey's pixels may be larger or smaller than those of the training set by this factor.
+    card : Path or None
+        Template of the model card, see ``training/README.md``; None takes the built-in one. Relative to
+        the recipe's folder.
+    """
+
+    __pydantic_config__ = STRICT
+
+    unknown_score: Literal["entropy", "energy", "anomaly_score"] = "entropy"
+    false_unknown_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    scale_tolerance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
+    card: Path | None = None

@@ -1,0 +1,159 @@
+"""The recipe: every setting of a training, as frozen dataclasses read from a TOML file.
+
+A setting that is unknown, of the wrong type or out of range is an error that says where it stands.
+"""
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from galmorph.errors import ConfigError
+from galmorph.training.options import (
+    STRICT,
+    ExportOptions,
+    FitOptions,
+    MethodOptions,
+    Natural,
+    NetworkOptions,
+    OptimiserOptions,
+    Source,
+    SplitOptions,
+    StretchOptions,
+    ViewOptions,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Every setting of a training.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    source : Source
+        Labelled images.
+    seed : int
+        Seed of everything random.
+    description : str
+        What the model is for, in a sentence or two; it opens the model card.
+    split, stretch, views, network, method, optimiser, fit, export
+        See the classes.
+    """
+
+    __pydantic_config__ = STRICT
+
+    name: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    source: Source
+    seed: Natural = 0
+    description: str = ""
+    split: SplitOptions = field(default_factory=SplitOptions)
+    stretch: StretchOptions = field(default_factory=StretchOptions)
+    views: ViewOptions = field(default_factory=ViewOptions)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    method: MethodOptions = field(default_factory=MethodOptions)
+    optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
+    fit: FitOptions = field(default_factory=FitOptions)
+    export: ExportOptions = field(default_factory=ExportOptions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-able values of every setting, defaults included."""
+        values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), default=str))
+        return values
+
+    def portable(self) -> dict[str, Any]:
+        """The same without the folders of the machine: of paths only the names."""
+        values = self.to_dict()
+        for table, key in (("source", "path"), ("source", "labels"), ("export", "card")):
+            if values[table][key] is not None:
+                values[table][key] = Path(values[table][key]).name
+        return values
+
+
+_ADAPTER = TypeAdapter(Recipe)
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Parameters
+    ----------
+    path : Path
+        A TOML file. Relative paths in it start at its folder.
+
+    Returns
+    -------
+    Recipe
+        All settings, with absolute paths.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is no TOML, or has an unknown, missing or impossible setting.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    return parse_recipe(values, folder=path.parent, name=str(path))
+
+
+def parse_recipe(values: Mapping[str, Any], folder: Path, name: str = "recipe") -> Recipe:
+    """Check settings and make a recipe of them.
+
+    Parameters
+    ----------
+    values : mapping
+        As in the TOML file.
+    folder : Path
+        Where relative paths start.
+    name : str
+        What to call the recipe in errors.
+
+    Returns
+    -------
+    Recipe
+        All settings, with absolute paths.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown, missing or impossible.
+    """
+    try:
+        # Through JSON, because there (and not from Python objects) strict checking lets an array be a tuple.
+        recipe = _ADAPTER.validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        raise ConfigError(f"{name}: " + "; ".join(_say(problem) for problem in error.errors())) from error
+    source, export = recipe.source, recipe.export
+    return dataclasses.replace(
+        recipe,
+        source=dataclasses.replace(
+            source, path=_absolute(source.path, folder), labels=_absolute(source.labels, folder)
+        ),
+        export=dataclasses.replace(export, card=_absolute(export.card, folder)),
+    )
+
+
+def _absolute(path: Path | None, folder: Path) -> Any:
+    """The path, starting at `folder` if it is relative; None stays None."""
+    return None if path is None else (folder / path).resolve()
+
+
+def _say(problem: Mapping[str, Any]) -> str:
+    """One problem of a recipe in words."""
+    where = ".".join(map(str, problem["loc"])) or "recipe"
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{where} is not a setting; check its spelling and its table"
+    if problem["type"] in ("missing", "missing_argument"):
+        return f"{where} is missing"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ').lower()}, got {problem['input']!r}"

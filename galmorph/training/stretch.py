@@ -1,0 +1,175 @@
+"""The stretch: from calibrated surface brightness to what a network sees, as a part of the network.
+
+It is exported with the network, so that training and a survey run cannot differ. Its numbers are fitted on the
+training part only and stored in the manifest. The result is finite for any finite input.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from galmorph.errors import DataError
+from galmorph.training.options import StretchOptions
+
+#: Fluxes beyond this many softenings are cut: far above any galaxy, far below where float32 squares overflow.
+LIMIT = 1e5
+
+#: Percentile of the brightness that is brought to 1.
+REFERENCE_PERCENTILE = 99.5
+
+#: Images from which the numbers are fitted; more do not change them.
+LARGEST_SAMPLE = 4096
+
+
+class Stretch(nn.Module):
+    """Stretch of images in surface brightness.
+
+    With ``u_b = x_b / softening_b``:
+
+    - ``asinh``: ``asinh(u_b) / scale``, each band by itself;
+    - ``lupton``: ``u_b asinh(I) / (I scale)`` with `I` the mean of `u` over bands (Lupton et al. 2004, section 2.2),
+      which keeps the ratios of bands;
+    - ``linear``: ``(x - low) / (high - low)``, cut to 0 and 1.
+
+    Parameters
+    ----------
+    kind : {"asinh", "lupton", "linear"}
+        Which.
+    softening : sequence of float
+        Per band, in the unit of the images; for ``linear`` ``high - low``.
+    offset : float
+        Subtracted first; `low` for ``linear``, else 0.
+    scale : float
+        Divides the result.
+    """
+
+    softening: Tensor
+
+    def __init__(self, kind: str, softening: list[float], offset: float = 0.0, scale: float = 1.0) -> None:
+        super().__init__()
+        self.kind = kind
+        self.offset = float(offset)
+        self.scale = float(scale)
+        values = torch.tensor(softening, dtype=torch.float32).reshape(1, -1, 1, 1)
+        # Not part of the weights: `to_dict` is the one place where these numbers are kept.
+        self.register_buffer("softening", values, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Stretched images.
+
+        Parameters
+        ----------
+        images : Tensor
+            Shape ``(n, bands, N, N)``.
+
+        Returns
+        -------
+        Tensor
+            Same shape.
+        """
+        u = (images - self.offset) / self.softening
+        if self.kind == "linear":
+            return u.clamp(0, 1)
+        u = u.clamp(-LIMIT, LIMIT)
+        if self.kind == "asinh":
+            return _asinh(u) / self.scale
+        intensity = u.mean(dim=1, keepdim=True)
+        # asinh(I)/I is even and tends to 1 at 0: written with |I| kept off 0, where float32 gives exactly that.
+        size = intensity.abs().clamp(min=1e-3)
+        return u * (_asinh(size) / size) / self.scale
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything needed to make it again."""
+        return {
+            "kind": self.kind,
+            "softening": [float(value) for value in self.softening.flatten()],
+            "offset": self.offset,
+            "scale": self.scale,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Stretch":
+        """Stretch from the result of `to_dict`."""
+        return cls(values["kind"], list(values["softening"]), values["offset"], values["scale"])
+
+
+def _asinh(u: Tensor) -> Tensor:
+    """Inverse hyperbolic sine of a bounded tensor, in operations that every ONNX runtime has on every device."""
+    size = u.abs()
+    return torch.sign(u) * torch.log(size + torch.sqrt(size * size + 1))
+
+
+def fit_stretch(images: NDArray[np.float32], rows: NDArray[np.intp], options: StretchOptions) -> Stretch:
+    """Fit a stretch to the training part of a set.
+
+    Parameters
+    ----------
+    images : ndarray of float32
+        Shape ``(n, bands, N, N)``; only `rows` of it are read.
+    rows : ndarray of int
+        Images of the training part.
+    options : StretchOptions
+        Which stretch.
+
+    Returns
+    -------
+    Stretch
+        Softening per band = `options.softening` times the sky noise of that band.
+
+    Raises
+    ------
+    DataError
+        If the images have no noise to measure, or are not finite.
+    """
+    bands = images.shape[1]
+    if options.kind == "linear":
+        return Stretch("linear", [options.high - options.low] * bands, offset=options.low)
+    step = max(1, -(-len(rows) // LARGEST_SAMPLE))
+    sample = np.asarray(images[np.sort(rows)[::step]])
+    if not np.isfinite(sample).all():
+        raise DataError("training images hold values that are not finite; make the set again")
+    softening = [options.softening * value for value in sky_noise(sample)]
+    bare = Stretch(options.kind, softening)
+    with torch.inference_mode():
+        brightness = bare(torch.from_numpy(sample)).numpy()
+    scale = float(np.percentile(brightness, REFERENCE_PERCENTILE))
+    if scale <= 0:
+        raise DataError("training images have no positive flux; are they background-subtracted and not empty?")
+    return Stretch(options.kind, softening, scale=scale)
+
+
+def sky_noise(images: NDArray[np.float32]) -> list[float]:
+    """Typical noise of each band, from the outermost pixels of cutouts.
+
+    Parameters
+    ----------
+    images : ndarray of float32
+        Background-subtracted, shape ``(n, bands, N, N)``. Pixels that are exactly 0 are padding and do not count.
+
+    Returns
+    -------
+    list of float
+        1.4826 times the median absolute value of the two outermost rings, a standard deviation if it is Gaussian.
+
+    Raises
+    ------
+    DataError
+        If a band is empty there.
+    """
+    ring = np.ones(images.shape[2:], dtype=bool)
+    ring[2:-2, 2:-2] = False
+    noise = []
+    for band in range(images.shape[1]):
+        values = np.abs(images[:, band][:, ring])
+        values = values[values > 0]
+        if not values.size:
+            raise DataError(
+                f"band {band} of the training images is 0 at all edges: no sky noise to set the stretch by. "
+                "Use stretch.kind = 'linear' for pictures that are not background-subtracted flux"
+            )
+        noise.append(1.4826 * float(np.median(values)))
+    return noise

@@ -1,0 +1,109 @@
+"""Views of a batch of images: turned, mirrored, enlarged, displaced.
+
+All take and return tensors of shape ``(n, bands, N, N)`` and leave fluxes per area as they are.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from galmorph.training.options import ViewOptions
+
+
+def turn(images: Tensor, quarters: Tensor) -> Tensor:
+    """Rotate each image by a multiple of 90 degrees.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape ``(n, bands, N, N)``.
+    quarters : Tensor of int
+        Number of quarter turns, counter-clockwise as arrays are printed, shape ``(n,)``.
+
+    Returns
+    -------
+    Tensor
+        Same shape.
+    """
+    out = images.clone()
+    for number in (1, 2, 3):
+        chosen = quarters % 4 == number
+        out[chosen] = torch.rot90(images[chosen], number, dims=(2, 3))
+    return out
+
+
+def flip(images: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror some images left to right.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape ``(n, bands, N, N)``.
+    chosen : Tensor of bool
+        Which, shape ``(n,)``.
+
+    Returns
+    -------
+    Tensor
+        Same shape.
+    """
+    return torch.where(chosen[:, None, None, None], images.flip(3), images)
+
+
+def zoom_and_shift(images: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
+    """Enlarge each image about its centre and displace it, with bilinear interpolation.
+
+    A factor of 300/256 and no shift is DeepAstroUDA's zoom: resize 256 to 300 pixels, crop the centre.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape ``(n, bands, N, N)``.
+    factor : Tensor
+        Enlargement, shape ``(n,)``.
+    shift : Tensor
+        Displacement of the content in pixels along x and y, shape ``(n, 2)``.
+
+    Returns
+    -------
+    Tensor
+        Same shape; pixels from beyond the edge repeat the edge.
+    """
+    n, size = len(images), images.shape[-1]
+    matrix = images.new_zeros(n, 2, 3)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = 1 / factor
+    # affine_grid counts in half sides, and in the frame of the output mapped back to the input.
+    matrix[:, :, 2] = -shift / factor[:, None] * (2 / size)
+    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def random_view(images: Tensor, options: ViewOptions, generator: torch.Generator) -> Tensor:
+    """One random view of each image.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape ``(n, bands, N, N)``.
+    options : ViewOptions
+        Which transformations, and how strong.
+    generator : torch.Generator
+        On the CPU, so that views are the same on every device.
+
+    Returns
+    -------
+    Tensor
+        Same shape.
+    """
+    n, device = len(images), images.device
+    quarters = torch.randint(0, 4, (n,), generator=generator).to(device)
+    mirrored = (torch.rand(n, generator=generator) < 0.5).to(device)
+    factor = 1 + (options.zoom - 1) * torch.rand(n, generator=generator).to(device)
+    shift = options.shift * (2 * torch.rand(n, 2, generator=generator) - 1).to(device)
+    if options.turn:
+        images = turn(images, quarters)
+    if options.flip:
+        images = flip(images, mirrored)
+    if options.zoom > 1 or options.shift > 0:
+        images = zoom_and_shift(images, factor, shift)
+    return images
