@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 #: Signal-to-noise ratio below which LOW_SN is set.
 LOW_SN_LIMIT = 10.0
+#: Root-mean-square half-width of a pixel, in pixels.
+PIXEL_RMS = 1 / math.sqrt(12)
 #: Pixels above the threshold that sep has room for at first; it gets more when they do not suffice.
 PIXEL_STACK = 1_000_000
 #: Sub-objects that sep's deblending has room for.
@@ -155,8 +157,7 @@ def extract(tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None 
     detection = _detect(tile, sky, config, seeing)
     found = detection.found
     radius, source_id = np.full(len(found), np.nan), np.full(len(found), "", dtype=object)
-    ellipses = [found[name].astype(float) for name in ("x", "y", "a", "b", "theta")]
-    shapes = Shapes(*ellipses, np.arange(1, len(found) + 1, dtype=np.int32))
+    shapes = _shapes(found)
     if positions is not None:
         shapes, radius, source_id = _at_positions(tile, detection, shapes, positions, config, seeing)
     objects = _measure(tile, sky, detection, shapes, radius, source_id)
@@ -170,6 +171,15 @@ def extract(tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None 
         segments=detection.segments,
         objects=objects,
     )
+
+
+def _shapes(found: NDArray[np.void]) -> Shapes:
+    """Ellipses of detections, none thinner than a pixel."""
+    b = np.maximum(np.nan_to_num(found["b"].astype(float)), PIXEL_RMS)
+    a = np.maximum(np.nan_to_num(found["a"].astype(float)), b)
+    theta = np.clip(np.nan_to_num(found["theta"].astype(float)), -np.pi / 2, np.pi / 2)
+    number = np.arange(1, len(found) + 1, dtype=np.int32)
+    return Shapes(found["x"].astype(float), found["y"].astype(float), a, b, theta, number)
 
 
 def _seeing(tile: Tile) -> float:

@@ -169,6 +169,8 @@ def _is_image(hdu: Any) -> bool:
 def _contents(opened: Any) -> str:
     def words(hdu: Any) -> str:
         shape = hdu.shape if hdu.is_image else ()
+        if isinstance(hdu, fits.GroupsHDU):
+            return "random groups"
         return f"image {_times(shape)}" if shape else ("no data" if hdu.is_image else "a table")
 
     listed = [f"{i} {hdu.name or '(no name)'}: {words(hdu)}" for i, hdu in enumerate(opened)]

@@ -53,7 +53,7 @@ class Rejected:
     name : str
         Of the tile, or of the file as it was given.
     path : Path
-        The file or folder.
+        The file, or the folder of a tile that lacks files.
     reason : str
         Why, in words.
     """
@@ -87,6 +87,7 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
     tiles: dict[tuple[Path, str, str], TileSource] = {}
     rejected: dict[tuple[str, Path], Rejected] = {}
     seen: set[Path] = set()
+    incomplete: set[Path] = set()
     for given in sorted({os.fspath(entry) for entry in inputs}):
         paths, refusals = _expand(given, survey)
         for path in paths:
@@ -97,10 +98,11 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
             if isinstance(found, TileSource):
                 tiles.setdefault((path.parent, found.layout.name, found.name), found)
             else:
+                incomplete.add(path)
                 refusals.append(found)
         for refusal in refusals:
             rejected.setdefault((refusal.name, refusal.path), refusal)
-    unclaimed = _unclaimed(seen, tiles.values(), rejected)
+    unclaimed = _unclaimed(seen - incomplete, tiles.values())
     log.info("found %d tiles of survey %s, rejected %d inputs", len(tiles), survey.name, len(rejected) + len(unclaimed))
     everything = [*rejected.values(), *unclaimed]
     return _named(list(tiles.values())), sorted(everything, key=lambda entry: (entry.name, str(entry.path)))
@@ -121,7 +123,7 @@ def safe_name(name: str) -> str:
     str
     """
     slug = re.sub(r"[^A-Za-z0-9._+-]+", "_", name).lstrip(".-")[:MAX_NAME]
-    return slug if slug == name else f"{slug or 'tile'}-{_digest(name)}"
+    return slug if slug and slug == name else f"{slug or 'tile'}-{_digest(name)}"
 
 
 def _digest(text: str) -> str:
@@ -194,29 +196,31 @@ def _tile_of(path: Path, survey: Survey) -> TileSource | Rejected:
     if layout is None or fields is None:
         raise AssertionError(f"{path} was not matched before")
     name = fill(layout.tile, fields)
-    images, missing = _files(path.parent, layout.image.file, survey.bands, fields)
+    images, missing = _files(path, layout.image.file, survey.bands, fields)
     if missing:
-        return Rejected(name, path, f"no image of band {_listed(missing)} in {path.parent}")
+        return Rejected(name, path.parent, f"no image of band {_listed(missing)} in {path.parent}")
     extras: dict[str, dict[str, Path]] = {"weight": {}, "mask": {}}
     for role, layer in (("weight", layout.weight), ("mask", layout.mask)):
         if layer is None:
             continue
-        extras[role], missing = _files(path.parent, layer.file, survey.bands, fields)
+        extras[role], missing = _files(path, layer.file, survey.bands, fields)
         if missing and extras[role]:
-            return Rejected(name, path, f"only some bands have a {role}; missing in {path.parent}: {_listed(missing)}")
+            return Rejected(
+                name, path.parent, f"only some bands have a {role}; missing in {path.parent}: {_listed(missing)}"
+            )
     weights, masks = extras["weight"], extras["mask"]
     files = tuple(sorted({*images.values(), *weights.values(), *masks.values()}))
     return TileSource(name, files, layout, images, weights, masks)
 
 
 def _files(
-    folder: Path, pattern: str, bands: tuple[str, ...], fields: Mapping[str, str]
+    given: Path, pattern: str, bands: tuple[str, ...], fields: Mapping[str, str]
 ) -> tuple[dict[str, Path], dict[str, str]]:
-    """File of each band, and the names of those that are not there."""
+    """File of each band in the folder of a given file, and the names of those that are not there."""
     found, missing = {}, {}
     for band in bands:
         name = fill(pattern, {**fields, "band": band})
-        path = find_file(folder, name)
+        path = given if plain_name(given.name) == name else find_file(given.parent, name)
         if path:
             found[band] = path
         else:
@@ -228,13 +232,12 @@ def _listed(missing: Mapping[str, str]) -> str:
     return ", ".join(f"{band} ({name})" for band, name in missing.items())
 
 
-def _unclaimed(seen: set[Path], tiles: Iterable[TileSource], rejected: Iterable[tuple[str, Path]]) -> list[Rejected]:
+def _unclaimed(paths: set[Path], tiles: Iterable[TileSource]) -> list[Rejected]:
     """Files that fit a layout but are second to one of the same name in another compression."""
     claimed = {path for tile in tiles for path in tile.files}
-    refused = {path for _, path in rejected}
     return [
-        Rejected(path.name, path, f"used instead is {find_file(path.parent, plain_name(path.name))}, of the same name")
-        for path in sorted(seen - claimed - refused)
+        Rejected(path.name, path, "the same file is there in another compression, which is used")
+        for path in sorted(paths - claimed)
     ]
 
 

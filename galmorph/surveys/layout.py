@@ -178,7 +178,7 @@ def read_layout(values: Any, where: str, bands: tuple[str, ...]) -> Layout:
     table = Table(values, where)
     image = _read_image(Table(table.any("image"), f"{where}, image"), bands)
     names = [field for field in fields_of(image.file) if field != "band"]
-    tile = table.text("tile", "-".join(f"{{{name}}}" for name in names))
+    tile = _read_pattern(table, "tile", "-".join(f"{{{name}}}" for name in names))
     _check_pattern(tile, f"{where}: tile", names)
     layout = Layout(
         name=table.text("name"),
@@ -202,7 +202,7 @@ def read_layout(values: Any, where: str, bands: tuple[str, ...]) -> Layout:
 
 def _read_image(table: Table, bands: tuple[str, ...]) -> ImageLayer:
     layer = ImageLayer(
-        file=table.text("file"),
+        file=_read_pattern(table, "file"),
         hdu=_read_hdu(table),
         planes=table.words("planes", ()),
         planes_keyword=table.text("planes_keyword", None),
@@ -222,7 +222,7 @@ def _read_weight(values: Any, where: str, image_file: str) -> WeightLayer | None
     kind = table.text("kind", "invvar")
     if kind not in WEIGHT_KINDS:
         raise SurveyError(f"{where}: {kind!r} is no kind of weight; {suggestion(kind, list(WEIGHT_KINDS))}")
-    layer = WeightLayer(table.text("file", image_file), _read_hdu(table), kind)
+    layer = WeightLayer(_read_pattern(table, "file", image_file), _read_hdu(table), kind)
     table.finish()
     _check_elsewhere(table, layer.hdu)
     return layer
@@ -234,7 +234,7 @@ def _read_mask(values: Any, where: str, image_file: str) -> MaskLayer | None:
     table = Table(values, where)
     bad = table.any("bad", "nonzero")
     layer = MaskLayer(
-        file=table.text("file", image_file),
+        file=_read_pattern(table, "file", image_file),
         hdu=_read_hdu(table),
         bad=None if bad == "nonzero" else table.bits("bad"),
         saturated=table.bits("saturated", ()),
@@ -257,8 +257,21 @@ def _read_hdu(table: Table) -> str | int | None:
         return hdu
     if not isinstance(hdu, str) or not hdu:
         raise table.fail("hdu", "the name of an HDU or its index, the primary one being 0")
-    _check_pattern(hdu, f"{table.where}: hdu", ["band"])
+    _check_pattern(_read_pattern(table, "hdu"), f"{table.where}: hdu", ["band"])
     return hdu
+
+
+def _read_pattern(table: Table, key: str, default: Any = ...) -> str:
+    """Text whose fields can be read."""
+    pattern: str = table.text(key, default)
+    try:
+        parts = list(Formatter().parse(pattern))
+    except ValueError:
+        raise table.fail(key, "a pattern with braces that pair") from None
+    for _, field, spec, conversion in parts:
+        if field is not None and (not field.isidentifier() or spec or conversion):
+            raise table.fail(key, "a pattern whose fields are single words in braces")
+    return pattern
 
 
 def _check_pattern(pattern: str, where: str, allowed: list[str]) -> None:
@@ -268,14 +281,7 @@ def _check_pattern(pattern: str, where: str, allowed: list[str]) -> None:
 
 
 def _parts(pattern: str) -> list[tuple[str, str | None]]:
-    try:
-        parts = list(Formatter().parse(pattern))
-    except ValueError:
-        raise SurveyError(f"the pattern {pattern!r} has braces that do not pair") from None
-    for _, field, spec, conversion in parts:
-        if field is not None and (not field.isidentifier() or spec or conversion):
-            raise SurveyError(f"the pattern {pattern!r} has the field {{{field}}}; a field is a single word in braces")
-    return [(text, field) for text, field, _, _ in parts]
+    return [(text, field) for text, field, _, _ in Formatter().parse(pattern)]
 
 
 def _expression(pattern: str, bands: tuple[str, ...]) -> re.Pattern[str]:

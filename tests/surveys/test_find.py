@@ -1,0 +1,134 @@
+from pathlib import Path
+
+import pytest
+
+from galmorph.surveys import find_tiles, load_survey
+from galmorph.surveys.find import safe_name
+
+DECALS = load_survey("mock-decals")
+LEGACY = load_survey("legacysurvey")
+
+
+def touch(folder: Path, *names: str) -> list[Path]:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return [folder / name for name in names]
+
+
+def bands(tile: str, ending: str = ".fits.fz") -> list[str]:
+    return [f"{tile}-{band}{ending}" for band in "grz"]
+
+
+def test_a_folder_is_searched_with_its_subfolders_and_what_fits_nothing_ignored(tmp_path):
+    files = touch(tmp_path, *bands("a"), *(f"deep/er/{name}" for name in bands("b", ".fits.gz")))
+    touch(tmp_path, "readme.txt", "psf.fits", ".hidden/x-g.fits", ".y-g.fits")
+    tiles, rejected = find_tiles([tmp_path], DECALS)
+    assert [tile.name for tile in tiles] == ["a", "b"]
+    assert [path for tile in tiles for path in tile.files] == files
+    assert tiles[0].images == {band: tmp_path / f"a-{band}.fits.fz" for band in "grz"}
+    assert tiles[0].weights == tiles[0].masks == tiles[0].images
+    assert rejected == []
+
+
+def test_the_order_and_repetition_of_inputs_do_not_matter(tmp_path):
+    files = touch(tmp_path, *bands("a"), *bands("b"), "bad.txt")
+    inputs = [*files, tmp_path, str(tmp_path / "*-g.fits.fz"), str(tmp_path / "absent")]
+    assert find_tiles(inputs, DECALS) == find_tiles(inputs[::-1] + inputs, DECALS)
+    tiles, rejected = find_tiles(inputs, DECALS)
+    assert [tile.name for tile in tiles] == ["a", "b"]
+    assert [entry.name for entry in rejected] == ["absent", "bad.txt"]
+
+
+def test_one_file_brings_its_tile_with_it(tmp_path):
+    files = touch(tmp_path, *bands("a"), *bands("b"))
+    tiles, _ = find_tiles([files[0]], DECALS)
+    assert [tile.files for tile in tiles] == [tuple(files[:3])]
+
+
+def test_a_missing_band_is_named_with_the_file_expected(tmp_path):
+    files = touch(tmp_path, *bands("a"))
+    files[1].unlink()
+    tiles, (rejected,) = find_tiles([tmp_path], DECALS)
+    assert tiles == []
+    assert rejected.name == "a"
+    assert "band r (a-r.fits)" in rejected.reason
+
+
+def test_weights_of_some_bands_only_are_an_incomplete_tile(tmp_path):
+    names = [f"legacysurvey-1234p567-{kind}-{band}.fits.fz" for kind in ("image", "invvar") for band in "grz"]
+    touch(tmp_path, *names)
+    (tile,), _ = find_tiles([tmp_path], LEGACY)
+    assert tile.name == "1234p567"
+    assert set(tile.weights) == set("grz")
+    assert tile.masks == {}
+    (tmp_path / names[-1]).unlink()
+    tiles, (rejected,) = find_tiles([tmp_path], LEGACY)
+    assert tiles == []
+    assert "legacysurvey-1234p567-invvar-z.fits" in rejected.reason
+
+
+def test_other_files_of_a_brick_are_no_cubes(tmp_path):
+    touch(tmp_path, "legacysurvey-1234p567-depth-g.fits.fz", "cube.fits")
+    tiles, rejected = find_tiles([tmp_path], LEGACY)
+    assert [tile.name for tile in tiles] == ["cube"]
+    _, (rejected,) = find_tiles([tmp_path / "legacysurvey-1234p567-depth-g.fits.fz"], LEGACY)
+    assert "legacysurvey-{tile}-image-{band}.fits" in rejected.reason
+    assert "one of g, r, z" in rejected.reason
+
+
+def test_several_fields_name_a_tile(tmp_path):
+    touch(tmp_path, *(f"frame-{band}-000094-1-0131.fits.bz2" for band in "gri"))
+    (tile,), _ = find_tiles([str(tmp_path / "frame-r-*")], load_survey("sdss"))
+    assert tile.name == "000094-1-0131"
+    assert len(tile.files) == 3
+
+
+@pytest.mark.parametrize("given", ["absent.fits", "absent", "none*.fits", "emp*"])
+def test_inputs_that_lead_nowhere_are_rejected(tmp_path, given):
+    (tmp_path / "empty").mkdir()
+    tiles, (rejected,) = find_tiles([str(tmp_path / given)], DECALS)
+    assert tiles == []
+    assert any(words in rejected.reason for words in ("does not exist", "nothing fits", "holds no file"))
+
+
+def test_tiles_of_one_name_are_told_apart_the_same_way_every_time(tmp_path):
+    touch(tmp_path, *(f"{folder}/{name}" for folder in ("one", "two") for name in bands("a")))
+    tiles, _ = find_tiles([tmp_path], DECALS)
+    names = [tile.name for tile in tiles]
+    assert len(set(names)) == 2
+    assert all(name.startswith("a-") for name in names)
+    again, _ = find_tiles([tmp_path / "two", tmp_path / "one"], DECALS)
+    assert again == tiles
+
+
+def test_a_second_compression_of_a_file_is_not_a_second_tile(tmp_path):
+    one, two = touch(tmp_path, "c.fits", "c.fits.gz")
+    (tile,), (rejected,) = find_tiles([tmp_path], LEGACY)
+    assert (tile.files, rejected.path) == ((one,), two)
+    (tile,), rejected = find_tiles([two], LEGACY)
+    assert (tile.files, rejected) == ((two,), [])
+
+
+@pytest.mark.parametrize("name", ["a b", "../../etc/passwd", "..", ".hidden", "ünï", "a" * 300, "x\ny", ""])
+def test_names_become_safe_and_stay_different(name):
+    safe = safe_name(name)
+    assert safe != name
+    assert Path(safe).name == safe
+    assert not safe.startswith(".")
+    assert len(safe) < 140
+    assert safe.isascii()
+    assert safe_name(name) == safe
+    assert safe_name(name + "?") != safe
+
+
+def test_safe_names_are_left_alone():
+    assert safe_name("frame-r_1.2+3") == "frame-r_1.2+3"
+
+
+def test_brackets_in_the_name_of_a_file_are_no_glob(tmp_path):
+    touch(tmp_path, *bands("a[1]"))
+    (tile,), rejected = find_tiles([tmp_path / "a[1]-g.fits.fz"], DECALS)
+    assert rejected == []
+    assert tile.name.startswith("a_1_-")
