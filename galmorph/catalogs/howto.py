@@ -16,8 +16,8 @@ print(duckdb.sql('SELECT label, count(*) AS n FROM catalog WHERE "primary" GROUP
 """,
     "LSDB": """\
 import lsdb
-catalog = lsdb.open_catalog({path})
-print(catalog.query("primary and not unknown").compute())
+catalog = lsdb.open_catalog({path}, columns=["ra", "dec", "label", "primary"])
+print(catalog.query("primary").compute())
 """,
     "pandas": """\
 import pandas

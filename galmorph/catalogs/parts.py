@@ -26,7 +26,7 @@ class Parts:
     schema : pyarrow.Schema
         Schema of the catalogue that they make.
     finite : frozenset of str
-        Columns that may not hold NaN.
+        Columns of numbers that may not be empty.
     """
 
     paths: tuple[Path, ...]
@@ -72,18 +72,18 @@ class Parts:
             values = values.cast(wanted)
         except pa.ArrowException as error:
             raise CatalogError(f"part {path}: column {name} does not fit its type {wanted}: {error}") from error
-        if values.null_count and pa.types.is_floating(wanted):
-            values = pc.fill_null(values, pa.scalar(float("nan"), wanted))
-        elif values.null_count and name != "source_id":
-            raise CatalogError(f"part {path}: {values.null_count} of {len(values)} rows have no {name}")
-        elif values.null_count:
+        if pa.types.is_floating(wanted):
+            # Empty, not NaN: Parquet statistics pass over NaN, and DuckDB then takes isnan() for false.
+            values = pc.if_else(pc.is_nan(values), pa.scalar(None, wanted), values)
+        if name == "source_id":
             values = pc.fill_null(values, "")
-        if name in self.finite and not pc.all(pc.is_finite(values), min_count=0).as_py():
-            bad = pc.sum(pc.invert(pc.is_finite(values))).as_py()
+        if values.null_count and (name in self.finite or not pa.types.is_floating(wanted)):
             raise CatalogError(
-                f"part {path}: {bad} of {len(values)} rows have a {name} that is not a finite number; "
+                f"part {path}: {values.null_count} of {len(values)} rows have no {name} (empty or NaN); "
                 "the run has to reject such rows"
             )
+        if name in self.finite and not pc.all(pc.is_finite(values), min_count=0).as_py():
+            raise CatalogError(f"part {path}: a {name} is infinite; the run has to reject such rows")
         return values
 
 

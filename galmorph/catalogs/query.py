@@ -18,6 +18,8 @@ from galmorph.flags import FLAGS
 TABLE = "catalog"
 #: Functions that may stand where a table does; all others can reach files, settings or memory.
 _TABLE_FUNCTIONS = frozenset({"generate_series", "range", "unnest"})
+#: Rows fetched at once; few, since each may be large.
+_BATCH = 2_048
 #: Columns whose names are words of SQL and need quotation marks.
 _RESERVED = ("primary",)
 
@@ -58,9 +60,21 @@ def run_query(
     CatalogError
         If the text is not one SELECT over the table, or the query fails, takes too long or too much memory.
     """
+    largest = _bytes(memory)
     with _session(files, variables or {}, memory) as connection:
         check_select(connection, sql)
-        return _run(connection, sql, timeout, memory, pq.read_schema(files[0]).names)
+        try:
+            return _run(connection, sql, timeout, largest)
+        except duckdb.InterruptException as error:
+            raise CatalogError(f"the query took longer than {timeout:g} s and was stopped") from error
+        except (duckdb.OutOfMemoryException, _TooLargeError) as error:
+            raise CatalogError(
+                f"the query or its result needs more than {memory} of memory: ask for fewer rows or columns, "
+                "or raise the memory"
+            ) from error
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            columns = pq.read_schema(files[0]).names
+            raise CatalogError(f"the query failed: {_explain(error, columns)}") from error
 
 
 @contextmanager
@@ -159,37 +173,36 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             todo.extend(node)
 
 
-def _run(
-    connection: duckdb.DuckDBPyConnection, sql: str, timeout: float, memory: str, columns: Sequence[str]
-) -> pa.Table:
-    """Run a statement that was examined, bounded in time and in the size of what comes back."""
-    timer = threading.Timer(timeout, connection.interrupt)
+class _TooLargeError(Exception):
+    """The result passes the memory that it may take."""
+
+
+def _run(connection: duckdb.DuckDBPyConnection, sql: str, timeout: float, largest: int) -> pa.Table:
+    """Run a statement that was examined, bounded in time and in the bytes that come back."""
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        connection.interrupt()
+
+    timer = threading.Timer(timeout, stop)
     timer.start()
+    batches, size = [], 0
     try:
-        reader = connection.sql(sql).to_arrow_reader(10_000)
-        limit = _bytes(memory)
-        batches, size = [], 0
+        reader = connection.sql(sql).to_arrow_reader(_BATCH)
         for batch in reader:
             size += batch.nbytes
-            if size > limit:
-                raise CatalogError(
-                    f"the result is larger than {memory}: ask for fewer columns or rows, or raise the memory"
-                )
+            if size > largest:
+                raise _TooLargeError
             batches.append(batch)
-        return pa.Table.from_batches(batches, schema=reader.schema)
-    except duckdb.InterruptException as error:
-        raise CatalogError(f"the query took longer than {timeout:g} s and was stopped") from error
-    except duckdb.OutOfMemoryException as error:
-        raise CatalogError(
-            f"the query needs more than {memory} of memory: ask for less, or raise the memory"
-        ) from error
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
+    except OSError as error:
         # What goes wrong while the result is fetched comes as OSError, an interrupt too.
-        if not timer.is_alive():
-            raise CatalogError(f"the query took longer than {timeout:g} s and was stopped") from error
-        raise CatalogError(f"the query failed: {_explain(error, columns)}") from error
+        if late.is_set():
+            raise duckdb.InterruptException(str(error)) from error
+        raise
     finally:
         timer.cancel()
+    return pa.Table.from_batches(batches, schema=reader.schema)
 
 
 def _explain(error: Exception, columns: Sequence[str]) -> str:

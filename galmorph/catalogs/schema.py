@@ -40,7 +40,7 @@ class Column:
     ucd : str
         IVOA unified content descriptor (UCD1+).
     finite : bool
-        Whether NaN is refused.
+        Whether every row must have a finite value; other numbers may be empty.
     added : bool
         Whether the column is made when the catalogue is written.
     optional : bool
@@ -122,7 +122,7 @@ def schema(classes: Sequence[str], bands: Sequence[str], embedding: int = 0) -> 
 
 
 def finite_columns(classes: Sequence[str], bands: Sequence[str]) -> list[str]:
-    """Names of the columns that may not hold NaN, for these classes and bands."""
+    """Names of the columns of numbers that every row must have, for these classes and bands."""
     return [name for column in COLUMNS if column.finite for name, _, _ in _expand(column, classes, bands)]
 
 

@@ -1,0 +1,116 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from galmorph.catalogs import FORMATS, write_table
+from galmorph.catalogs.output import as_text
+from galmorph.errors import CatalogError
+
+TABLE = pa.table(
+    {
+        "object_id": pa.array([9007199254740993, 2], pa.int64()),
+        "p_lens": pa.array([0.1, np.nan], pa.float32()),
+        "ra": pa.array([150.123456789, None], pa.float64()),
+        "label": ["ring, [red]", 'say "yes"'],
+        "unknown": [True, False],
+        "embedding": pa.array([[0.5, np.inf], [1, 2]], pa.list_(pa.float16(), 2)),
+    }
+)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_file_and_standard_output_are_the_same(format_, tmp_path, capfdbinary):
+    write_table(TABLE, format_, tmp_path / "out")
+    write_table(TABLE, format_)
+    assert (tmp_path / "out").read_bytes() == capfdbinary.readouterr().out != b""
+
+
+def test_parquet_is_the_table(tmp_path):
+    write_table(TABLE, "parquet", tmp_path / "out.parquet")
+    assert (
+        pq.read_table(tmp_path / "out.parquet").equals(TABLE)
+        or pq.read_schema(tmp_path / "out.parquet") == TABLE.schema
+    )
+
+
+def test_json_keeps_numbers_and_has_no_nan(tmp_path):
+    write_table(TABLE, "json", tmp_path / "out.json")
+    first, second = json.loads((tmp_path / "out.json").read_text())
+    assert first["object_id"] == 9007199254740993
+    assert first["p_lens"] == 0.1
+    assert first["embedding"] == [0.5, None]
+    assert first["unknown"] is True
+    assert second["p_lens"] is None
+    assert second["ra"] is None
+
+
+def test_csv_reads_back(tmp_path):
+    write_table(TABLE, "csv", tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as stream:
+        first, second = csv.DictReader(stream)
+    assert first["object_id"] == "9007199254740993"
+    assert float(first["ra"]) == 150.123456789
+    assert first["p_lens"] == "0.1"
+    assert first["label"] == "ring, [red]"
+    assert second["label"] == 'say "yes"'
+    assert json.loads(second["embedding"]) == [1, 2]
+
+
+def test_text_shows_every_value_and_takes_none_for_markup():
+    text = as_text(TABLE)
+    header, first, second = text.splitlines()
+    assert header.split() == TABLE.column_names
+    assert "9007199254740993" in first
+    assert "ring, [red]" in first
+    assert "[2 values]" in second
+
+
+def test_text_names_the_columns_that_do_not_fit():
+    text = as_text(TABLE, width=40)
+    assert "and 3 more columns: label, unknown, embedding" in text.replace("\n", " ")
+    assert max(map(len, text.splitlines())) <= 40
+
+
+def test_two_columns_are_folded_and_not_left_out():
+    table = pa.table({"property": ["columns"], "value": ["word " * 40]})
+    text = as_text(table, width=50)
+    assert text.count("word") == 40
+    assert max(map(len, text.splitlines())) <= 50
+
+
+def test_tables_without_rows(capsys):
+    for format_ in ("table", "csv", "json"):
+        write_table(TABLE.slice(0, 0), format_)
+    assert "object_id" in capsys.readouterr().out
+
+
+class Terminal(io.StringIO):
+    buffer = io.BytesIO()
+
+    def isatty(self):
+        return True
+
+
+def test_parquet_does_not_go_to_a_terminal(monkeypatch):
+    monkeypatch.setattr("sys.stdout", Terminal())
+    with pytest.raises(CatalogError, match="--output FILE"):
+        write_table(TABLE, "parquet")
+
+
+def test_a_terminal_gets_what_fits(monkeypatch):
+    monkeypatch.setattr("sys.stdout", Terminal())
+    monkeypatch.setenv("COLUMNS", "60")
+    write_table(TABLE, "table")
+    assert b"more columns" in Terminal.buffer.getvalue()
+
+
+def test_formats_and_places_that_are_none(tmp_path):
+    with pytest.raises(CatalogError, match="formats are table, csv, parquet, json"):
+        write_table(TABLE, "xml")
+    with pytest.raises(CatalogError, match="cannot be written"):
+        write_table(TABLE, "csv", tmp_path / "no" / "where.csv")
