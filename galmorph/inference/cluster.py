@@ -102,7 +102,7 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
         if workers is not None:
             raise RunError("give either a number of workers for this machine or the address of a scheduler, not both")
         try:
-            client = Client(scheduler, timeout="20s")
+            client = Client(scheduler, timeout="10s")
         except (OSError, ValueError) as error:
             raise RunError(
                 f"no Dask scheduler answers at {scheduler} ({error}). Start one with: dask scheduler"
@@ -115,7 +115,9 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
             n_workers=local_workers(workers),
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            # Any free port, and only for this machine.
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
             silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,

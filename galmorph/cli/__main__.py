@@ -1,0 +1,5 @@
+"""``python -m galmorph.cli``."""
+
+from galmorph.cli import main
+
+main()

@@ -1,0 +1,281 @@
+"""A whole run on small tiles: what comes out, what is set aside, and what a run survives."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+from distributed import Client, LocalCluster
+from make_bundle import make_bundle
+from make_sky import BANDS, make_tile
+
+import galmorph
+from galmorph.errors import BundleError, RunError
+from galmorph.surveys import load_survey
+
+SURVEY = "mock-decals"
+
+LOOPBACK = {
+    "host": "127.0.0.1",
+    "dashboard_address": "127.0.0.1:0",
+    "worker_dashboard_address": "127.0.0.1:0",
+}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "model", list(BANDS))
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory):
+    """Four tiles side by side; neighbours overlap by a fifth."""
+    folder = tmp_path_factory.mktemp("tiles")
+    for i in range(4):
+        make_tile(folder, f"tile{i}", ra=150.0 + i * 128 * 0.262 / 3600, seed=i)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    with LocalCluster(n_workers=1, threads_per_worker=1, **LOOPBACK) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture(scope="module")
+def finished(tiles, bundle, scheduler, tmp_path_factory):
+    """A run that nothing disturbed."""
+    return galmorph.classify(tiles, SURVEY, bundle, tmp_path_factory.mktemp("run") / "run", scheduler=scheduler)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Digest of every file under a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def command(tiles: Path, bundle, out: Path, *more: str) -> list[str]:
+    return [
+        sys.executable, "-m", "galmorph.cli", "classify", str(tiles), "--survey", SURVEY,
+        "--model", str(bundle.path), "--out", str(out), *more,
+    ]  # fmt: skip
+
+
+def test_everything_detected_is_scored_or_rejected(finished):
+    report = finished.report
+    assert report.tiles == 4
+    assert report.detected == report.scored + report.rejected
+    assert report.scored > 20
+    assert not report.rejected_tiles
+    rows = finished.catalog.to_pandas()
+    assert len(rows) == report.scored == sum(pq.read_metadata(part).num_rows for part in report.parts)
+    probabilities = rows[[f"p_{name}" for name in finished.catalog.classes]]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_fluxes_grow_with_the_band(finished):
+    rows = finished.catalog.to_pandas()
+    bright = rows[rows["snr"] > 50]
+    assert len(bright) > 10
+    assert (bright["flux_z"] / bright["flux_g"]).median() == pytest.approx(3.0, rel=0.05)
+    assert (bright["flux_r"] / bright["flux_g"]).median() == pytest.approx(2.0, rel=0.05)
+
+
+def test_the_run_records_what_decided_its_rows(finished, bundle):
+    record = json.loads((finished.report.folder / "run.json").read_text())
+    assert record["config"]["model_sha256"] == bundle.sha256
+    assert record["config"]["survey"]["name"] == SURVEY
+    assert set(record["tiles"]) == {f"tile{i}" for i in range(4)}
+    assert all(len(tile["files"]) == 3 for tile in record["tiles"].values())
+    assert (finished.report.folder / "run.toml").exists()
+
+
+def test_a_second_call_does_nothing_again_and_gives_the_same_bytes(finished, tiles, bundle, scheduler):
+    before = digests(finished.path)
+    again = galmorph.classify(tiles, SURVEY, bundle, finished.report.folder, scheduler=scheduler)
+    assert again.report.resumed == 4
+    assert again.report.scored == finished.report.scored
+    assert digests(again.path) == before
+
+
+def test_two_workers_give_the_same_bytes(finished, tiles, bundle, tmp_path):
+    other = galmorph.classify(tiles, SURVEY, bundle, tmp_path / "run", workers=2)
+    assert digests(other.path) == digests(finished.path)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_run_goes_on_to_the_same_bytes(finished, tiles, bundle, tmp_path, workers):
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        command(tiles, bundle, out, "--workers", str(workers)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.glob("parts/*.parquet")):
+        assert process.poll() is None, "the run ended before a part appeared"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = len(list(out.glob("parts/*.parquet")))
+    assert not (out / "catalog").exists()
+    result = subprocess.run(
+        command(tiles, bundle, out, "--workers", str(workers)), capture_output=True, text=True, timeout=240
+    )
+    assert result.returncode == 0, result.stderr
+    assert f"{done} done before" in " ".join(result.stderr.split())
+    assert digests(out / "catalog") == digests(finished.path)
+
+
+def test_other_settings_are_refused_in_the_same_folder(finished, tiles, bundle, scheduler):
+    with pytest.raises(RunError, match="embedding was False and is True"):
+        galmorph.classify(tiles, SURVEY, bundle, finished.report.folder, scheduler=scheduler, embedding=True)
+
+
+def test_another_model_is_refused_in_the_same_folder(finished, tiles, scheduler, tmp_path):
+    other = make_bundle(tmp_path / "model", list(BANDS), classes=["a", "b"])
+    with pytest.raises(RunError, match="model_sha256 was"):
+        galmorph.classify(tiles, SURVEY, other, finished.report.folder, scheduler=scheduler)
+
+
+def test_a_run_cannot_lose_tiles(finished, tiles, bundle, scheduler):
+    with pytest.raises(RunError, match=r"tile0.*not among the tiles given now"):
+        galmorph.classify(sorted(tiles.glob("tile[123]*")), SURVEY, bundle, finished.report.folder, scheduler=scheduler)
+
+
+def test_a_folder_of_something_else_is_left_alone(tiles, bundle, tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(RunError, match="holds no run"):
+        galmorph.classify(tiles, SURVEY, bundle, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory, bundle, scheduler):
+    """One good tile among bad ones; then the torn tile is replaced and the run goes on."""
+    folder = tmp_path_factory.mktemp("troubled")
+    make_tile(folder, "good", seed=1)
+    for path in make_tile(folder, "torn", seed=2):
+        path.write_bytes(path.read_bytes()[:9000])
+    make_tile(folder, "lonely", seed=3)[0].unlink()
+    for path in make_tile(folder, "flat", seed=4):
+        with fits.open(path, mode="update") as hdus:
+            for hdu in hdus[1:]:
+                for key in ("CTYPE1", "CTYPE2"):
+                    del hdu.header[key]
+    out = tmp_path_factory.mktemp("run") / "run"
+    first = galmorph.classify(folder, SURVEY, bundle, out, scheduler=scheduler)
+    rejects = pq.read_table(out / "rejects" / "torn.parquet").to_pylist()
+    make_tile(folder, "torn", ra=150.1, seed=2)
+    second = galmorph.classify(folder, SURVEY, bundle, out, scheduler=scheduler)
+    return first, rejects, second
+
+
+def test_bad_tiles_do_not_stop_a_run(troubled):
+    first, rejects, _ = troubled
+    assert first.report.scored > 5
+    assert set(first.report.rejected_tiles) >= {"torn", "flat"}
+    assert len(first.report.rejected_tiles) == 3
+    assert rejects[0]["kind"] == "tile"
+    assert "torn-" in rejects[0]["reason"]
+    assert "WCS" in first.report.rejected_tiles["flat"]
+    assert any("lonely" in name and "lonely-g.fits" in reason for name, reason in first.report.rejected_tiles.items())
+
+
+def test_a_tile_that_was_replaced_is_done_again(troubled):
+    first, _, second = troubled
+    assert second.report.resumed == 2  # the good tile, and the one without a WCS, which has not changed
+    assert "torn" not in second.report.rejected_tiles
+    assert second.report.scored > first.report.scored
+
+
+def test_no_tile_at_all_is_an_error(tmp_path, bundle):
+    (tmp_path / "notes.fits").write_text("no FITS")
+    with pytest.raises(RunError, match="no tile of survey mock-decals among the inputs"):
+        galmorph.classify(tmp_path / "notes.fits", SURVEY, bundle, tmp_path / "run")
+
+
+def test_a_model_of_other_bands_is_refused_before_anything_starts(tiles, tmp_path):
+    other = make_bundle(tmp_path / "model", ["g", "r", "i"])
+    with pytest.raises(BundleError, match=r"needs the bands g, r, i, and i is not among"):
+        galmorph.classify(tiles, SURVEY, other, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_there_is_an_error(tiles, bundle, scheduler, tmp_path):
+    with pytest.raises(RunError, match="no CUDA provider"):
+        galmorph.classify(tiles, SURVEY, bundle, tmp_path / "run", scheduler=scheduler, device="cuda:0")
+
+
+def test_no_scheduler_is_an_error(tiles, bundle, tmp_path):
+    with pytest.raises(RunError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        galmorph.classify(tiles, SURVEY, bundle, tmp_path / "run", scheduler="tcp://127.0.0.1:9")
+
+
+def test_given_positions_are_measured_and_all_accounted_for(finished, tiles, bundle, scheduler, tmp_path):
+    rows = finished.catalog.to_pandas()
+    chosen = rows[rows["primary"] & (rows["snr"] > 50)].iloc[:5]
+    table = pd.DataFrame(
+        {"id": [f"s{i}" for i in range(6)], "ra": [*chosen["ra"], 10.0], "dec": [*chosen["dec"], 80.0]}
+    )
+    table.to_csv(tmp_path / "positions.csv", index=False)
+    result = galmorph.classify(
+        tiles, SURVEY, bundle, tmp_path / "run", positions=tmp_path / "positions.csv", scheduler=scheduler
+    )
+    measured = result.catalog.to_pandas()
+    measured = measured[measured["primary"]].sort_values("source_id")
+    assert measured["source_id"].tolist() == ["s0", "s1", "s2", "s3", "s4"]
+    np.testing.assert_allclose(measured["radius"], chosen["radius"], rtol=0.05)
+    assert result.report.rejected_positions == 1
+    outside = pq.read_table(tmp_path / "run" / "rejects" / ".positions.parquet").to_pylist()
+    assert [(row["source_id"], row["kind"]) for row in outside] == [("s5", "position")]
+
+
+def test_positions_with_an_identifier_twice_are_refused(tiles, bundle, tmp_path):
+    pd.DataFrame({"id": ["a", "a"], "ra": [1.0, 2.0], "dec": [1.0, 2.0]}).to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(RunError, match="such as 'a'"):
+        galmorph.classify(tiles, SURVEY, bundle, tmp_path / "run", positions=tmp_path / "p.csv")
+
+
+def test_features_are_kept_when_asked_for(tiles, bundle, scheduler, tmp_path):
+    tile = sorted(tiles.glob("tile0*"))
+    result = galmorph.classify(tile, SURVEY, bundle, tmp_path / "run", scheduler=scheduler, embedding=True)
+    embedding = result.catalog.query("SELECT embedding FROM catalog").column("embedding")
+    assert len(embedding[0].as_py()) == bundle.manifest.features
+
+
+def test_the_release_can_be_named(tiles, bundle, scheduler, tmp_path):
+    tile = sorted(tiles.glob("tile0*"))
+    result = galmorph.classify(tile, load_survey(SURVEY), bundle, tmp_path / "run", scheduler=scheduler, release="dr2")
+    assert set(result.catalog.to_pandas(["release"])["release"]) == {"dr2"}
+
+
+def test_a_lost_worker_costs_nothing(tiles, bundle, tmp_path, finished):
+    with LocalCluster(n_workers=1, threads_per_worker=1, **LOOPBACK) as cluster:
+        killed = []
+
+        def kill_once(done, total, report):
+            if not killed:
+                with Client(cluster.scheduler_address) as client:
+                    (pid,) = client.run(os.getpid).values()
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+
+        result = galmorph.classify(
+            tiles, SURVEY, bundle, tmp_path / "run", scheduler=cluster.scheduler_address, progress=kill_once
+        )
+    assert killed
+    assert digests(result.path) == digests(finished.path)
