@@ -1,0 +1,442 @@
+import gzip
+import logging
+import os
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from galmorph import fits_planes
+from galmorph.errors import TileError
+from galmorph.sky import inside, local_axes, pixel_to_sky, position_angles, sky_to_pixel
+from galmorph.surveys import find_tiles, load_survey
+from galmorph.tiles import read_tile
+
+make = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "data" / "make_tiles.py")))
+SHAPE = (40, 50)
+WCS_DECALS = make.make_wcs(SHAPE, 0.262)
+DECALS = load_survey("mock-decals")
+
+
+def images(seed: int = 0) -> dict[str, np.ndarray]:
+    return {band: make.scene(SHAPE, [], 1.0, seed + i) for i, band in enumerate("grz")}
+
+
+def read(path, survey=DECALS):
+    (source,), rejected = find_tiles([path], survey)
+    assert rejected == []
+    return read_tile(source, survey)
+
+
+def generic(**options):
+    return load_survey("generic", {"bands": "r", "image": "{tile}.fits"} | options)
+
+
+def write(path: Path, data, header=None, **options) -> Path:
+    fits.PrimaryHDU(data, header=header or WCS_DECALS.to_header(), **options).writeto(path, overwrite=True)
+    return path
+
+
+# --- what a tile is ---------------------------------------------------------------------------------------------------
+
+
+def test_bands_weights_and_masks_of_a_tile(tmp_path):
+    planes = images()
+    mask = np.zeros(SHAPE, int)
+    mask[3, 4], mask[5, 6], mask[7, 8] = 1, 2, 3
+    make.write_bands(tmp_path, planes, WCS_DECALS, noise=2.0, mask=mask)
+    tile = read(tmp_path)
+    assert (tile.name, tile.bands, tile.warnings) == ("t1", ("g", "r", "z"), ())
+    assert tile.image.shape == (3, *SHAPE)
+    assert tile.image.dtype == tile.weight.dtype == np.float32
+    assert tile.image.dtype.isnative
+    np.testing.assert_array_equal(np.argwhere(tile.mask), [[3, 4], [7, 8]])
+    np.testing.assert_array_equal(np.argwhere(tile.saturated), [[5, 6], [7, 8]])
+    good = ~tile.mask
+    for i, band in enumerate("grz"):
+        np.testing.assert_array_equal(tile.image[i][good], planes[band][good])
+        np.testing.assert_array_equal(tile.weight[i][good], 0.25)
+    assert not tile.image[:, tile.mask].any()
+    assert not tile.weight[:, tile.mask].any()
+    np.testing.assert_array_equal(tile.valid, np.broadcast_to(good, tile.valid.shape))
+    assert tile.pixel_scale == pytest.approx(0.262, rel=1e-6)
+
+
+def test_counts_become_nanomaggies_and_weights_with_them(tmp_path):
+    survey = load_survey("mock-sdss")
+    planes = {band: np.full(SHAPE, 10.0, np.float32) for band in "gri"}
+    make.write_bands(tmp_path, planes, make.make_wcs(SHAPE, 0.396), noise=0.5)
+    tile = read(tmp_path, survey)
+    for i, band in enumerate("gri"):
+        nanomaggies = 10 ** (0.4 * (22.5 - survey.zero_point[band]))
+        np.testing.assert_allclose(tile.image[i], 10 * nanomaggies, rtol=1e-6)
+        np.testing.assert_allclose(tile.weight[i] ** -0.5, 0.5 * nanomaggies, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "value"), [("invvar", 4.0), ("variance", 0.25), ("rms", 0.5)])
+def test_kinds_of_weight(tmp_path, kind, value):
+    weight = np.full(SHAPE, value)
+    weight[0, :4] = 0, -1, np.nan, np.inf
+    path = write(tmp_path / "a.fits", np.ones(SHAPE))
+    fits.append(path, weight)
+    tile = read(path, generic(weight_hdu="1", weight_kind=kind))
+    np.testing.assert_array_equal(tile.weight[0, 0, :4], 0)
+    np.testing.assert_array_equal(tile.valid[0, 0, :4], False)
+    np.testing.assert_allclose(tile.weight[0, 1:], 4.0)
+
+
+def test_bad_values_are_zero_and_not_valid(tmp_path):
+    image = np.ones(SHAPE, np.float32)
+    image[0, :3] = np.nan, np.inf, -np.inf
+    image[1, 1] = -99
+    tile = read(write(tmp_path / "a.fits", image), generic(no_data="-99"))
+    assert np.count_nonzero(~tile.valid) == 4
+    assert not tile.image[~tile.valid].any()
+    assert tile.weight is None
+
+
+@pytest.mark.parametrize(
+    ("stored", "cards", "expected"),
+    [
+        (np.array([[0, 1], [2, 3]], ">i2"), {"BZERO": 10, "BSCALE": 2.0}, [[10, 12], [14, 16]]),
+        (np.array([[0, 1], [2, 3]], ">i2"), {"BZERO": 32768}, [[32768, 32769], [32770, 32771]]),
+        (np.array([[0, 1], [2, 3]], ">i4"), {"BLANK": 2}, [[0, 1], [0, 3]]),
+        (np.array([[0, 1], [2, 3]], ">f8"), {}, [[0, 1], [2, 3]]),
+        (np.array([[0, 1], [2, 3]], "u1"), {}, [[0, 1], [2, 3]]),
+    ],
+)
+def test_scaled_integers_byte_orders_and_blanks(tmp_path, stored, cards, expected):
+    header = make.make_wcs((2, 2), 0.262).to_header()
+    hdu = fits.PrimaryHDU(stored, header=header)
+    path = tmp_path / "a.fits"
+    hdu.writeto(path)
+    with fits.open(path, mode="update", do_not_scale_image_data=True) as opened:
+        opened[0].header.update(cards)
+    tile = read(path, generic())
+    np.testing.assert_array_equal(tile.image[0], expected)
+    assert tile.valid[0, 1, 0] == ("BLANK" not in cards)
+
+
+@pytest.mark.parametrize("ending", [".fits", ".fits.gz", ".fits.bz2", ".fits.fz"])
+def test_compressions_are_told_by_content_whatever_the_ending(tmp_path, ending):
+    image = images()["g"]
+    header = WCS_DECALS.to_header()
+    plain = write(tmp_path / "plain.fits", image)
+    packed = fits.CompImageHDU(image, header=header, compression_type="GZIP_1", quantize_level=0.0)
+    packed.writeto(tmp_path / "packed.fits")
+    for name, content in (
+        ("a", plain.read_bytes()),
+        ("b", gzip.compress(plain.read_bytes())),
+        ("c", (tmp_path / "packed.fits").read_bytes()),
+    ):
+        path = tmp_path / f"{name}{ending}"
+        path.write_bytes(content)
+        np.testing.assert_array_equal(read(path, generic()).image[0], image)
+
+
+def test_cubes_bind_planes_by_the_names_in_the_header(tmp_path):
+    planes = images()
+    path = make.write_cube(tmp_path / "c.fits", [planes[band] for band in "zgr"], WCS_DECALS, BANDS="zgr")
+    tile = read(path, load_survey("legacysurvey"))
+    for i, band in enumerate("grz"):
+        np.testing.assert_array_equal(tile.image[i], planes[band])
+
+
+@pytest.mark.parametrize(
+    ("keywords", "options", "message"),
+    [
+        ({"BANDS": "gr"}, {}, "has 3 planes; expected 2"),
+        ({"BANDS": "gri"}, {}, "has the bands g, r, i; survey generic needs g, r, z, so that z is missing"),
+        ({}, {}, "lacks the keyword BANDS"),
+        ({}, {"planes": "g,r,i,z"}, "has 3 planes; expected 4"),
+        ({"BANDS": "grz"}, {"layout": "extensions", "image_hdu": "{band}"}, "no HDU called g"),
+        ({"BANDS": "grz"}, {"layout": "files", "bands": "g", "image": "{tile}.fits"}, "cube of 3 planes"),
+    ],
+)
+def test_cubes_that_do_not_fit_are_refused(tmp_path, keywords, options, message):
+    path = make.write_cube(tmp_path / "c.fits", list(images().values()), WCS_DECALS, **keywords)
+    with pytest.raises(TileError) as caught:
+        read(path, load_survey("generic", {"bands": "g,r,z", "layout": "cube"} | options))
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_zero_points_from_the_header(tmp_path):
+    path = write(tmp_path / "a.fits", np.ones(SHAPE))
+    survey = generic(zero_point_keyword="MAGZERO")
+    with pytest.raises(TileError, match="in MAGZERO, and has no such keyword"):
+        read(path, survey)
+    fits.setval(path, "MAGZERO", value="high")
+    with pytest.raises(TileError, match="and has 'high'"):
+        read(path, survey)
+    fits.setval(path, "MAGZERO", value=25.0)
+    np.testing.assert_allclose(read(path, survey).image, 0.1)
+
+
+def test_missing_weight_files_are_a_warning(tmp_path):
+    write(tmp_path / "a_r.fits", np.ones(SHAPE))
+    survey = load_survey("generic", {"bands": "r", "weight": "{tile}_{band}.weight.fits"})
+    tile = read(tmp_path / "a_r.fits", survey)
+    assert tile.weight is None
+    assert any("no weight files" in warning for warning in tile.warnings)
+
+
+def test_each_file_is_opened_once_and_closed(tmp_path, monkeypatch):
+    make.write_bands(tmp_path, images(), WCS_DECALS)
+    opened, original = [], fits_planes.fits.open
+
+    def spy(path, *args, **options):
+        opened.append((path, result := original(path, *args, **options)))
+        return result
+
+    monkeypatch.setattr(fits_planes.fits, "open", spy)
+    read(tmp_path)
+    assert sorted(path.name for path, _ in opened) == [f"t1-{band}.fits.fz" for band in "grz"]
+    assert all(hdus._file.closed for _, hdus in opened)
+
+
+# --- grids and WCS ----------------------------------------------------------------------------------------------------
+
+
+def test_bands_on_different_grids_are_refused(tmp_path):
+    planes = images()
+    shifted = make.make_wcs(SHAPE, 0.262, center=(150.0 + 0.5 * 0.262 / 3600, 2.0))
+    make.write_bands(tmp_path, planes, {"g": WCS_DECALS, "r": WCS_DECALS, "z": shifted})
+    with pytest.raises(TileError, match=r"bands g and z are on different grids.*t1-g.*t1-z.* 0\.50 pixels"):
+        read(tmp_path)
+    planes["r"] = planes["r"][:-1]
+    make.write_bands(tmp_path, planes, WCS_DECALS)
+    with pytest.raises(TileError, match=r"bands g and r are on different grids: 50 x 40 .* 50 x 39"):
+        read(tmp_path)
+
+
+def test_bands_within_the_tolerance_are_taken(tmp_path):
+    shifted = make.make_wcs(SHAPE, 0.262, center=(150.0 + 0.05 * 0.262 / 3600, 2.0))
+    make.write_bands(tmp_path, images(), {"g": WCS_DECALS, "r": shifted, "z": WCS_DECALS})
+    assert read(tmp_path).warnings == ()
+
+
+@pytest.mark.parametrize("center", [(150.0, 2.0), (0.0, -89.0), (359.9999, 60.0)])
+@pytest.mark.parametrize("options", [{}, {"angle": 33.0}, {"flip": True}, {"angle": 200.0, "flip": True}])
+def test_scale_orientation_and_positions_for_any_orientation(center, options):
+    wcs = make.make_wcs(SHAPE, 0.4, center=center, **options)
+    wcs.pixel_shape = SHAPE[::-1]
+    axes = local_axes(wcs, np.array([3.0]), np.array([7.0]))
+    assert np.sqrt(abs(np.linalg.det(axes[0]))) == pytest.approx(0.4, rel=1e-6)
+    # A step along a direction has to move on the sky by its position angle.
+    for theta in (0.0, 0.7, -1.2):
+        (ra, ra2), (dec, dec2) = pixel_to_sky(wcs, [3, 3 + np.cos(theta)], [7, 7 + np.sin(theta)])
+        east = (np.mod(ra2 - ra + 180, 360) - 180) * np.cos(np.radians(dec))
+        expected = np.degrees(np.arctan2(east, dec2 - dec)) % 180
+        assert position_angles(axes, [theta])[0] == pytest.approx(expected, abs=0.1)
+    x, y = sky_to_pixel(wcs, *pixel_to_sky(wcs, [0, 49.0], [0, 39.0]))
+    np.testing.assert_allclose([x, y], [[0, 49], [0, 39]], atol=1e-6)
+
+
+def test_galactic_axes_give_equatorial_positions():
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix, wcs.wcs.cdelt = ["GLON-TAN", "GLAT-TAN"], [0, 0], [1, 1], [-1e-4, 1e-4]
+    ra, dec = pixel_to_sky(wcs, 0.0, 0.0)
+    assert (ra, dec) == (pytest.approx(266.405, abs=1e-3), pytest.approx(-28.936, abs=1e-3))
+
+
+def test_inside_knows_the_edges_the_antipode_and_nan():
+    wcs = WCS_DECALS.deepcopy()
+    wcs.pixel_shape = SHAPE[::-1]
+    ra, dec = pixel_to_sky(wcs, [-0.49, -0.51, 49.49, 25.0], [0.0, 0.0, 39.49, 39.51])
+    np.testing.assert_array_equal(inside(wcs, SHAPE, ra, dec), [True, False, True, False])
+    np.testing.assert_array_equal(inside(wcs, SHAPE, [330.0, 150.0, 10.0], [-2.0, 2.0, 80.0]), [False, True, False])
+
+
+def test_unusual_scales_and_pixels_are_recorded_warnings(tmp_path, caplog):
+    make.write_bands(tmp_path, images(), make.make_wcs(SHAPE, 0.3))
+    with caplog.at_level(logging.WARNING):
+        tile = read(tmp_path)
+    assert tile.pixel_scale == pytest.approx(0.3)
+    assert tile.warnings == ("the pixel scale is 0.3000 arcsec, the native one of survey mock-decals 0.262 arcsec",)
+    assert "tile t1: the pixel scale" in caplog.text
+    wcs = WCS_DECALS.deepcopy()
+    wcs.wcs.cd[:, 0] *= 1.1
+    assert "not square" in read(write(tmp_path / "a.fits", np.ones(SHAPE), wcs.to_header()), generic()).warnings[0]
+
+
+@pytest.mark.parametrize("ctype", [("PIXEL", "PIXEL"), ("LAMBDA", "ANGLE"), ("", "")])
+def test_a_tile_without_a_celestial_wcs_is_refused(tmp_path, ctype):
+    header = fits.Header({"CTYPE1": ctype[0], "CTYPE2": ctype[1], "CRVAL1": 1.0, "CRVAL2": 1.0})
+    with pytest.raises(TileError, match="has no celestial WCS"):
+        read(write(tmp_path / "a.fits", np.ones(SHAPE), header), generic())
+
+
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+
+def test_headers_that_claim_absurd_sizes_are_refused_before_allocation(tmp_path):
+    path = write(tmp_path / "a.fits", np.ones((2, 2), np.float32))
+    content = path.read_bytes().replace(b"NAXIS1  =                    2", b"NAXIS1  =            900000000")
+    path.write_bytes(content)
+    with pytest.raises(TileError, match=r"claims an image of 900000000 x 2 pixels.*get it again"):
+        read(path, generic())
+
+
+def test_truncated_files_are_refused(tmp_path):
+    path = make.write_cube(tmp_path / "c.fits", list(images().values()), WCS_DECALS, BANDS="grz")
+    content = path.read_bytes()
+    for length in (0, 100, 2880, 5000, len(content) // 2):
+        path.write_bytes(content[:length])
+        with pytest.raises(TileError, match=r"c\.fits.*(damaged|holds no)"):
+            read(path, load_survey("legacysurvey"))
+
+
+def test_no_content_of_a_file_makes_it_raise_anything_but_tile_errors(tmp_path):
+    random = np.random.default_rng(5)
+    make.write_bands(tmp_path, images(), WCS_DECALS)
+    good = (tmp_path / "t1-g.fits.fz").read_bytes()
+    outcomes = []
+    for _ in range(60):
+        content = bytearray(good)
+        # Damage falls on headers as often as on pixels.
+        for place in random.integers(0, len(content) if random.random() < 0.5 else 9000, size=random.integers(1, 40)):
+            content[place] = random.integers(0, 256)
+        (tmp_path / "t1-g.fits.fz").write_bytes(content)
+        try:
+            read(tmp_path)
+        except TileError as error:
+            outcomes.append(str(error))
+    assert len(outcomes) > 10
+    assert all("t1-" in outcome for outcome in outcomes)
+
+
+def test_files_that_cannot_be_opened_are_refused_in_words(tmp_path):
+    path = write(tmp_path / "a.fits", np.ones(SHAPE))
+    (source,), _ = find_tiles([path], generic())
+    if os.geteuid() != 0:
+        path.chmod(0)
+        with pytest.raises(TileError, match="may not be read"):
+            read_tile(source, generic())
+    path.unlink()
+    with pytest.raises(TileError, match="is not there any more"):
+        read_tile(source, generic())
+
+
+def test_a_tile_without_any_valid_pixel_is_refused(tmp_path):
+    with pytest.raises(TileError, match="no valid pixel"):
+        read(write(tmp_path / "a.fits", np.full(SHAPE, np.nan)), generic())
+
+
+def test_masks_of_another_size_are_refused(tmp_path):
+    path = write(tmp_path / "a.fits", np.ones(SHAPE))
+    fits.append(path, np.zeros((3, 3), np.int16))
+    with pytest.raises(TileError, match=r"the mask of .* has 3 x 3 pixels"):
+        read(path, generic(mask_hdu="1"))
+    with pytest.raises(TileError, match="the weight has 3 x 3 pixels"):
+        read(path, generic(weight_hdu="1"))
+
+
+# --- real files -------------------------------------------------------------------------------------------------------
+
+ODD = Path(os.environ.get("GALMORPH_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")) / "odd_fits"
+ODD_FILES = sorted(path.relative_to(ODD).as_posix() for path in ODD.rglob("*") if path.is_file()) or ["absent"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ODD_FILES)
+def test_odd_files_are_read_or_refused_in_words(real_data, name):
+    path = real_data / "odd_fits" / name
+    sources, rejected = find_tiles([path], generic())
+    try:
+        for source in sources:
+            assert read_tile(source, generic()).valid.any()
+        reasons = [entry.reason for entry in rejected]
+    except TileError as error:
+        reasons = [str(error).replace(str(path), "")]
+    for reason in reasons:
+        assert len(reason.split()) >= 5
+        assert not any(trace in reason for trace in ("Error(", "Traceback", "NoneType", "<class", "object at 0x"))
+
+
+@pytest.mark.real
+def test_viewer_cubes_read_with_their_own_scale(real_data):
+    survey = load_survey("legacysurvey")
+    sources, rejected = find_tiles([real_data / "decals_grz_cubes"], survey)
+    assert rejected == []
+    tiles = {source.name: read_tile(source, survey) for source in sources}
+    scales = {name: tile.pixel_scale for name, tile in tiles.items()}
+    assert scales == pytest.approx(
+        {
+            "decals_a": 0.1,
+            "decals_a_native_0.262": 0.262,
+            "decals_bad_pix": 0.13025,
+            "decals_c": 0.14323,
+            "decals_example": 0.1,
+        },
+        rel=1e-3,
+    )
+    assert {name for name, tile in tiles.items() if tile.warnings} == set(tiles) - {"decals_a_native_0.262"}
+    assert 0.45 < tiles["decals_bad_pix"].valid.mean() < 0.55
+
+
+@pytest.mark.real
+def test_single_band_tile_with_a_three_band_survey_is_refused_clearly(real_data):
+    path = real_data / "legacy_tile_r" / "ESO479-G1_r_centre_1000.fits"
+    with pytest.raises(TileError, match="has the bands r; survey legacysurvey needs g, r, z, so that g, z is missing"):
+        read(path, load_survey("legacysurvey"))
+
+
+@pytest.mark.real
+def test_fpacked_tile_reads_in_its_own_band(real_data):
+    tile = read(
+        real_data / "legacy_tile_r" / "ESO479-G1_r_3000.fits.fz", generic(layout="cube", planes_keyword="BANDS")
+    )
+    assert tile.image.shape == (1, 3000, 3000)
+    assert tile.pixel_scale == pytest.approx(0.262, rel=1e-3)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("band", ["g", "r", "z"])
+def test_decam_triples_read_through_generic(real_data, band):
+    pattern = "{exposure}_oo?_{band}_{chip}.fits"
+    options = {"bands": band, "pixel_scale": "0.263", "zero_point": "30.5"}
+    survey = load_survey(
+        "generic",
+        options
+        | {key: pattern.replace("?", letter) for key, letter in (("image", "i"), ("weight", "w"), ("mask", "d"))},
+    )
+    sources, rejected = find_tiles([real_data / "decam_ccd_triples" / "testcase6"], survey)
+    assert (len(sources), rejected) == (2, [])
+    for source in sources:
+        tile = read_tile(source, survey)
+        assert len(source.files) == 3
+        assert 0.05 < tile.mask.mean() < 0.3
+        assert (tile.weight[0] > 0)[~tile.mask].mean() > 0.99
+        assert tile.warnings == ()
+
+
+@pytest.mark.real
+def test_euclid_extensions_read_through_generic(real_data):
+    survey = load_survey(
+        "generic",
+        {
+            "bands": "VIS,NIR_Y,NIR_J,NIR_H",
+            "layout": "extensions",
+            "image_hdu": "{band}_FLUX",
+            "weight_hdu": "{band}_RMS",
+            "weight_kind": "rms",
+            "zero_point_keyword": "MAGZERO",
+            "pixel_scale": "0.1",
+        },
+    )
+    folder = real_data / "euclid_q1_mef"
+    tile = read(folder / "euclid_group_example_4band.fits", survey)
+    assert tile.image.shape == (4, 300, 300)
+    with fits.open(folder / "euclid_group_example_4band.fits") as opened:
+        raw = opened["VIS_FLUX"].data * 10 ** (0.4 * (22.5 - 24.6))
+        rms = opened["VIS_RMS"].data * 10 ** (0.4 * (22.5 - 24.6))
+    np.testing.assert_allclose(tile.image[0], raw, rtol=1e-5)
+    np.testing.assert_allclose(tile.weight[0], rms**-2.0, rtol=1e-4)
+    (source,), _ = find_tiles([folder / "EUCLJ174517_mask.fits"], survey)
+    with pytest.raises(TileError, match=r"has no HDU called VIS_FLUX; it has 0 MASK: image 100 x 100"):
+        read_tile(source, survey)
