@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 import galmorph
+from galmorph import catalogs
 from galmorph.bundle import Bundle, load_bundle
-from galmorph.catalogs import write_catalog
 from galmorph.detection import DetectionConfig
 from galmorph.errors import RunError
 from galmorph.inference.config import run_config
@@ -133,7 +133,8 @@ def classify(
         progress=progress,
     )
     (folder / "run.toml").write_text(tomli_w.dumps(_without_none(config.to_dict())))
-    path = write_catalog(
+    # Through the package: the libraries for writing take seconds to load, which can wait until the tiles are done.
+    path = catalogs.write_catalog(
         report.parts,
         folder / "catalog",
         provenance={
