@@ -243,14 +243,16 @@ def _search(
                 f"tile {tile.name}: objects cannot be told apart ({error}): too many pixels are above "
                 f"{config.threshold} sigma. Raise detection's threshold, or leave the tile out"
             ) from error
-        return _significant(found, np.ascontiguousarray(segments, dtype=np.int32), config.significance * correlation)
+        kept = found["peak"] >= config.significance * correlation
+        # A projection of the whole sky has corners that lie on no sky at all.
+        kept &= np.isfinite(pixel_to_sky(tile.wcs, found["x"], found["y"])).all(axis=0)
+        return _keep(found, segments, kept)
 
 
-def _significant(
-    found: NDArray[np.void], segments: NDArray[np.int32], limit: float
+def _keep(
+    found: NDArray[np.void], segments: NDArray[np.int32], kept: NDArray[np.bool_]
 ) -> tuple[NDArray[np.void], NDArray[np.int32]]:
-    """Objects that reach the limit somewhere, numbered anew in the segmentation map."""
-    kept = found["peak"] >= limit
+    """Some of the objects, numbered anew in the segmentation map."""
     numbers = np.zeros(len(found) + 1, dtype=np.int32)
     numbers[1:][kept] = np.arange(1, np.count_nonzero(kept) + 1)
     return found[kept], numbers[segments]

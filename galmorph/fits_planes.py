@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
@@ -87,14 +88,14 @@ def read_planes(path: Path, hdus: Sequence[str | int | None], notes: Notes) -> l
         If the file cannot be read, or an HDU is not there or holds no image.
     """
     found: dict[str | int | None, Plane] = {}
-    with _quiet(path, notes), _in_words(path, "opened"), fits.open(path, mode="readonly", memmap=False) as opened:
-        by_index: dict[int, Plane] = {}
+    by_index: dict[int, Plane] = {}
+    # astropy leaves a file open that it cannot make sense of, when it opened it itself.
+    with _quiet(path, notes), _in_words(path), path.open("rb") as file, fits.open(file, memmap=False) as opened:
         for wanted in dict.fromkeys(hdus):
-            with _in_words(path, "read"):
-                index = _index(path, opened, wanted)
-                if index not in by_index:
-                    by_index[index] = _plane(path, opened, index, notes)
-                found[wanted] = by_index[index]
+            index = _index(path, opened, wanted)
+            if index not in by_index:
+                by_index[index] = _plane(path, opened, index, notes)
+            found[wanted] = by_index[index]
     return [found[wanted] for wanted in hdus]
 
 
@@ -182,19 +183,19 @@ def _celestial(opened: Any, hdu: Any, shape: tuple[int, ...], path: Path, label:
     """Celestial part of the HDU's WCS, None when there is none that can be used."""
     try:
         wcs = WCS(hdu.header, fobj=opened).celestial
+        if wcs.naxis != 2 or not isinstance(wcs.pixel_to_world(0.0, 0.0), SkyCoord):
+            return None
     except MemoryError:
         raise
     except Exception as error:  # as in _in_words
         notes.add(f"{path.name}: the WCS of {label} cannot be understood: {_first_line(error)}")
-        return None
-    if wcs.naxis != 2 or not wcs.has_celestial:
         return None
     wcs.pixel_shape = (shape[-1], shape[-2])
     return wcs
 
 
 @contextmanager
-def _in_words(path: Path, done: str) -> Iterator[None]:
+def _in_words(path: Path) -> Iterator[None]:
     """Make a `TileError` of what astropy raises.
 
     A damaged file can make it raise nearly anything (OSError, TypeError, KeyError, zlib.error, VerifyError, ...), so
@@ -213,8 +214,10 @@ def _in_words(path: Path, done: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise TileError(f"{path} is compressed in a way that is not read (LZW, .Z); uncompress it first") from error
     except Exception as error:
-        hint = "the file is damaged, incomplete or not FITS; get it again or leave it out"
-        raise TileError(f"{path} could not be {done} as FITS ({_first_line(error)}): {hint}") from error
+        raise TileError(
+            f"{path} is damaged, incomplete or not FITS: get it again or leave it out "
+            f"(astropy says: {_first_line(error)})"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

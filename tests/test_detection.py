@@ -1,0 +1,361 @@
+import math
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from galmorph import flags
+from galmorph.background import smooth, subtract
+from galmorph.detection import DetectionConfig, extract
+from galmorph.errors import ConfigError
+from galmorph.sky import pixel_to_sky
+from galmorph.surveys import find_tiles, load_survey
+from galmorph.tiles import Tile, read_tile
+
+make = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "data" / "make_tiles.py")))
+CONFIG = DetectionConfig()
+SIGMA_PER_FWHM = 1 / math.sqrt(8 * math.log(2))
+
+
+def make_tile(images, scale=0.262, noise=None, mask=None, seeing=1.2, saturated=None, valid=None, **wcs) -> Tile:
+    """Tile of planes in nanomaggies; weights of `noise` for each band, or none."""
+    image = np.stack(images).astype(np.float32)
+    shape = image.shape[1:]
+    header = make.make_wcs(shape, scale, **wcs)
+    header.pixel_shape = shape[::-1]
+    mask = np.zeros(shape, bool) if mask is None else mask
+    valid = np.broadcast_to(~mask, image.shape).copy() if valid is None else valid & ~mask
+    weight = None
+    if noise is not None:
+        weight = np.broadcast_to(np.array(noise, np.float32)[:, None, None] ** -2, image.shape).copy()
+        weight[~valid] = 0
+    bands = tuple("grz"[: len(image)])
+    return Tile(
+        name="t",
+        bands=bands,
+        image=np.where(valid, image, 0).astype(np.float32),
+        weight=weight,
+        mask=mask,
+        saturated=np.zeros(shape, bool) if saturated is None else saturated,
+        valid=valid,
+        wcs=header,
+        pixel_scale=scale,
+        warnings=(),
+        seeing=(seeing,) * len(bands),
+        detection_bands=bands,
+    )
+
+
+def one(objects: pd.DataFrame, x: float, y: float) -> pd.Series:
+    """The object at a pixel."""
+    near = objects[np.hypot(objects["x"] - x, objects["y"] - y) < 3]
+    assert len(near) == 1
+    return near.iloc[0]
+
+
+# --- what is measured -------------------------------------------------------------------------------------------------
+
+ENTRY = {"x": 100.3, "y": 80.7, "flux": 100.0, "sigma": 8.0, "ratio": 0.5, "theta": 0.6}
+
+
+def test_a_gaussian_galaxy_is_measured_right():
+    shape, noise = (200, 220), (0.002, 0.004)
+    images = [
+        make.scene(shape, [ENTRY | {"flux": flux}], n, i, sky=0.3)
+        for i, (flux, n) in enumerate(zip((50, 100), noise, strict=True))
+    ]
+    field = extract(make_tile(images, noise=noise), CONFIG)
+    found = one(field.objects, 100.3, 80.7)
+    assert (found["x"], found["y"]) == (pytest.approx(100.3, abs=0.05), pytest.approx(80.7, abs=0.05))
+    # The filter adds the variance of its Gaussian; the isophote takes off some of the wings.
+    extra = (1.2 / 0.262 * SIGMA_PER_FWHM) ** 2
+    assert found["a"] == pytest.approx(0.262 * math.sqrt(64 + extra), rel=0.05)
+    assert found["b"] == pytest.approx(0.262 * math.sqrt(16 + extra), rel=0.05)
+    assert found["theta"] == pytest.approx(0.6, abs=0.01)
+    assert found["ellipticity"] == pytest.approx(1 - found["b"] / found["a"])
+    # North is up and east to the left, so that an angle of 0.6 from the x axis is 90 degrees less, from north to east.
+    assert found["position_angle"] == pytest.approx((math.degrees(0.6) - 90) % 180, abs=0.6)
+    assert found["flux_g"] == pytest.approx(50, rel=0.02)
+    assert found["flux_r"] == pytest.approx(100, rel=0.02)
+    assert found["radius"] / found["a"] == pytest.approx(3.5, rel=0.15)
+    # Half of the light of an elliptical Gaussian of axis ratio 1/2 is within 0.832 of the major axis' sigma.
+    assert found["half_light_radius"] == pytest.approx(0.832 * 8 * 0.262, rel=0.05)
+    assert found["flags"] == 0
+    assert found["source_id"] == ""
+    assert field.background == pytest.approx([0.3, 0.3], abs=0.001)
+    assert field.noise == pytest.approx(noise, rel=0.1)
+
+
+def test_errors_are_those_of_repeated_measurements():
+    shape, noise = (120, 120), 0.02
+    entry = {"x": 60, "y": 60, "flux": 20.0, "sigma": 4.0}
+    rows = [
+        one(extract(make_tile([make.scene(shape, [entry], noise, seed)], noise=[noise]), CONFIG).objects, 60, 60)
+        for seed in range(40)
+    ]
+    fluxes, errors = np.array([row["flux_g"] for row in rows]), np.array([row["flux_err_g"] for row in rows])
+    assert np.mean(fluxes) == pytest.approx(20, rel=0.02)
+    assert 0.6 < np.mean(errors) / np.std(fluxes, ddof=1) < 1.5
+    assert np.mean([row["snr"] for row in rows]) == pytest.approx(20 / np.mean(errors), rel=0.1)
+
+
+@pytest.mark.parametrize("options", [{}, {"angle": 70.0}, {"flip": True}, {"angle": 120.0, "flip": True}])
+def test_position_angles_are_those_on_the_sky(options):
+    tile = make_tile([make.scene((160, 160), [ENTRY | {"x": 80, "y": 80}], 0.002)], noise=[0.002], **options)
+    found = one(extract(tile, CONFIG).objects, 80, 80)
+    (ra, ra2), (dec, dec2) = pixel_to_sky(tile.wcs, [80, 80 + 9 * math.cos(0.6)], [80, 80 + 9 * math.sin(0.6)])
+    expected = math.degrees(math.atan2((ra2 - ra) * math.cos(math.radians(dec)), dec2 - dec)) % 180
+    difference = abs(found["position_angle"] - expected)
+    assert min(difference, 180 - difference) < 1
+    assert (found["ra"], found["dec"]) == (pytest.approx(ra, abs=2e-6), pytest.approx(dec, abs=2e-6))
+
+
+def test_a_change_of_pixel_scale_changes_neither_objects_nor_sizes():
+    """The viewer's cubes are interpolated: their noise is smooth, which must not make it objects."""
+    coarse = make.scene((150, 150), [ENTRY | {"x": 70, "y": 80, "flux": 10.0, "sigma": 5.0}], 0.005, 3)
+    fine = np.kron(coarse, np.ones((3, 3))) / 9
+    fine = smooth(fine.astype(np.float32), 3.0)
+    fields = [extract(make_tile([image], scale), CONFIG) for image, scale in ((coarse, 0.262), (fine, 0.262 / 3))]
+    assert fields[1].correlation > 2 * fields[0].correlation
+    assert [len(field.objects) for field in fields] == [1, 1]
+    first, second = (field.objects.iloc[0] for field in fields)
+    for name in ("ra", "dec"):
+        assert first[name] == pytest.approx(second[name], abs=0.1 / 3600)
+    for name, tolerance in (("a", 0.1), ("radius", 0.15), ("flux_g", 0.05), ("half_light_radius", 0.1), ("snr", 0.4)):
+        assert first[name] == pytest.approx(second[name], rel=tolerance), name
+
+
+def test_false_detections_are_rare_with_and_without_weights():
+    images = [make.scene((500, 500), [], 0.01, seed) for seed in range(3)]
+    for noise in (None, (0.01,) * 3):
+        assert len(extract(make_tile(images, noise=noise), CONFIG).objects) <= 2
+
+
+def test_weights_that_promise_too_little_noise_are_not_believed():
+    image = make.scene((300, 300), [], 0.01, 1)
+    field = extract(make_tile([image], noise=[0.001]), CONFIG)
+    assert field.noise[0] == pytest.approx(0.01, rel=0.05)
+    assert len(field.objects) <= 1
+
+
+@pytest.mark.parametrize("ratio", [0.3, 1.0])
+def test_big_galaxies_with_knots_stay_whole(ratio):
+    rng = np.random.default_rng(2)
+    disc = {"x": 200, "y": 200, "flux": 2000.0, "sigma": 40.0, "ratio": ratio, "theta": 0.4}
+    knots = [
+        {"x": 200 + r * math.cos(t), "y": 200 + ratio * r * math.sin(t), "flux": 3.0, "sigma": 2.5}
+        for r, t in zip(rng.uniform(15, 80, 25), rng.uniform(0, 2 * np.pi, 25), strict=True)
+    ]
+    field = extract(make_tile([make.scene((400, 400), [disc, *knots], 0.004, 2)], noise=[0.004]), CONFIG)
+    brightest = field.objects.loc[field.objects["flux_g"].idxmax()]
+    assert brightest["flux_g"] == pytest.approx(2075, rel=0.06)
+    assert len(field.objects) <= 4
+
+
+def test_neighbours_are_told_apart_and_do_not_add_to_each_other():
+    pair = [{"x": 60, "y": 60, "flux": 40.0, "sigma": 3.0}, {"x": 80, "y": 60, "flux": 40.0, "sigma": 3.0}]
+    objects = extract(make_tile([make.scene((120, 140), pair, 0.005)], noise=[0.005]), CONFIG).objects
+    for x in (60, 80):
+        found = one(objects, x, 60)
+        assert found["flux_g"] == pytest.approx(40, rel=0.1)
+        assert found["flags"] & flags.BLENDED
+
+
+# --- odd tiles --------------------------------------------------------------------------------------------------------
+
+
+def test_no_objects_is_a_typed_empty_table():
+    full = extract(make_tile([make.scene((200, 220), [ENTRY], 0.002)], noise=[0.002]), CONFIG).objects
+    for image in (np.zeros((50, 60)), np.full((50, 60), 7.0), make.scene((50, 60), [], 0.01)):
+        objects = extract(make_tile([image]), CONFIG).objects
+        assert len(objects) == 0
+        pd.testing.assert_series_equal(objects.dtypes, full.dtypes)
+
+
+def test_flags_of_saturated_faint_and_truncated_objects():
+    entries = [
+        {"x": 40, "y": 40, "flux": 30.0, "sigma": 3.0},
+        {"x": 100, "y": 40, "flux": 0.85, "sigma": 2.5},
+        {"x": 1, "y": 100, "flux": 30.0, "sigma": 3.0},
+    ]
+    saturated = np.zeros((140, 140), bool)
+    saturated[40, 40] = True
+    tile = make_tile([make.scene((140, 140), entries, 0.01)], noise=[0.01], saturated=saturated)
+    objects = extract(tile, CONFIG).objects
+    assert one(objects, 40, 40)["flags"] == flags.SATURATED
+    assert one(objects, 100, 40)["flags"] == flags.LOW_SN
+    assert one(objects, 2, 100)["flags"] & flags.TRUNCATED
+
+
+def test_masked_pixels_and_missing_bands_do_not_spoil_fluxes():
+    mask = np.zeros((160, 160), bool)
+    mask[78:82] = True
+    valid = np.ones((2, 160, 160), bool)
+    valid[1, :, 90:] = False
+    entry = {"x": 80, "y": 80, "flux": 50.0, "sigma": 6.0}
+    dead = {"x": 130, "y": 40, "flux": 50.0, "sigma": 3.0}
+    images = [make.scene((160, 160), [entry, dead], 0.003, seed) for seed in range(2)]
+    tile = make_tile(images, noise=(0.003, 0.003), mask=mask, valid=valid)
+    field = extract(tile, CONFIG)
+    assert not field.planes[:, mask].any()
+    assert not field.planes[~valid].any()
+    whole = field.objects.loc[field.objects["flux_g"].idxmax()]
+    assert whole["flux_g"] == pytest.approx(50, rel=0.15)
+    lost = one(field.objects, 130, 40)
+    assert lost["flux_g"] == pytest.approx(50, rel=0.05)
+    assert math.isnan(lost["flux_r"])
+    assert math.isnan(lost["flux_err_r"])
+
+
+def test_more_pixels_than_sep_has_room_for_are_no_failure(monkeypatch):
+    monkeypatch.setattr("galmorph.detection.PIXEL_STACK", 200)
+    tile = make_tile([make.scene((200, 220), [ENTRY], 0.002)], noise=[0.002])
+    assert len(extract(tile, CONFIG).objects) == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (5, 3), (9, 200)])
+def test_tiny_tiles_are_searched_without_failure(shape):
+    extract(make_tile([make.scene(shape, [], 0.01)]), CONFIG)
+    extract(make_tile([make.scene(shape, [], 0.01)], noise=[0.01]), CONFIG)
+
+
+def test_the_same_tile_gives_the_same_field():
+    tile = make_tile([make.scene((200, 220), [ENTRY], 0.002)], noise=[0.002])
+    first, second = extract(tile, CONFIG), extract(tile, CONFIG)
+    pd.testing.assert_frame_equal(first.objects, second.objects)
+    np.testing.assert_array_equal(first.planes, second.planes)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"threshold": 0}, {"significance": math.nan}, {"min_area": -1}, {"deblend_contrast": 1.5}, {"deblend_levels": 0}],
+)
+def test_impossible_configurations_are_refused(values):
+    with pytest.raises(ConfigError, match=next(iter(values))):
+        DetectionConfig(**values)
+
+
+# --- given positions --------------------------------------------------------------------------------------------------
+
+
+def test_given_positions_take_the_shape_of_what_is_there():
+    tile = make_tile([make.scene((200, 220), [ENTRY], 0.002)], noise=[0.002])
+    found = extract(tile, CONFIG).objects.iloc[0]
+    x, y = np.array([100.3, 104.0, 30.0, 400.0]), np.array([80.7, 83.0, 30.0, 30.0])
+    ra, dec = pixel_to_sky(tile.wcs, x, y)
+    positions = pd.DataFrame({"source_id": ["centre", "aside", "nothing", "outside"], "ra": ra, "dec": dec})
+    objects = extract(tile, CONFIG, positions).objects
+    assert list(objects["source_id"]) == ["centre", "aside", "nothing"]
+    assert list(objects["number"]) == [1, 2, 3]
+    np.testing.assert_allclose(objects["x"], x[:3], atol=1e-6)
+    np.testing.assert_allclose(objects["ra"], ra[:3], atol=1e-9)
+    centre, aside, nothing = (objects.iloc[i] for i in range(3))
+    for name in ("a", "b", "theta"):
+        assert centre[name] == aside[name] == found[name]
+    assert centre["flux_g"] == pytest.approx(found["flux_g"], rel=0.01)
+    assert centre["flags"] == 0
+    assert nothing["flags"] & flags.NOT_DETECTED
+    assert nothing["radius"] == CONFIG.default_radius
+    assert nothing["ellipticity"] == 0
+    assert abs(nothing["flux_g"]) < 5 * nothing["flux_err_g"]
+
+
+def test_a_radius_that_is_given_counts():
+    tile = make_tile([make.scene((200, 220), [ENTRY], 0.002)], noise=[0.002])
+    ra, dec = pixel_to_sky(tile.wcs, [100.3, 30.0], [80.7, 30.0])
+    positions = pd.DataFrame({"source_id": ["a", "b"], "ra": ra, "dec": dec, "radius": [2.5, np.nan]})
+    assert list(extract(tile, CONFIG, positions).objects["radius"]) == pytest.approx([2.5, CONFIG.default_radius])
+
+
+def test_positions_on_a_tile_without_objects_and_no_positions_at_all():
+    tile = make_tile([make.scene((60, 60), [], 0.01)])
+    ra, dec = pixel_to_sky(tile.wcs, [30.0], [30.0])
+    positions = pd.DataFrame({"source_id": ["a"], "ra": ra, "dec": dec})
+    assert extract(tile, CONFIG, positions).objects["flags"].iloc[0] & flags.NOT_DETECTED
+    assert len(extract(tile, CONFIG, positions.iloc[:0]).objects) == 0
+
+
+def test_a_position_without_data_has_bad_photometry():
+    mask = np.zeros((100, 100), bool)
+    mask[:, 50:] = True
+    tile = make_tile([make.scene((100, 100), [], 0.01)], mask=mask)
+    ra, dec = pixel_to_sky(tile.wcs, [80.0], [50.0])
+    found = extract(tile, CONFIG, pd.DataFrame({"source_id": ["a"], "ra": ra, "dec": dec})).objects.iloc[0]
+    assert found["flags"] & flags.BAD_PHOTOMETRY
+    assert math.isnan(found["flux_g"])
+    assert found["snr"] == 0
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def test_smoothing_keeps_the_sum_and_adds_up_variances():
+    image = np.zeros((41, 41), np.float32)
+    image[20, 20] = 1
+    smoothed = smooth(image, 5.0)
+    assert smoothed.sum() == pytest.approx(1, rel=1e-5)
+    np.testing.assert_allclose(smooth(image, 5.0, power=2), smoothed**2, atol=1e-9)
+
+
+def test_the_background_is_that_of_the_sky_and_not_of_a_galaxy_that_fills_half_of_the_cutout():
+    galaxy = {"x": 60, "y": 60, "flux": 800.0, "sigma": 18.0}
+    sky = subtract(make_tile([make.scene((120, 120), [galaxy], 0.01, 1, sky=0.05)]), 90.0, 1.2)
+    assert sky.level[0] == pytest.approx(0.05, abs=0.005)
+    assert sky.noise[0] == pytest.approx(0.01, rel=0.2)
+
+
+# --- real tiles -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def viewer_fields(real_data):
+    survey = load_survey("legacysurvey")
+    sources, _ = find_tiles([real_data / "decals_grz_cubes"], survey)
+    tiles = {source.name: read_tile(source, survey) for source in sources}
+    return {name: (tile, extract(tile, CONFIG)) for name, tile in tiles.items()}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["decals_a", "decals_a_native_0.262", "decals_bad_pix", "decals_c", "decals_example"])
+def test_the_galaxy_in_the_middle_of_a_viewer_cube_is_found_whole(viewer_fields, name):
+    tile, field = viewer_fields[name]
+    brightest = field.objects.loc[field.objects["flux_z"].idxmax()]
+    rows, columns = tile.image.shape[1:]
+    distance = math.hypot(brightest["x"] - (columns - 1) / 2, brightest["y"] - (rows - 1) / 2) * tile.pixel_scale
+    assert distance < 2
+    assert brightest["snr"] > 100
+    assert 3 < brightest["radius"] < 45
+    assert 1 <= len(field.objects) <= 25
+    assert field.correlation >= 1
+
+
+@pytest.mark.real
+def test_one_galaxy_at_two_pixel_scales_is_measured_alike(viewer_fields):
+    fine, native = (
+        field.objects.loc[field.objects["flux_z"].idxmax()]
+        for field in (viewer_fields["decals_a"][1], viewer_fields["decals_a_native_0.262"][1])
+    )
+    # The fine cube is smaller than the galaxy, the native one is not.
+    assert fine["a"] == pytest.approx(native["a"], rel=0.15)
+    assert fine["radius"] == pytest.approx(native["radius"], rel=0.2)
+    assert fine["ellipticity"] == pytest.approx(native["ellipticity"], abs=0.05)
+    assert fine["position_angle"] == pytest.approx(native["position_angle"], abs=3)
+    assert (fine["ra"], fine["dec"]) == (pytest.approx(native["ra"], abs=1e-4), pytest.approx(native["dec"], abs=1e-4))
+
+
+@pytest.mark.real
+def test_a_large_spiral_is_one_object_among_hundreds(real_data):
+    survey = load_survey("generic", {"bands": "r", "layout": "cube", "seeing": "1.2"})
+    (source,), _ = find_tiles([real_data / "legacy_tile_r" / "ESO479-G1_r_centre_1000.fits"], survey)
+    objects = extract(read_tile(source, survey), CONFIG).objects
+    assert 200 < len(objects) < 600
+    spiral = objects.loc[objects["flux_r"].idxmax()]
+    assert math.hypot(spiral["x"] - 499.5, spiral["y"] - 499.5) < 10
+    # It is some 100 arcsec across: no other object on the tile is a tenth of that in light.
+    assert 35 < spiral["radius"] < 80
+    others = objects.drop(index=spiral.name)
+    within = np.hypot(others["x"] - spiral["x"], others["y"] - spiral["y"]) * 0.262 < 0.5 * spiral["radius"]
+    assert not (within & (others["flux_r"] > 0.02 * spiral["flux_r"])).any()

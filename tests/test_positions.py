@@ -1,0 +1,130 @@
+import gzip
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from galmorph.errors import DataError
+from galmorph.positions import read_positions
+
+RA, DEC = [10.5, 200.25, 359.9], [-5.0, 0.0, 89.0]
+
+
+def csv(path, text):
+    path.write_text(text)
+    return path
+
+
+def check(table, ids=("1", "2", "3")):
+    np.testing.assert_array_equal(table["ra"], RA)
+    np.testing.assert_array_equal(table["dec"], DEC)
+    assert table["source_id"].tolist() == list(ids)
+    assert table["ra"].dtype == table["dec"].dtype == float
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec"),
+    [
+        ("ra", "dec"), ("RA", "DEC"), ("ra_deg", "dec_deg"), ("RAJ2000", "DEJ2000"), ("RA [deg]", "Dec [deg]"),
+        ("alpha", "delta"), ("ALPHA_J2000", "DELTA_J2000"), ("RA_ICRS", "DE_ICRS"), ("right_ascension", "declination"),
+    ],
+)  # fmt: skip
+def test_usual_names_in_every_format(tmp_path, ra, dec):
+    frame = pd.DataFrame({"other": [1, 2, 3], ra: RA, dec: DEC})
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    frame.to_csv(tmp_path / "p.csv.gz", index=False)
+    frame.to_parquet(tmp_path / "p.parquet")
+    Table.from_pandas(frame).write(tmp_path / "p.fits")
+    (tmp_path / "p.fits.gz").write_bytes(gzip.compress((tmp_path / "p.fits").read_bytes()))
+    for name in ("p.csv", "p.csv.gz", "p.parquet", "p.fits", "p.fits.gz"):
+        check(read_positions(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["id", "source_id", "object_id", "ObjID", "TARGETID"])
+def test_identifiers_keep_every_digit(tmp_path, name):
+    ids = [1237648720693755918, 2, 3]
+    frame = pd.DataFrame({name: ids, "ra": RA, "dec": DEC})
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    frame.to_parquet(tmp_path / "p.parquet")
+    Table.from_pandas(frame).write(tmp_path / "p.fits")
+    for file in ("p.csv", "p.parquet", "p.fits"):
+        check(read_positions(tmp_path / file), map(str, ids))
+
+
+def test_identifiers_of_text_and_missing_ones(tmp_path):
+    Table({"name": ["a1", "b", "c "], "ra": RA, "dec": DEC}).write(tmp_path / "p.fits")
+    check(read_positions(tmp_path / "p.fits"), ["a1", "b", "c"])
+    check(read_positions(csv(tmp_path / "p.csv", "name,ra,dec\na,10.5,-5\n,200.25,0\nc,359.9,89\n")), ["a", "2", "c"])
+
+
+def test_columns_are_known_by_their_ucd(tmp_path):
+    hdu = fits.BinTableHDU(Table({"lon": RA, "lat": DEC, "lon_b": [0.0] * 3}))
+    hdu.header["TUCD1"], hdu.header["TUCD2"], hdu.header["TUCD3"] = "pos.eq.ra;meta.main", "pos.eq.dec", "pos.eq.ra"
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "p.fits")
+    check(read_positions(tmp_path / "p.fits"))
+    schema = pa.schema(
+        [
+            pa.field("lon", pa.float64(), metadata={"ucd": "pos.eq.ra"}),
+            pa.field("lat", pa.float64(), metadata={"ucd": "pos.eq.dec"}),
+        ]
+    )
+    pq.write_table(pa.table([RA, DEC], schema=schema), tmp_path / "p.parquet")
+    check(read_positions(tmp_path / "p.parquet"))
+
+
+def test_radii_and_negative_right_ascensions(tmp_path):
+    table = read_positions(csv(tmp_path / "p.csv", "# a comment\nra, dec, radius\n-10, 5, 3.5\n20, 6,\n"))
+    assert table["ra"].tolist() == [350.0, 20.0]
+    np.testing.assert_array_equal(table["radius"], [3.5, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ra,dec\n", "has no rows"),
+        ("x,dec\n1,2\n", "no column of right ascension; expected one called ra"),
+        ("ra,y\n1,2\n", "no column of declination"),
+        ("ra,dec\n1,2\n,3\nnan,4\n", "column ra has to hold a number; it does not in 2 of 3 rows (row 2, 3"),
+        ("ra,dec\n1,2\n400,3\n", "column ra has to hold degrees between 0 and 360; it does not in 1 of 2 rows (row 2"),
+        ("ra,dec\n1,-91\n", "column dec has to hold degrees between -90 and 90"),
+        ("ra,dec\n1,2\n10:20:30.5,+2:00:00\n", "'10:20:30.5' in row 2, which is hours or degrees, minutes and seconds"),
+        ("ra,dec\n10h20m30s,2\n", "hours or degrees, minutes and seconds"),
+        ("ra,dec\n10 20 30,2\n", "hours or degrees, minutes and seconds"),
+        ("ra,dec\nfar,2\n", "'far' in row 1, which is no number"),
+        ("RA [h],dec\n1,2\n", "is in hours (h); expected degrees"),
+        ("ra,dec,radius\n1,2,-3\n", "column radius has to hold positive arcsec"),
+        ("ra,dec\n1,2,3,4\n1,2\n1,2,3,4,5\n", "cannot be read as a table"),
+    ],
+)
+def test_wrong_tables_are_refused_in_words(tmp_path, text, message):
+    with pytest.raises(DataError) as caught:
+        read_positions(csv(tmp_path / "p.csv", text))
+    assert message in str(caught.value)
+    assert "p.csv" in str(caught.value)
+
+
+def test_hours_in_a_fits_table_are_refused(tmp_path):
+    hdu = fits.BinTableHDU(Table({"ra": [1.0], "dec": [2.0]}))
+    hdu.header["TUNIT1"] = "h"
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "p.fits")
+    with pytest.raises(DataError, match="is in hours"):
+        read_positions(tmp_path / "p.fits")
+
+
+@pytest.mark.parametrize("name", ["p.parquet", "p.fits", "p.csv.gz", "p.xlsx"])
+def test_damaged_and_unknown_files_are_refused_in_words(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x00\x01nonsense" * 10)
+    with pytest.raises(DataError, match=r"cannot be read as a table|of an unknown kind"):
+        read_positions(tmp_path / name)
+
+
+def test_images_and_absent_files_are_refused(tmp_path):
+    fits.PrimaryHDU(np.zeros((3, 3))).writeto(tmp_path / "p.fits")
+    with pytest.raises(DataError, match="holds no table"):
+        read_positions(tmp_path / "p.fits")
+    with pytest.raises(DataError, match="does not exist"):
+        read_positions(tmp_path / "absent.csv")
