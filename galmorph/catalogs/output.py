@@ -149,6 +149,8 @@ def _plain(value: Any) -> Any:
         return None
     if isinstance(value, list):
         return [_plain(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
     return value
 
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from make_rows import BANDS, CLASSES, FIELDS
 
-from galmorph.catalogs import open_catalog, write_catalog
+from galmorph.catalogs import FORMATS, open_catalog, write_catalog, write_table
 from galmorph.errors import CatalogError
 from galmorph.flags import FLAGS
 
@@ -54,6 +54,12 @@ def test_info_is_a_table_and_plain_data(catalog):
     assert lines["survey"] == "mock-decals"
     assert lines["class merger"].isdigit()
     assert json.loads(json.dumps(catalog.info().to_dict()))["rows"] == catalog.info().rows
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_info_goes_into_every_format(format_, catalog, tmp_path):
+    write_table(pa.Table.from_pylist([catalog.info().to_dict()]), format_, tmp_path / "info")
+    assert b"mock-decals" in (tmp_path / "info").read_bytes()
 
 
 def test_to_pandas_takes_columns(catalog):

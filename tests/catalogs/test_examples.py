@@ -1,0 +1,49 @@
+"""The examples that people start from, and the lines of the documentation, run as they stand."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from galmorph.catalogs.howto import SNIPPETS, snippet
+
+REPOSITORY = Path(__file__).parents[2]
+EXAMPLES = REPOSITORY / "catalogs" / "examples"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.sql")), ids=lambda path: path.name)
+def test_queries_are_answered(path, catalog):
+    assert catalog.query(path.read_text(encoding="utf-8")).num_rows > 0
+
+
+def test_crossmatch_finds_what_was_put_in(catalog, tmp_path):
+    pytest.importorskip("lsdb")
+    some = catalog.to_pandas(["object_id", "ra", "dec", "primary"]).query("primary").sample(20, random_state=1)
+    # One arcsecond north, and one entry that has no counterpart.
+    some["dec"] = (some["dec"] + 1 / 3600).clip(-90, 90)
+    some.loc[len(some) + 10_000] = [0, 90.0, 45.0, True]
+    some[["object_id", "ra", "dec"]].to_csv(tmp_path / "list.csv", index=False)
+    run = subprocess.run(
+        [sys.executable, EXAMPLES / "crossmatch_lsdb.py", catalog.path, tmp_path / "list.csv"],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "20 pairs" in run.stdout
+
+
+@pytest.mark.parametrize("program", SNIPPETS)
+def test_the_page_shows_the_snippets_that_are_tested(program):
+    page = (REPOSITORY / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    shown = page.split(f"<!-- snippet: {program} -->\n```python\n")[1].split("```")[0]
+    assert shown == snippet(program, "RUN/catalog").replace("'RUN/catalog", '"RUN/catalog').replace(
+        "catalog'", 'catalog"'
+    ).replace("dataset'", 'dataset"').replace("parquet'", 'parquet"')
+
+
+def test_the_table_of_files_is_complete():
+    readme = (REPOSITORY / "catalogs" / "README.md").read_text(encoding="utf-8")
+    for path in (REPOSITORY / "catalogs").rglob("*"):
+        if path.suffix in (".sql", ".py"):
+            assert f"`{path.relative_to(REPOSITORY / 'catalogs')}`" in readme
