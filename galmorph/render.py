@@ -9,11 +9,16 @@ from PIL import Image, ImageDraw, ImageFont
 #: Softening: intensity is stretched as ``asinh(Q x) / Q``, linear for faint pixels and logarithmic for bright ones.
 SOFTENING = 8.0
 
-#: Brightness that is white, in units of a reference: see `rgb`.
+#: Weights of bands in colour pictures.
+BAND_WEIGHTS = {"u": 2.5, "g": 1.5, "r": 1.07, "i": 0.85, "z": 0.66, "y": 0.6}
+
+#: Pixels between the pictures of a mosaic.
 GAP = 4
 
 
-def rgb(images: NDArray[np.float32], stretch: float | None = None) -> NDArray[np.uint8]:
+def rgb(
+    images: NDArray[np.float32], stretch: float | None = None, bands: Sequence[str] | None = None
+) -> NDArray[np.uint8]:
     """Colour composites that keep the colours of bright pixels (Lupton et al. 2004).
 
     Parameters
@@ -22,8 +27,11 @@ def rgb(images: NDArray[np.float32], stretch: float | None = None) -> NDArray[np
         Surface brightness in nanomaggies per square arcsec. The shape is ``(..., bands, N, N)``, bands from blue to
         red: the first is shown blue, the middle one green, the last red. One band makes a grey picture.
     stretch : float, optional
-        Surface brightness at which the stretch turns from linear to logarithmic times `SOFTENING`; by default twice
-        the 97th percentile of each image's mean plane, so that every image shows its object.
+        Surface brightness that comes out white. By default twice the 98th percentile of each image, or 40 times its
+        noise where that is more, so that every image shows its object and none shows only noise.
+
+    bands : sequence of str, optional
+        Names of the bands, which give each the weight that makes an Sbc galaxy nearly white.
 
     Returns
     -------
@@ -31,25 +39,32 @@ def rgb(images: NDArray[np.float32], stretch: float | None = None) -> NDArray[np
         The shape is ``(..., N, N, 3)``.
     """
     images = np.nan_to_num(np.asarray(images, dtype=np.float32))
-    bands = images.shape[-3]
-    # Galaxies are redder than white light: lift the blue bands so that an Sbc galaxy comes out near white.
-    weights = np.linspace(1.6, 0.8, bands) if bands > 1 else np.ones(1)
-    planes = images * weights[:, None, None].astype(np.float32)
+    number = images.shape[-3]
+    planes = images * _weights(number, bands)[:, None, None]
     intensity = planes.mean(axis=-3)
     if stretch is None:
-        scale = 2 * np.percentile(intensity, 97, axis=(-2, -1), keepdims=True)
+        bright = np.percentile(intensity, 98, axis=(-2, -1), keepdims=True)
         noise = 1.4826 * np.median(np.abs(intensity), axis=(-2, -1), keepdims=True)
-        scale = np.maximum(scale, 12 * noise)
+        scale = 2 * np.maximum(bright, 20 * noise)
     else:
         scale = np.full((*intensity.shape[:-2], 1, 1), stretch)
     scale = np.maximum(scale, 1e-9)
     value = np.maximum(intensity / scale, 0)
     stretched = np.arcsinh(SOFTENING * value) / np.arcsinh(SOFTENING) / np.maximum(value, 1e-6)
-    order = [bands - 1, bands // 2, 0]
+    order = [number - 1, number // 2, 0]
     colour = np.stack([planes[..., band, :, :] / scale * stretched for band in order], axis=-1)
     # A pixel too bright for white keeps its hue.
     colour /= np.maximum(colour.max(axis=-1, keepdims=True), 1.0)
     return np.asarray(np.clip(colour, 0, 1) * 255, dtype=np.uint8)
+
+
+def _weights(number: int, bands: Sequence[str] | None) -> NDArray[np.float32]:
+    """Weight of each band, by name or else by place: galaxies are redder than white light."""
+    if bands is not None and all(band in BAND_WEIGHTS for band in bands):
+        return np.array([BAND_WEIGHTS[band] for band in bands], dtype=np.float32)
+    if number == 1:
+        return np.ones(1, dtype=np.float32)
+    return np.linspace(1.55, 0.75, number, dtype=np.float32)
 
 
 def mosaic(

@@ -75,7 +75,7 @@ class Arms:
 
     def phase(self, r: Float, azimuth: Float) -> Float:
         """Azimuth from the first arm's ridge, radians."""
-        return azimuth - self.azimuth(r)
+        return np.asarray(azimuth - self.azimuth(r))
 
     def ridge(self, phase: Float, lag: float, sharpness: float) -> Float:
         """How close a place is to an arm, from 0 to about 1.

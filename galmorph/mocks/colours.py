@@ -33,12 +33,12 @@ def band_indices(bands: tuple[str, ...]) -> NDArray[np.intp]:
 
 def old_colours(redshift: float | Float) -> Float:
     """Magnitude minus r of old stars. The shape is ``(..., 6)``."""
-    return OLD + np.minimum(np.asarray(redshift, dtype=np.float64), 0.4)[..., None] * OLD_SHIFT
+    return np.asarray(OLD + np.minimum(np.asarray(redshift, dtype=np.float64), 0.4)[..., None] * OLD_SHIFT)
 
 
 def young_colours(redshift: float | Float) -> Float:
     """Magnitude minus r of young stars. The shape is ``(..., 6)``."""
-    return YOUNG + np.minimum(np.asarray(redshift, dtype=np.float64), 0.4)[..., None] * YOUNG_SHIFT
+    return np.asarray(YOUNG + np.minimum(np.asarray(redshift, dtype=np.float64), 0.4)[..., None] * YOUNG_SHIFT)
 
 
 def relative_flux(colours: Float) -> Float:

@@ -62,7 +62,7 @@ class MockConfig:
 
     tile_side: float = 270.0
     overlap: float = 0.1
-    density: float = 5.0
+    density: float = 4.0
     background_density: float = 8.0
     bright_limit: float = 14.5
     faint_limit: float = 17.77
@@ -89,8 +89,6 @@ class MockConfig:
             )
         strangers = sorted(set(self.class_mix) - set(MOCK_CLASSES))
         if strangers:
-            raise ConfigError(
-                f"class_mix names {', '.join(strangers)}; mock surveys draw {', '.join(MOCK_CLASSES)}"
-            )
+            raise ConfigError(f"class_mix names {', '.join(strangers)}; mock surveys draw {', '.join(MOCK_CLASSES)}")
         if min(self.class_mix.values(), default=-1.0) < 0 or sum(self.class_mix.values()) <= 0:
             raise ConfigError("class_mix needs numbers that are not negative and not all 0")

@@ -15,7 +15,7 @@ Generator = np.random.Generator
 HALF_LIGHT_SCALE_LENGTHS = 1.678
 
 #: Radius at which a disc has faded away, in half-light radii.
-DISC_END = 3.3
+DISC_END = 3.0
 
 
 def spiral(grid: Grid, row: Row, rng: Generator) -> Light:
@@ -46,7 +46,7 @@ def spiral(grid: Grid, row: Row, rng: Generator) -> Light:
     outside = sigmoid((r - np.float32(start)) / np.float32(0.06))
 
     old = np.exp(-np.float32(HALF_LIGHT_SCALE_LENGTHS) * r) * edge
-    old *= 1 + np.float32(rng.uniform(0.6, 1.4)) * ridge * outside
+    old *= 1 + np.float32(rng.uniform(0.8, 1.8)) * ridge * outside
     bar_share = 0.0
     if barred:
         # Stars within the circle of the bar have been swept up by it.

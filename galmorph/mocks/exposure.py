@@ -10,12 +10,11 @@ import pandas as pd
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from galmorph.errors import ConfigError
+from galmorph.mocks.camera import Camera
 from galmorph.mocks.config import MockConfig
 from galmorph.mocks.galaxies import draw
 from galmorph.mocks.optics import MARGIN, convolve, star
 from galmorph.mocks.sky import MockTile, tile_wcs
-from galmorph.surveys import Survey, load_survey, survey_names
 
 Float = NDArray[np.float32]
 
@@ -25,11 +24,8 @@ BAD, SATURATED = 1, 2
 #: Scatter of the seeing from tile to tile (of its logarithm).
 SEEING_SCATTER = 0.04
 
-#: Cosmic rays that were not removed, bad columns, per tile and band, on average.
+#: Cosmic rays that were not removed and bad columns per million pixels and band, on average.
 COSMIC_RAYS, BAD_COLUMNS = 2.0, 0.3
-
-#: Keys of the [mock] table of a profile that this module needs, each one number per band.
-MOCK_KEYS = ("sky", "gain")
 
 
 @dataclass(frozen=True)
@@ -57,39 +53,12 @@ class Exposure:
     wcs: WCS
 
 
-def check_survey(survey: Survey) -> None:
-    """Raise a ConfigError unless the profile says how to draw the survey."""
-    missing = [key for key in MOCK_KEYS if key not in (survey.mock or {})]
-    if missing or survey.pixel_scale is None:
-        able = [name for name in survey_names() if load_survey(name).mock]
-        raise ConfigError(
-            f"survey {survey.name!r} cannot be mocked: its profile has no [mock] table with {', '.join(MOCK_KEYS)}. "
-            f"Profiles that have one: {', '.join(able)}"
-        )
-
-
-def counts_per_nanomaggy(survey: Survey) -> Float:
-    """Counts of one nanomaggy in each band, from the AB zero-points."""
-    zero_points = np.array([survey.zero_point[band] for band in survey.bands])
-    return np.asarray(10 ** (0.4 * (zero_points - 22.5)), dtype=np.float32)
-
-
-def sky_variance(survey: Survey) -> Float:
-    """Variance of the counts of an empty pixel in each band: sky counts over gain."""
-    assert survey.mock is not None
-    assert survey.pixel_scale is not None
-    brightness = np.array([survey.mock["sky"][band] for band in survey.bands])
-    gain = np.array([survey.mock["gain"][band] for band in survey.bands])
-    nanomaggies = 10 ** (-0.4 * (brightness - 22.5)) * survey.pixel_scale**2
-    return np.asarray(nanomaggies * counts_per_nanomaggy(survey) / gain, dtype=np.float32)
-
-
 def object_generator(seed: int, number: int) -> np.random.Generator:
     """Randomness of one object: the same on every tile and in every survey."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, number)))
 
 
-def expose(tile: MockTile, sky: pd.DataFrame, survey: Survey, config: MockConfig, seed: int) -> Exposure:
+def expose(tile: MockTile, sky: pd.DataFrame, camera: Camera, config: MockConfig, seed: int) -> Exposure:
     """Draw a tile.
 
     Parameters
@@ -98,42 +67,36 @@ def expose(tile: MockTile, sky: pd.DataFrame, survey: Survey, config: MockConfig
         Which.
     sky : pandas.DataFrame
         Objects from `galmorph.mocks.sky.make_sky`; those off the tile are left out.
-    survey : Survey
-        Whose optics, depth and calibration.
+    camera : Camera
+        Optics, depth and calibration of the survey.
     config : MockConfig
         Size of a tile, saturation.
     seed : int
         Seed of the mock. Noise depends on the survey too: two surveys of one sky have independent noise.
     """
-    assert survey.pixel_scale is not None
-    assert survey.mock is not None
-    wcs, side = tile_wcs(tile, survey.pixel_scale, config)
-    key = (1, tile.number, zlib.crc32(survey.name.encode()))
+    wcs, side = tile_wcs(tile, camera.pixel_scale, config)
+    key = (1, tile.number, zlib.crc32(camera.name.encode()))
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-    scatter = np.exp(SEEING_SCATTER * rng.standard_normal())
-    seeing = {band: float(survey.seeing[band] * scatter) for band in survey.bands}
-    scene = draw_scene(sky, wcs, side, survey, seeing, seed) * counts_per_nanomaggy(survey)[:, None, None]
-    gain = np.array([survey.mock["gain"][band] for band in survey.bands], dtype=np.float32)
-    variance = sky_variance(survey)[:, None, None] + np.maximum(scene, 0) / gain[:, None, None]
+    scatter = float(np.exp(SEEING_SCATTER * rng.standard_normal()))
+    seeing = {band: camera.seeing[band] * scatter for band in camera.bands}
+    scene = draw_scene(sky, wcs, side, camera, seeing, seed) * camera.counts_per_nanomaggy[:, None, None]
+    variance = camera.sky_variance[:, None, None] + np.maximum(scene, 0) / camera.gain[:, None, None]
     # Photons are many enough in every pixel for a Poisson variable to be normal.
     counts = scene + np.sqrt(variance) * rng.standard_normal(scene.shape, dtype=np.float32)
-    counts += _sky_residual(side, np.sqrt(sky_variance(survey)), rng)
+    counts += _sky_residual(side, np.sqrt(camera.sky_variance), rng)
     mask = np.zeros(scene.shape, dtype=np.int16)
-    for plane, (image, flags) in enumerate(zip(counts, mask, strict=True)):
-        limit = _saturation_level(survey, plane, seeing, config)
-        flags[scene[plane] > limit] |= SATURATED
-        np.minimum(image, limit, out=image)
-        _spoil(image, flags, float(limit), rng)
+    for plane, band in enumerate(camera.bands):
+        limit = _saturation_level(camera, plane, seeing[band], config)
+        mask[plane][scene[plane] > limit] |= SATURATED
+        np.minimum(counts[plane], limit, out=counts[plane])
+        _spoil(counts[plane], mask[plane], limit, rng)
     invvar = np.where(mask != 0, np.float32(0), 1 / variance)
     return Exposure(counts, invvar, mask, seeing, wcs)
 
 
-def draw_scene(
-    sky: pd.DataFrame, wcs: WCS, side: int, survey: Survey, seeing: Mapping[str, float], seed: int
-) -> Float:
+def draw_scene(sky: pd.DataFrame, wcs: WCS, side: int, camera: Camera, seeing: Mapping[str, float], seed: int) -> Float:
     """Noiseless tile in nanomaggies per pixel. The shape is ``(bands, side, side)``."""
-    assert survey.pixel_scale is not None
-    bands, scale = survey.bands, survey.pixel_scale
+    bands, scale = camera.bands, camera.pixel_scale
     x, y = wcs.world_to_pixel_values(sky["ra"].to_numpy(), sky["dec"].to_numpy())
     # The largest stamps reach 70 arcsec from their centre.
     reach = MARGIN + 70 / scale
@@ -166,25 +129,24 @@ def _add(planes: Float, stamp: Float, x0: int, y0: int) -> None:
 
 
 def _sky_residual(side: int, sigma: Float, rng: np.random.Generator) -> Float:
-    """What an imperfect sky subtraction leaves: an offset and a slope of a few tenths of the noise. ``(bands, H, W)``."""
+    """What sky subtraction leaves: an offset and a slope of some tenths of the noise, ``(bands, H, W)``."""
     t = np.linspace(-1, 1, side, dtype=np.float32)
     offset, slope_x, slope_y = (0.15 * rng.standard_normal((3, len(sigma)))).astype(np.float32)
     plane = offset[:, None, None] + slope_x[:, None, None] * t + slope_y[:, None, None] * t[:, None]
     return np.asarray(plane * sigma[:, None, None], dtype=np.float32)
 
 
-def _saturation_level(survey: Survey, plane: int, seeing: Mapping[str, float], config: MockConfig) -> np.float32:
+def _saturation_level(camera: Camera, plane: int, fwhm: float, config: MockConfig) -> float:
     """Counts at which a pixel saturates: the peak of a centred star of magnitude `config.saturation`."""
-    assert survey.pixel_scale is not None
-    flux = 10 ** (-0.4 * (config.saturation - 22.5)) * counts_per_nanomaggy(survey)[plane]
-    image, _, _ = star(0.0, 0.0, float(flux), seeing[survey.bands[plane]], survey.pixel_scale, 2)
-    return np.float32(image.max())
+    flux = 10 ** (-0.4 * (config.saturation - 22.5)) * float(camera.counts_per_nanomaggy[plane])
+    image, _, _ = star(0.0, 0.0, flux, fwhm, camera.pixel_scale, 2)
+    return float(image.max())
 
 
 def _spoil(image: Float, flags: NDArray[np.int16], level: float, rng: np.random.Generator) -> None:
     """Add cosmic rays and bad columns to one band, in place."""
     side = len(image)
-    for _ in range(rng.poisson(COSMIC_RAYS)):
+    for _ in range(rng.poisson(COSMIC_RAYS * image.size / 1e6)):
         length, angle = rng.uniform(3, 25), rng.uniform(0, 2 * np.pi)
         steps = np.arange(int(length) + 1)
         rows = np.round(rng.uniform(0, side) + steps * np.sin(angle)).astype(int)
@@ -192,7 +154,7 @@ def _spoil(image: Float, flags: NDArray[np.int16], level: float, rng: np.random.
         inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
         image[rows[inside], columns[inside]] += level * rng.uniform(0.02, 0.3)
         flags[rows[inside], columns[inside]] |= BAD
-    for _ in range(rng.poisson(BAD_COLUMNS)):
+    for _ in range(rng.poisson(BAD_COLUMNS * image.size / 1e6)):
         column, start = int(rng.integers(side)), int(rng.integers(side))
         stop = start + int(rng.integers(side // 8, side // 2 + 1))
         image[start:stop, column] = 0.0

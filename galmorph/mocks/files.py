@@ -15,7 +15,7 @@ from galmorph.surveys import Survey
 QUANTISE = 4.0
 
 #: Mantissa bits of the inverse variance that are kept.
-MANTISSA_BITS = 7
+MANTISSA_BITS = 5
 
 #: Rows that are compressed together.
 ROWS = 64
@@ -24,7 +24,9 @@ ROWS = 64
 DITHER_SEED = 1
 
 
-def write_tile(folder: Path, tile: MockTile, exposure: Exposure, survey: Survey, quantise: float = QUANTISE) -> list[Path]:
+def write_tile(
+    folder: Path, tile: MockTile, exposure: Exposure, survey: Survey, quantise: float = QUANTISE
+) -> list[Path]:
     """Write ``<tile>-<band>.fits.fz`` with extensions IMAGE, INVVAR and MASK.
 
     Parameters
@@ -64,9 +66,7 @@ def write_tile(folder: Path, tile: MockTile, exposure: Exposure, survey: Survey,
             round_mantissa(exposure.invvar[plane]), header.copy(), name="INVVAR", compression_type="GZIP_2",
             quantize_level=0, **rows,
         )  # fmt: skip
-        mask = fits.CompImageHDU(
-            exposure.mask[plane], header.copy(), name="MASK", compression_type="RICE_1", **rows
-        )
+        mask = fits.CompImageHDU(exposure.mask[plane], header.copy(), name="MASK", compression_type="RICE_1", **rows)
         path = folder / f"{tile.name}-{band}.fits.fz"
         fits.HDUList([fits.PrimaryHDU(), image, weight, mask]).writeto(path, overwrite=True)
         paths.append(path)
@@ -74,7 +74,7 @@ def write_tile(folder: Path, tile: MockTile, exposure: Exposure, survey: Survey,
 
 
 def round_mantissa(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values to one part in 256: a map without noise, so rounded, compresses to almost nothing. Zeros stay zero."""
+    """Values to one part in 64: a map without noise, so rounded, compresses to almost nothing. Zeros stay zero."""
     bits = np.ascontiguousarray(values).view(np.uint32)
     half = np.uint32(1 << (22 - MANTISSA_BITS))
     keep = np.uint32(0xFFFFFFFF ^ ((1 << (23 - MANTISSA_BITS)) - 1))

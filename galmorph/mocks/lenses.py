@@ -75,7 +75,7 @@ def lensed_source(east: Float, north: Float, row: Row, rng: Generator) -> Float:
     angle, offset = float(rng.uniform(0, 2 * np.pi)), theta * float(row["source_offset"])
     x = source_east.astype(np.float32).reshape(east.shape) - np.float32(offset * np.sin(angle))
     y = source_north.astype(np.float32).reshape(east.shape) - np.float32(offset * np.cos(angle))
-    size = float(rng.uniform(0.13, 0.3))
+    size = float(rng.uniform(0.15, 0.4))
     along, across = rotate(x, y, float(rng.uniform(0, 180)))
     r = np.hypot(along, across / np.float32(rng.uniform(0.5, 1.0))) / np.float32(size)
     image = np.exp(-np.float32(1.678) * r) * fade(r, 4.5)

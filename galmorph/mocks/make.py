@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import tomli_w
-from numpy.typing import NDArray
 
 import galmorph
 from galmorph.cutout_set import UNIT, write_cutout_set
 from galmorph.cutouts import Framing
 from galmorph.detection import DetectionConfig
 from galmorph.errors import ConfigError
+from galmorph.mocks.camera import camera_of
 from galmorph.mocks.config import MockConfig
-from galmorph.mocks.exposure import check_survey, expose
+from galmorph.mocks.exposure import expose
 from galmorph.mocks.files import QUANTISE, write_tile
 from galmorph.mocks.match import TileCutouts, cut_tile, primary_tiles
 from galmorph.mocks.sky import MockTile, make_sky, tile_grid
@@ -28,7 +28,7 @@ from galmorph.surveys import Survey
 logger = logging.getLogger(__name__)
 
 #: Cutouts unless another framing is asked for.
-DEFAULT_FRAMING = Framing(size=64)
+DEFAULT_FRAMING = Framing(size=64, factor=1.2)
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,12 @@ def make_mock(
             "a mock needs at least one tile and one worker, a seed of at least 0 and quantise between 1 and 64; "
             f"got {tiles} tiles, {workers} workers, seed {seed}, quantise {quantise}"
         )
-    check_survey(survey)
+    camera = camera_of(survey)
     out = Path(out)
     config, framing, detection = config or MockConfig(), framing or DEFAULT_FRAMING, detection or DetectionConfig()
     grid = tile_grid(tiles, seed, config)
     sky = make_sky(grid, seed, config)
-    truth = primary_tiles(sky, grid, survey, config)
+    truth = primary_tiles(sky, grid, camera.pixel_scale, config)
     (out / "tiles").mkdir(parents=True, exist_ok=True)
     job = partial(_tile, out, truth, survey, config, framing, detection, seed, quantise)
     cut = _run(job, grid, workers)
@@ -132,16 +132,11 @@ def make_mock(
     truth["detected"] = truth["detected"].fillna(False).astype(bool)
     truth.to_parquet(out / "truth.parquet", index=False)
     labels = found.merge(truth[["object_id", "fine_class", "ra", "dec"]], on="object_id", validate="one_to_one")
-    counts = labels["fine_class"].value_counts().sort_index()
+    description = _description(survey, framing, seed, labels)
+    write_cutout_set(out / "cutouts", np.concatenate([part.images for part in cut]), labels, description)
     settings = _settings(survey, tiles, seed, config, framing, detection, quantise)
-    write_cutout_set(
-        out / "cutouts",
-        np.concatenate([part.images for part in cut]),
-        labels,
-        _description(survey, framing, seed, counts.to_dict(), labels["label"].value_counts().sort_index().to_dict()),
-    )
     (out / "mock.toml").write_text(tomli_w.dumps(settings))
-    return MockResult(out, tuple(tile.name for tile in grid), truth, {str(k): int(v) for k, v in counts.items()})
+    return MockResult(out, tuple(tile.name for tile in grid), truth, description["fine_counts"])
 
 
 def _run(job: "partial[TileCutouts]", grid: list[MockTile], workers: int) -> list[TileCutouts]:
@@ -155,20 +150,30 @@ def _run(job: "partial[TileCutouts]", grid: list[MockTile], workers: int) -> lis
 
 
 def _tile(
-    out: Path, truth: pd.DataFrame, survey: Survey, config: MockConfig, framing: Framing,
-    detection: DetectionConfig, seed: int, quantise: float, tile: MockTile,
+    out: Path,
+    truth: pd.DataFrame,
+    survey: Survey,
+    config: MockConfig,
+    framing: Framing,
+    detection: DetectionConfig,
+    seed: int,
+    quantise: float,
+    tile: MockTile,
 ) -> TileCutouts:
     """Draw one tile, write it, read it back and cut its objects out."""
-    exposure = expose(tile, truth, survey, config, seed)
+    exposure = expose(tile, truth, camera_of(survey), config, seed)
     paths = write_tile(out / "tiles", tile, exposure, survey, quantise)
     cut = cut_tile(paths, tile, truth, survey, framing, detection)
     logger.info("tile %s: %d labelled objects found", tile.name, len(cut.objects))
     return cut
 
 
-def _description(
-    survey: Survey, framing: Framing, seed: int, fine: dict[str, int], coarse: dict[str, int]
-) -> dict[str, Any]:
+def _counts(names: pd.Series) -> dict[str, int]:
+    """Number of rows of each name, sorted by name."""
+    return {str(name): int(count) for name, count in names.value_counts().sort_index().items()}
+
+
+def _description(survey: Survey, framing: Framing, seed: int, labels: pd.DataFrame) -> dict[str, Any]:
     """Facts about the set of cutouts."""
     return {
         "survey": survey.name,
@@ -176,16 +181,21 @@ def _description(
         "pixel_scale": survey.pixel_scale,
         "framing": asdict(framing),
         "unit": UNIT,
-        "classes": sorted(coarse),
-        "counts": coarse,
-        "fine_counts": fine,
+        "classes": sorted(set(labels["label"])),
+        "counts": _counts(labels["label"]),
+        "fine_counts": _counts(labels["fine_class"]),
         "source": f"galmorph {galmorph.__version__} mock of {survey.name}, seed {seed}",
         "seed": seed,
     }
 
 
 def _settings(
-    survey: Survey, tiles: int, seed: int, config: MockConfig, framing: Framing, detection: DetectionConfig,
+    survey: Survey,
+    tiles: int,
+    seed: int,
+    config: MockConfig,
+    framing: Framing,
+    detection: DetectionConfig,
     quantise: float,
 ) -> dict[str, Any]:
     """Everything that decided the mock, fit for TOML."""

@@ -17,7 +17,7 @@ from galmorph.surveys import Survey, find_tiles
 from galmorph.tiles import read_tile
 
 #: A detection within this many arcsec of an object, or this fraction of its half-light radius, is that object.
-MATCH_ARCSEC, MATCH_RADII = 1.5, 0.5
+MATCH_ARCSEC, MATCH_RADII = 1.5, 0.8
 
 
 @dataclass(frozen=True)
@@ -37,24 +37,31 @@ class TileCutouts:
     images: NDArray[np.float32]
 
 
-def primary_tiles(sky: pd.DataFrame, tiles: Sequence[MockTile], survey: Survey, config: MockConfig) -> pd.DataFrame:
-    """Add `tiles`, the names of all tiles that show an object (comma-separated), and `tile`, the one in whose
-    interior it lies deepest.
+def primary_tiles(sky: pd.DataFrame, tiles: Sequence[MockTile], pixel_scale: float, config: MockConfig) -> pd.DataFrame:
+    """Say of every object where it is to be looked for.
+
+    Adds `tiles`, the names of all tiles that show the object (comma-separated), `tile`, the one in whose interior it
+    lies deepest, and `match_radius` (arcsec), from `match_radii`.
     """
-    assert survey.pixel_scale is not None
     depths = []
     for tile in tiles:
-        wcs, side = tile_wcs(tile, survey.pixel_scale, config)
+        wcs, side = tile_wcs(tile, pixel_scale, config)
         x, y = wcs.world_to_pixel_values(sky["ra"].to_numpy(), sky["dec"].to_numpy())
         depths.append(np.minimum(np.minimum(x, side - 1 - x), np.minimum(y, side - 1 - y)) + 0.5)
     depth = np.stack(depths, axis=1)
     names = np.array([tile.name for tile in tiles], dtype=object)
     shown = depth >= 0
-    return sky.assign(tiles=[",".join(names[row]) for row in shown], tile=names[depth.argmax(axis=1)])
+    return sky.assign(
+        tiles=[",".join(names[row]) for row in shown], tile=names[depth.argmax(axis=1)], match_radius=match_radii(sky)
+    )
 
 
 def cut_tile(
-    paths: Sequence[Path], tile: MockTile, truth: pd.DataFrame, survey: Survey, framing: Framing,
+    paths: Sequence[Path],
+    tile: MockTile,
+    truth: pd.DataFrame,
+    survey: Survey,
+    framing: Framing,
     detection: DetectionConfig,
 ) -> TileCutouts:
     """Read a tile, detect on it as a survey run does, and cut out the labelled objects whose tile it is.
@@ -74,8 +81,7 @@ def cut_tile(
     detection : DetectionConfig
         How objects are found.
     """
-    sources, rejected = find_tiles(list(paths), survey)
-    assert len(sources) == 1, rejected
+    sources, _ = find_tiles(list(paths), survey)
     image = read_tile(sources[0], survey)
     field = extract(image, detection)
     # Every object takes part, so that a background galaxy's detection is not given to a labelled neighbour.
@@ -104,6 +110,13 @@ def cut_tile(
     return TileCutouts(objects, cutouts.images)
 
 
+def match_radii(objects: pd.DataFrame) -> NDArray[np.float64]:
+    """How far from an object, in arcsec, a detection may lie that is called that object."""
+    radius = np.maximum(MATCH_ARCSEC, MATCH_RADII * objects["half_light_radius"].to_numpy())
+    # The centre of light of a pair may lie between its nuclei.
+    return np.maximum(radius, 0.6 * objects["companion_distance"].fillna(0).to_numpy())
+
+
 def match(
     truth: pd.DataFrame, detections: pd.DataFrame, tile: MockTile
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
@@ -119,14 +132,13 @@ def match(
     rows, distance = np.full(len(truth), -1, dtype=np.intp), np.full(len(truth), np.nan)
     if len(detections) == 0 or len(truth) == 0:
         return rows, distance
-    radius = np.maximum(MATCH_ARCSEC, MATCH_RADII * truth["half_light_radius"].to_numpy())
-    # The centre of light of a pair may lie between its nuclei.
-    radius = np.maximum(radius, 0.6 * truth["companion_distance"].fillna(0).to_numpy())
+    radius = truth["match_radius"].to_numpy()
     places, found = _plane(truth, tile), _plane(detections, tile)
     separations, neighbours = cKDTree(found).query(places, k=min(4, len(found)))
     separations, neighbours = separations.reshape(len(truth), -1), neighbours.reshape(len(truth), -1)
+    background = (truth["label"] == "").to_numpy()
     pairs = [
-        (separations[i, k], bool(truth["label"].iat[i] == ""), i, int(neighbours[i, k]))
+        (separations[i, k], background[i], i, int(neighbours[i, k]))
         for i in range(len(truth))
         for k in range(separations.shape[1])
         if separations[i, k] <= radius[i]

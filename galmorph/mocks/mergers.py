@@ -30,13 +30,15 @@ def disturbed(grid: Grid, row: Row, rng: Generator) -> Light:
     radius, share = float(row["half_light_radius"]), float(row["young_fraction"])
     disc = float(row["sersic_index"]) < 2.2
     body = _Body(0.0, 0.0, radius, float(row["sersic_index"]), float(row["axis_ratio"]), float(row["position_angle"]))
-    old = body.draw(grid, lopsided=float(rng.uniform(0.2, 0.45)), direction=float(rng.uniform(0, 360)))
+    old = body.draw(grid, lopsided=float(rng.uniform(0.3, 0.6)), direction=float(rng.uniform(0, 360)))
     young = _patchy_disc(grid, body, rng) if disc else old.copy()
-    features = rng.choice(["shells", "tail", "plume", "loop", "nucleus"], int(rng.integers(2, 4)), replace=False, p=_ODDS)
+    features = rng.choice(
+        ["shells", "tail", "plume", "loop", "nucleus"], int(rng.integers(2, 4)), replace=False, p=_ODDS
+    )
     debris = np.zeros_like(old)
     for feature in features:
         debris += _FEATURES[str(feature)](grid, radius, rng)
-    amount = np.float32(rng.uniform(0.16, 0.36))
+    amount = np.float32(rng.uniform(0.2, 0.4))
     debris = unit(debris)
     old = (1 - amount) * old + amount * debris
     young = (1 - amount) * young + amount * debris
@@ -60,7 +62,7 @@ def merging(grid: Grid, row: Row, rng: Generator) -> Light:
     radius, share = float(row["half_light_radius"]), float(row["young_fraction"])
     ratio, angle = float(row["companion_ratio"]), float(row["companion_angle"])
     first, second = nuclei(row)
-    bodies = []
+    bodies: list[_Body] = []
     for (east, north), size in ((first, 0.85 * radius), (second, 0.85 * radius * ratio**0.35)):
         index = float(rng.choice([1.0, 1.3, 2.5, 4.0]))
         flattening = float(row["axis_ratio"]) if not bodies else float(rng.uniform(0.35, 0.95))
@@ -118,7 +120,7 @@ def _patchy_disc(grid: Grid, body: _Body, rng: Generator) -> Float:
     plane = DiscPlane(body.position_angle, body.axis_ratio, float(rng.choice([-1.0, 1.0])))
     x, y = plane.from_sky(grid.east - np.float32(body.east), grid.north - np.float32(body.north))
     r = np.hypot(x, y) / np.float32(body.radius)
-    arms = Arms({"arm_count": rng.choice([1, 2]), "pitch_angle": rng.uniform(18, 40)}, 0.3, float(rng.uniform(0, 7)), rng)
+    arms = Arms({"arm_count": 1, "pitch_angle": rng.uniform(25, 50)}, 0.3, float(rng.uniform(0, 7)), rng)
     ridge = arms.ridge(arms.phase(r, np.arctan2(y, x)), 0.0, 1.5)
     image = unit(np.exp(-np.float32(1.5) * r) * fade(r, 3.5) * (ridge + np.float32(0.3)))
     count = int(rng.integers(8, 25))
@@ -127,14 +129,23 @@ def _patchy_disc(grid: Grid, body: _Body, rng: Generator) -> Float:
     flux = rng.lognormal(0.0, 0.8, count)
     image *= np.float32(0.65)
     add_blobs(
-        image, grid, east + body.east, north + body.north,
-        body.radius * rng.uniform(0.04, 0.12, count), 0.35 * flux / flux.sum(),
+        image,
+        grid,
+        east + body.east,
+        north + body.north,
+        body.radius * rng.uniform(0.04, 0.12, count),
+        0.35 * flux / flux.sum(),
     )
     return image
 
 
 def _curve(
-    grid: Grid, start: tuple[float, float], direction: float, length: float, bend: float, width: tuple[float, float],
+    grid: Grid,
+    start: tuple[float, float],
+    direction: float,
+    length: float,
+    bend: float,
+    width: tuple[float, float],
     rng: Generator,
 ) -> Float:
     """A tail: blobs along a path that leaves `start` towards `direction` (radians east of north) and bends.
@@ -165,11 +176,13 @@ def _tail(grid: Grid, radius: float, rng: Generator) -> Float:
 def _loop(grid: Grid, radius: float, rng: Generator) -> Float:
     """A stellar stream that wraps around the galaxy."""
     angle = float(rng.uniform(0, 2 * np.pi))
-    distance = radius * float(rng.uniform(1.5, 2.1))
+    distance = radius * float(rng.uniform(1.6, 2.3))
     start = (distance * np.sin(angle), distance * np.cos(angle))
     turn = float(rng.choice([-1, 1]))
-    arc = float(rng.uniform(2.2, 4.5))
-    return _curve(grid, start, angle + turn * np.pi / 2, distance * arc, turn * arc, (0.13 * radius, 0.16 * radius), rng)
+    arc = float(rng.uniform(1.2, 2.4))
+    return _curve(
+        grid, start, angle + turn * np.pi / 2, distance * arc, turn * arc, (0.13 * radius, 0.16 * radius), rng
+    )
 
 
 def _plume(grid: Grid, radius: float, rng: Generator) -> Float:
@@ -177,7 +190,11 @@ def _plume(grid: Grid, radius: float, rng: Generator) -> Float:
     angle = float(rng.uniform(0, 360))
     along, across = rotate(grid.east, grid.north, angle)
     middle, spread = radius * float(rng.uniform(1.2, 1.8)), radius * float(rng.uniform(0.45, 0.7))
-    return unit(np.exp(-0.5 * (((along - np.float32(middle)) / np.float32(spread)) ** 2 + (across / np.float32(0.7 * spread)) ** 2)))
+    return unit(
+        np.exp(
+            -0.5 * (((along - np.float32(middle)) / np.float32(spread)) ** 2 + (across / np.float32(0.7 * spread)) ** 2)
+        )
+    )
 
 
 def _nucleus(grid: Grid, radius: float, rng: Generator) -> Float:
@@ -190,24 +207,22 @@ def _nucleus(grid: Grid, radius: float, rng: Generator) -> Float:
 
 
 def _shells(grid: Grid, radius: float, rng: Generator) -> Float:
-    """Arcs with sharp outer edges, alternately on the two sides of an axis (Quinn 1984)."""
+    """Arcs with sharp outer edges on the two sides of an axis (Quinn 1984)."""
     axis = float(rng.uniform(0, 360))
     along, across = rotate(grid.east, grid.north, axis)
     r = np.hypot(along, across) / np.float32(radius)
     cosine = along / (np.hypot(along, across) + np.float32(1e-3))
     image = np.zeros_like(r)
-    count, side = int(rng.integers(2, 5)), float(rng.choice([-1.0, 1.0]))
-    for edge in np.linspace(rng.uniform(1.1, 1.4), rng.uniform(2.3, 3.1), count):
-        depth = r - np.float32(edge)
+    for edge in np.linspace(rng.uniform(1.1, 1.4), rng.uniform(2.3, 3.1), int(rng.integers(2, 4))):
+        side, depth = float(rng.choice([-1.0, 1.0])), r - np.float32(edge)
         profile = np.where(depth < 0, np.exp(depth / np.float32(0.22)), np.exp(-((depth / np.float32(0.05)) ** 2)))
         opening = sigmoid((np.float32(side) * cosine - np.float32(rng.uniform(0.3, 0.75))) / np.float32(0.08))
         image += unit(profile * opening)
-        side = -side
     return image
 
 
 _FEATURES = {"shells": _shells, "tail": _tail, "plume": _plume, "loop": _loop, "nucleus": _nucleus}
-_ODDS = (0.25, 0.3, 0.15, 0.15, 0.15)
+_ODDS = (0.2, 0.35, 0.18, 0.12, 0.15)
 
 
 def _encounter(grid: Grid, bodies: list[_Body], radius: float, angle: float, rng: Generator) -> Float:
@@ -227,7 +242,9 @@ def _encounter(grid: Grid, bodies: list[_Body], radius: float, angle: float, rng
             heading = outward - turn * float(rng.uniform(0.2, 0.9))
             root = (body.east + 0.5 * body.radius * np.sin(heading), body.north + 0.5 * body.radius * np.cos(heading))
             length = radius * float(rng.uniform(1.8, 3.2))
-            debris += _curve(grid, root, heading, length, turn * float(rng.uniform(0.6, 1.9)), (0.15 * radius, 0.26 * radius), rng)
+            debris += _curve(
+                grid, root, heading, length, turn * float(rng.uniform(0.6, 1.9)), (0.15 * radius, 0.26 * radius), rng
+            )
     r = np.hypot(grid.east, grid.north) / np.float32(radius)
     debris += np.float32(rng.uniform(0.3, 0.6)) * unit(np.exp(-r / np.float32(0.9)) * fade(r, 4.0))
     return unit(debris)

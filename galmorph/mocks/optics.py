@@ -33,7 +33,9 @@ def convolve(scene: Float, fwhm: float, scale: float) -> Float:
     """
     side = 2 * MARGIN + 1
     # The scene's pixels are integrals already: the kernel is the profile itself.
-    kernel = galsim.Moffat(beta=MOFFAT_BETA, fwhm=fwhm).drawImage(nx=side, ny=side, scale=scale, method="no_pixel").array
+    kernel = (
+        galsim.Moffat(beta=MOFFAT_BETA, fwhm=fwhm).drawImage(nx=side, ny=side, scale=scale, method="no_pixel").array
+    )
     shape = tuple(fft.next_fast_len(length, real=True) for length in scene.shape)
     padded = np.zeros(shape, dtype=np.float32)
     padded[:side, :side] = kernel / kernel.sum()

@@ -110,7 +110,9 @@ def _magnitudes(n: int, bright: float, faint: float, slope: float, rng: np.rando
     return np.asarray(np.log10(rng.uniform(low, high, n)) / slope)
 
 
-def _galaxies(n: int, factor: float, young: tuple[float, float], config: MockConfig, rng: np.random.Generator) -> Columns:
+def _galaxies(
+    n: int, factor: float, young: tuple[float, float], config: MockConfig, rng: np.random.Generator
+) -> Columns:
     """Magnitude, size, redshift and age of bright galaxies; `factor` scales the typical radius."""
     mag = _magnitudes(n, config.bright_limit, config.faint_limit, config.counts_slope, rng)
     scatter = np.exp(RADIUS_SCATTER * np.clip(rng.standard_normal(n), -2, 2))
@@ -146,7 +148,7 @@ def _spiral(
     n: int, pitch: tuple[float, float], bulge: tuple[float, float], config: MockConfig, rng: np.random.Generator
 ) -> Columns:
     """Disc galaxies seen at moderate inclination: cos(i) is uniform for random orientations."""
-    columns = _galaxies(n, 1.4, (0.25, 0.55), config, rng)
+    columns = _galaxies(n, 1.4, (0.3, 0.65), config, rng)
     cos_i = rng.uniform(0.55, 1.0, n)
     columns["inclination"] = np.degrees(np.arccos(cos_i))
     columns["axis_ratio"] = cos_i
@@ -158,8 +160,11 @@ def _spiral(
 
 
 def _tight_spiral(n: int, config: MockConfig, rng: np.random.Generator) -> Columns:
-    columns = _spiral(n, (8.0, 14.0), (0.12, 0.35), config, rng)
-    columns["young_fraction"] *= 0.8
+    columns = _spiral(n, (9.0, 15.0), (0.1, 0.3), config, rng)
+    columns["young_fraction"] *= 0.9
+    # Arms that lie close need a large galaxy to be seen apart; those of a small one are not called arms.
+    columns["half_light_radius"] *= 1.2
+    columns["reach"] = 2.2 * columns["half_light_radius"] + 1.5
     return columns
 
 
@@ -174,9 +179,11 @@ def _barred_spiral(n: int, config: MockConfig, rng: np.random.Generator) -> Colu
     return columns
 
 
-def _edge_on(n: int, bulge: tuple[float, float], young: tuple[float, float], config: MockConfig, rng: np.random.Generator) -> Columns:
+def _edge_on(
+    n: int, bulge: tuple[float, float], young: tuple[float, float], config: MockConfig, rng: np.random.Generator
+) -> Columns:
     columns = _galaxies(n, 1.9, young, config, rng)
-    columns["axis_ratio"] = rng.uniform(0.08, 0.17, n)
+    columns["axis_ratio"] = rng.uniform(0.09, 0.19, n)
     columns["inclination"] = rng.uniform(85.0, 90.0, n)
     columns["bulge_fraction"] = rng.uniform(*bulge, n)
     columns["sersic_index"] = rng.uniform(1.5, 3.5, n)
@@ -205,7 +212,7 @@ def _merging(n: int, config: MockConfig, rng: np.random.Generator) -> Columns:
     radius = columns["half_light_radius"]
     columns["axis_ratio"] = rng.uniform(0.4, 0.95, n)
     columns["companion_ratio"] = 10 ** rng.uniform(-0.6, 0.0, n)
-    columns["companion_distance"] = radius * rng.uniform(1.1, 2.3, n)
+    columns["companion_distance"] = radius * rng.uniform(1.3, 2.5, n)
     columns["companion_angle"] = rng.uniform(0.0, 360.0, n)
     columns["reach"] = columns["companion_distance"] + 2.2 * radius + 1.5
     return columns
@@ -214,16 +221,16 @@ def _merging(n: int, config: MockConfig, rng: np.random.Generator) -> Columns:
 def _lens(n: int, config: MockConfig, rng: np.random.Generator) -> Columns:
     """Massive ellipticals with a blue source behind.
 
-    Einstein radii are log-uniform from 1.3 to 3.2 arcsec and the arcs carry 15 to 50 per cent of the deflector's
+    Einstein radii are log-uniform from 1.5 to 3.5 arcsec and the arcs carry 30 to 80 per cent of the deflector's
     light: the large and bright end of known galaxy lenses, since smaller ones drown in ground-based seeing.
     """
-    theta = 10 ** rng.uniform(np.log10(1.3), np.log10(3.2), n)
-    mag = np.clip(18.3 - 2.0 * np.log10(theta / 1.3) + 0.35 * rng.standard_normal(n), 16.3, 18.8)
-    offset = np.where(rng.random(n) < 0.3, rng.uniform(0.0, 0.12, n), rng.uniform(0.12, 0.45, n))
-    arcs = rng.uniform(0.15, 0.5, n)
+    theta = 10 ** rng.uniform(np.log10(1.5), np.log10(3.5), n)
+    mag = np.clip(18.6 - 2.5 * np.log10(theta / 1.5) + 0.35 * rng.standard_normal(n), 16.5, 19.2)
+    offset = np.where(rng.random(n) < 0.3, rng.uniform(0.0, 0.12, n), rng.uniform(0.12, 0.4, n))
+    arcs = rng.uniform(0.3, 0.8, n)
     return {
         "mag_r": mag,
-        "half_light_radius": theta * rng.uniform(0.55, 0.95, n),
+        "half_light_radius": theta * rng.uniform(0.3, 0.55, n),
         "redshift": np.clip(rng.normal(0.32, 0.08, n), 0.1, 0.6),
         "young_fraction": arcs / (1 + arcs),
         "axis_ratio": rng.uniform(0.65, 0.97, n),

@@ -1,12 +1,15 @@
 """Building blocks of a galaxy: the grid it is drawn on, Sersic and edge-on profiles, blobs along paths."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import k1
 
-Float = NDArray[np.float32]
+#: Images are float32 throughout; the wider type is what arithmetic is declared to give.
+Float = NDArray[np.floating[Any]]
 
 #: Pixels around the centre whose light is integrated on a finer grid, and how much finer: a Sersic profile of
 #: high index is too steep there for one sample a pixel.
@@ -54,11 +57,10 @@ class Light:
     optical_depth: Float | None = None
 
 
-def make_grid(x: float, y: float, scale: float, half_side: float, oversample: int = 1) -> Grid:
-    """Square stamp around pixel position (x, y), `half_side` arcsec to each side; east is towards low x."""
-    reach = half_side / scale
-    x0, x1 = int(np.floor(x - reach)), int(np.ceil(x + reach)) + 1
-    y0, y1 = int(np.floor(y - reach)), int(np.ceil(y + reach)) + 1
+def make_grid(x: float, y: float, scale: float, half_east: float, half_north: float, oversample: int = 1) -> Grid:
+    """Stamp around pixel position (x, y), of the given half-sides in arcsec; east is towards low x."""
+    x0, x1 = int(np.floor(x - half_east / scale)), int(np.ceil(x + half_east / scale)) + 1
+    y0, y1 = int(np.floor(y - half_north / scale)), int(np.ceil(y + half_north / scale)) + 1
     sub = (np.arange(oversample) + 0.5) / oversample - 0.5
     columns = (np.arange(x0, x1)[:, None] + sub).ravel() - x
     rows = (np.arange(y0, y1)[:, None] + sub).ravel() - y
@@ -70,14 +72,14 @@ def bin_samples(image: Float, oversample: int) -> Float:
     """Sum of the samples of each pixel."""
     if oversample == 1:
         return image
-    height, width = image.shape
-    blocks = image.reshape(height // oversample, oversample, width // oversample, oversample)
-    return np.asarray(blocks.sum(axis=(1, 3)))
+    # Two passes of strided sums: many times faster than a sum over two axes of blocks.
+    rows = np.add.reduce([image[k::oversample] for k in range(oversample)])
+    return np.asarray(np.add.reduce([rows[:, k::oversample] for k in range(oversample)]))
 
 
 def unit(image: Float) -> Float:
     """The image over its sum."""
-    return np.asarray(image / image.sum(dtype=np.float64), dtype=np.float32)
+    return image * np.float32(1 / image.sum())
 
 
 def rotate(east: Float, north: Float, position_angle: float) -> tuple[Float, Float]:
@@ -104,9 +106,7 @@ def sersic_b(index: float) -> float:
     return float(2 * n - 1 / 3 + 4 / (405 * n) + 46 / (25515 * n**2))
 
 
-def sersic(
-    grid: Grid, radius: float, index: float, axis_ratio: float, position_angle: float, end: float
-) -> Float:
+def sersic(grid: Grid, radius: float, index: float, axis_ratio: float, position_angle: float, end: float) -> Float:
     """Elliptical Sersic profile of unit sum.
 
     Parameters
@@ -135,7 +135,7 @@ def sersic(
     return unit(image)
 
 
-def _integrate_core(image: Float, grid: Grid, value: object) -> None:
+def _integrate_core(image: Float, grid: Grid, value: Callable[[Float, Float], Float]) -> None:
     """Replace the samples near the centre by means over a finer grid, in place."""
     row = int(np.argmin(np.abs(grid.north[:, 0])))
     column = int(np.argmin(np.abs(grid.east[0])))
@@ -145,7 +145,6 @@ def _integrate_core(image: Float, grid: Grid, value: object) -> None:
     sub = (((np.arange(CORE_SAMPLES) + 0.5) / CORE_SAMPLES - 0.5) * step).astype(np.float32)
     east = grid.east[rows, columns][:, :, None, None] + sub[None, None, None, :]
     north = grid.north[rows, columns][:, :, None, None] + sub[None, None, :, None]
-    assert callable(value)
     image[rows, columns] = value(east, north).mean(axis=(2, 3))
 
 
@@ -159,8 +158,12 @@ def edge_on_disc(along: Float, across: Float, scale_length: float, scale_height:
 
 
 def add_blobs(
-    image: Float, grid: Grid, east: NDArray[np.float64], north: NDArray[np.float64],
-    width: NDArray[np.float64], flux: NDArray[np.float64],
+    image: Float,
+    grid: Grid,
+    east: NDArray[np.float64],
+    north: NDArray[np.float64],
+    width: NDArray[np.float64],
+    flux: NDArray[np.float64],
 ) -> None:
     """Add round Gaussians, in place.
 

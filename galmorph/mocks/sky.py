@@ -16,6 +16,9 @@ Float = NDArray[np.float64]
 #: Declination of the first row of tiles, degrees.
 FIRST_DEC = 2.5
 
+#: Arcsec that labelled objects keep from the border of the mock: a survey, too, has few objects at its edge.
+MARGIN = 10.0
+
 #: Places tried for an object before the least crowded of them is taken.
 TRIES = 40
 
@@ -137,10 +140,12 @@ def _place(
     offsets = _tile_offsets(tiles, config)
     total = len(reach)
     east, north = np.empty(total), np.empty(total)
+    # Labelled objects keep off the border of the mock, not off the borders between its tiles.
+    half = config.tile_side / 2 - min(MARGIN, config.tile_side * config.overlap / 2)
     cell = 40.0
     cells: dict[tuple[int, int], list[int]] = {}
     for index in np.argsort(-reach[:labelled], kind="stable"):
-        spots = _uniform(TRIES, offsets, config, rng)
+        spots = _uniform(TRIES, offsets, half, rng)
         best, best_gap = 0, -np.inf
         for spot, (e, n) in enumerate(spots):
             gap = _gap(e, n, float(reach[index]), east, north, reach, cells, cell)
@@ -150,15 +155,17 @@ def _place(
                 break
         east[index], north[index] = spots[best]
         cells.setdefault((int(east[index] // cell), int(north[index] // cell)), []).append(int(index))
-    scattered = _uniform(total - labelled, offsets, config, rng)
+    scattered = _uniform(total - labelled, offsets, config.tile_side / 2, rng)
     east[labelled:], north[labelled:] = scattered[:, 0], scattered[:, 1]
     return east, north
 
 
-def _uniform(count: int, offsets: Float, config: MockConfig, rng: np.random.Generator) -> Float:
-    """Places spread evenly over the union of the tiles: those in an overlap are kept only for their first tile."""
+def _uniform(count: int, offsets: Float, half: float, rng: np.random.Generator) -> Float:
+    """Places spread evenly over the union of squares of half-side `half` at `offsets`.
+
+    A place that several squares cover is kept only when it was drawn for the first of them.
+    """
     places = np.empty((0, 2))
-    half = config.tile_side / 2
     while len(places) < count:
         tile = rng.integers(len(offsets), size=2 * count)
         spots = offsets[tile] + rng.uniform(-half, half, (2 * count, 2))
@@ -168,8 +175,14 @@ def _uniform(count: int, offsets: Float, config: MockConfig, rng: np.random.Gene
 
 
 def _gap(
-    e: float, n: float, reach: float, east: Float, north: Float, reaches: Float,
-    cells: dict[tuple[int, int], list[int]], cell: float,
+    e: float,
+    n: float,
+    reach: float,
+    east: Float,
+    north: Float,
+    reaches: Float,
+    cells: dict[tuple[int, int], list[int]],
+    cell: float,
 ) -> float:
     """Distance in arcsec to the nearest placed neighbour beyond the sum of both reaches; negative if they overlap."""
     column, row = int(e // cell), int(n // cell)
