@@ -4,6 +4,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +45,7 @@ def train(
     recipe: Recipe | Path,
     out: Path,
     *,
+    data: Path | None = None,
     device: Device = "auto",
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
@@ -59,6 +61,8 @@ def train(
         Settings, or the TOML file with them.
     out : Path
         Folder for checkpoints, ``metrics.csv``, the resolved ``recipe.toml`` and ``result.json``.
+    data : Path, optional
+        Where the images are, if not where the recipe says.
     device : {"auto", "cpu", "cuda"}
         ``auto`` takes all accelerators there are, else the CPU; ``cuda`` fails without one.
     progress : bool
@@ -81,6 +85,8 @@ def train(
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device 'cuda' was asked for and torch finds none; use --device cpu")
+    if data is not None:
+        recipe = replace(recipe, source=replace(recipe.source, path=Path(data).resolve()))
     out = Path(out)
     dataset = read_source(recipe.source)
     rows = part_rows(dataset, recipe)
@@ -197,24 +203,17 @@ def _trainer(recipe: Recipe, out: Path, device: Device, progress: bool, extra: S
         torch.set_float32_matmul_precision("high")
     monitor = f"valid_{recipe.fit.monitor}"
     mode = "min" if recipe.fit.monitor == "loss" else "max"
-    checkpoints = ModelCheckpoint(
-        dirpath=out / CHECKPOINTS,
-        filename=BEST,
-        monitor=monitor,
-        mode=mode,
-        save_last=True,
-        # After the epoch's validation and its early-stopping check, so that the state is that of a whole epoch.
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    checkpoints.FILE_EXTENSION = SUFFIX
+    checkpoints = [
+        _checkpoints(out, filename=BEST, monitor=monitor, mode=mode),
+        _checkpoints(out, filename=LAST),
+    ]
     stopping = EarlyStopping(monitor=monitor, mode=mode, patience=recipe.fit.patience)
     return pl.Trainer(
         accelerator=device,
         precision="16-mixed" if on_cuda else "32-true",
         max_epochs=recipe.fit.epochs,
         gradient_clip_val=recipe.optimiser.clip or None,
-        callbacks=[stopping, History(out / METRICS), checkpoints, *extra],
+        callbacks=[stopping, History(out / METRICS), *checkpoints, *extra],
         plugins=[SafeCheckpointIO()],
         default_root_dir=out,
         logger=False,
@@ -223,6 +222,19 @@ def _trainer(recipe: Recipe, out: Path, device: Device, progress: bool, extra: S
         enable_progress_bar=progress,
         deterministic="warn" if on_cuda else True,
     )
+
+
+def _checkpoints(out: Path, **options: Any) -> ModelCheckpoint:
+    """One kind of checkpoint: the best, or with nothing to monitor the last."""
+    callback = ModelCheckpoint(
+        dirpath=out / CHECKPOINTS,
+        # After the epoch's validation and its early-stopping check, so that the state is that of a whole epoch.
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+        **options,
+    )
+    callback.FILE_EXTENSION = SUFFIX
+    return callback
 
 
 @contextlib.contextmanager

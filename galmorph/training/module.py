@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -57,18 +58,21 @@ class Training(pl.LightningModule):
         return logits, features
 
     def on_train_epoch_start(self) -> None:
-        """Seed what is random in this epoch by its number, so that a resumed training draws the same."""
-        seed = [self.recipe.seed, self.current_epoch, self.global_rank]
-        mixed = torch.tensor(seed, dtype=torch.int64).mul(torch.tensor([1_000_003, 1009, 1])).sum()
-        torch.manual_seed(int(mixed))
-        self._views = torch.Generator().manual_seed(int(mixed) + 1)
+        """Log the learning rate."""
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.log("learning_rate", float(rate), sync_dist=True)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Loss of a batch of random views."""
+        """Loss of a batch of random views.
+
+        What is random in it depends on seed, epoch, batch and process alone, so that a resumed training draws the same.
+        """
+        draw = np.random.SeedSequence([self.recipe.seed, self.current_epoch, batch_index, self.global_rank])
+        for_dropout, for_views = draw.generate_state(2).tolist()
+        torch.manual_seed(for_dropout)
+        views = torch.Generator().manual_seed(for_views)
         images, labels = batch
-        logits, features = self(random_view(images, self.recipe.views, self._views))
+        logits, features = self(random_view(images, self.recipe.views, views))
         total: Tensor
         total, parts = self.objective(Outputs(logits=logits, features=features, labels=labels))
         values = {f"train_{name}": value.detach() for name, value in parts.items()} | {"train_loss": total.detach()}

@@ -1,0 +1,178 @@
+import json
+import shutil
+import string
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import torch
+from make_recipe import CLASSES, tiny_recipe
+from PIL import Image
+
+from galmorph.bundle import load_bundle
+from galmorph.cutout_set import read_cutout_set
+from galmorph.errors import BundleError, ConfigError, DataError
+from galmorph.training.card import write_card
+from galmorph.training.evaluate import evaluate, predict
+from galmorph.training.export import export
+from galmorph.training.fit import load_training, train
+
+
+def test_bundle_says_what_it_is(bundle):
+    manifest = load_bundle(bundle).manifest
+    assert manifest.classes == CLASSES
+    assert manifest.private_classes == ["lens"]
+    assert manifest.bands == ["g", "r", "z"]
+    assert manifest.pixel_scale_range == (0.25, 1.0)
+    assert manifest.framing.size == 24
+    assert manifest.parity["logits"] < 1e-3
+    assert manifest.unknown.false_unknown_rate <= 0.05
+    assert manifest.rho == pytest.approx(np.log(3) / 2)
+    assert manifest.training["seed"] == 0
+    assert set(manifest.training["images_per_class"]) == set(CLASSES)
+    assert str(Path.cwd()) not in (bundle / "manifest.json").read_text()
+
+
+def test_bundle_computes_what_the_checkpoint_does(bundle, trained, cutouts):
+    images = read_cutout_set(cutouts).images
+    logits, features = predict(bundle / "model.onnx", images, np.arange(10), batch=3)
+    module, _ = load_training(trained.checkpoint)
+    with torch.inference_mode():
+        expected = module(torch.tensor(images[:10]))
+    np.testing.assert_allclose(logits, expected[0].numpy(), atol=1e-4)
+    np.testing.assert_allclose(features, expected[1].numpy(), atol=1e-4)
+
+
+def test_stray_model_explains_itself(bundle):
+    facts = {item.key: item.value for item in onnx.load(bundle / "model.onnx").metadata_props}
+    assert json.loads(facts["galmorph.classes"]) == CLASSES
+    assert json.loads(facts["galmorph.bands"]) == ["g", "r", "z"]
+    assert json.loads(facts["galmorph.framing"])["size"] == 24
+
+
+def test_statistics_are_of_the_validation_part(bundle, trained):
+    table = pd.read_parquet(bundle / "reference.parquet")
+    _, record = load_training(trained.checkpoint)
+    assert (table["n"] == record["parts"]["validation"]).all()
+
+
+def test_card_shows_the_measures(bundle):
+    card = (bundle / "README.md").read_text()
+    manifest = load_bundle(bundle).manifest
+    recall = manifest.metrics["test"]["per_class"]["merger"]["recall"]
+    assert f"| merger | {manifest.metrics['test']['objects']['merger']} | {recall:.3f} |" in card
+    assert "Kept out of training" in card
+    assert "$" not in card
+
+
+def test_own_card(bundle, tmp_path):
+    manifest = load_bundle(bundle).manifest
+    (tmp_path / "card.md").write_text("$name for $bands, not for resale: 5 $$")
+    assert write_card(manifest, tmp_path / "card.md") == "blobs for g, r, z, not for resale: 5 $"
+    (tmp_path / "card.md").write_text("$nonsense")
+    with pytest.raises(ConfigError, match=r"card\.md is not valid \('nonsense'\); it can use \$name, "):
+        write_card(manifest, tmp_path / "card.md")
+    with pytest.raises(ConfigError, match=r"cannot read the template of the model card .*none\.md"):
+        write_card(manifest, tmp_path / "none.md")
+
+
+def test_built_in_card_is_a_template():
+    import galmorph.training.card as module
+
+    text = Path(module.__file__).with_name("card.md").read_text()
+    assert string.Template(text).is_valid()
+
+
+def test_nothing_of_private_or_test_images_decides(trained, bundle, cutouts, tmp_path):
+    """Lens and test images are made unrecognisable: weights' reference, temperature and threshold stay."""
+    from galmorph.training.data import read_source
+    from galmorph.training.fit import part_rows
+
+    recipe = tiny_recipe(cutouts, fit={"epochs": 2})
+    dataset = read_source(recipe.source)
+    rows = part_rows(dataset, recipe)
+    changed = shutil.copytree(cutouts, tmp_path / "changed")
+    images = np.load(changed / "images.npy")
+    images[dataset.labels < 0] = 7.0
+    images[rows["test"]] = 9.0
+    np.save(changed / "images.npy", images)
+    manifests = []
+    for name, data in (("first", cutouts), ("second", changed)):
+        result = train(recipe, tmp_path / name, data=data, device="cpu", progress=False)
+        manifests.append(load_bundle(export(result.checkpoint, tmp_path / f"{name}-bundle")))
+    first, second = manifests
+    assert first.manifest.temperature == second.manifest.temperature
+    assert first.manifest.unknown == second.manifest.unknown
+    np.testing.assert_array_equal(first.reference.precision, second.reference.precision)
+    assert first.manifest.metrics["test"] != second.manifest.metrics["test"]
+
+
+def test_changed_data_are_refused(trained, cutouts, tmp_path):
+    changed = shutil.copytree(cutouts, tmp_path / "changed")
+    images = np.load(changed / "images.npy")
+    images[0] += 1
+    np.save(changed / "images.npy", images)
+    with pytest.raises(DataError, match="digests differ"):
+        export(trained.checkpoint, tmp_path / "bundle", data=changed)
+
+
+def test_moved_data_are_found(trained, bundle, cutouts, tmp_path):
+    moved = shutil.copytree(cutouts, tmp_path / "moved")
+    again = export(trained.checkpoint, tmp_path / "bundle", data=moved)
+    assert (again / "manifest.json").read_bytes() == (bundle / "manifest.json").read_bytes()
+
+
+def test_network_trained_on_pictures_gives_no_bundle(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = ["file,label"]
+    for n in range(40):
+        Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(tmp_path / f"{n}.png")
+        rows.append(f"{n}.png,{'ab'[n % 2]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    recipe = tiny_recipe(
+        tmp_path,
+        source={"kind": "folder", "class_map": "", "classes": ["a", "b"], "private": []},
+        stretch={"kind": "linear", "low": 0.0, "high": 255.0},
+        split={"stratified": True},
+        fit={"epochs": 1},
+    )
+    result = train(recipe, tmp_path / "out", device="cpu", progress=False)
+    with pytest.raises(BundleError, match="was not trained on a set of cutouts"):
+        export(result.checkpoint, tmp_path / "bundle")
+
+
+def test_evaluation_of_the_training_set_is_of_its_test_part(bundle, cutouts):
+    result = evaluate(bundle, cutouts)
+    assert result.part == "test"
+    manifest = load_bundle(bundle).manifest
+    assert result.known == pytest.approx(manifest.metrics["test"]["known"])
+    assert result.confusion == manifest.metrics["test"]["confusion"]
+    parts = [evaluate(bundle, cutouts, part=part).objects for part in ("train", "validation", "test")]
+    whole = evaluate(bundle, cutouts, part="all").objects
+    assert whole == {name: sum(part[name] for part in parts) for name in whole} == dict.fromkeys([*CLASSES, "lens"], 40)
+
+
+def test_evaluation_of_another_set_is_of_all_of_it(bundle, tmp_path):
+    from make_cutouts import make_cutouts
+
+    result = evaluate(bundle, make_cutouts(tmp_path / "set", each=20, seed=9))
+    assert result.part == "all"
+    assert result.objects == dict.fromkeys([*CLASSES, "lens"], 20)
+    assert result.known["mean_recall"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "message"),
+    [
+        ("bands", ["r", "g", "z"], r"has the bands \['r', 'g', 'z'\]"),
+        ("framing", {"size": 24, "factor": 9.0}, "was cut with the framing"),
+    ],
+)
+def test_cutouts_that_do_not_fit_the_bundle(bundle, cutouts, tmp_path, fact, value, message):
+    changed = shutil.copytree(cutouts, tmp_path / "set")
+    meta = json.loads((changed / "dataset.json").read_text())
+    (changed / "dataset.json").write_text(json.dumps(meta | {fact: value}))
+    with pytest.raises(DataError, match=message):
+        evaluate(bundle, changed)

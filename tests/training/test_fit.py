@@ -1,0 +1,210 @@
+import csv
+import dataclasses
+import shutil
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from make_recipe import tiny_recipe
+from pytorch_lightning.callbacks import Callback
+
+from galmorph.errors import ConfigError, DataError
+from galmorph.training.checkpoint import read_checkpoint, write_checkpoint
+from galmorph.training.data import read_source
+from galmorph.training.fit import load_training, part_rows, train
+from galmorph.training.folder import METRICS, TrainResult
+from galmorph.training.history import read_history
+
+
+class Keep(Callback):
+    """Keeps the training's folder as it was after each epoch."""
+
+    def __init__(self, out, kept):
+        self.out, self.kept = out, kept
+
+    def on_train_epoch_start(self, trainer, module):
+        if trainer.current_epoch:
+            shutil.copytree(self.out, self.kept / str(trainer.current_epoch), dirs_exist_ok=True)
+
+
+class Stop(Callback):
+    """Breaks off in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_index):
+        if trainer.current_epoch == self.epoch and batch_index == 1:
+            raise RuntimeError("power cut")
+
+
+class Whole(NamedTuple):
+    result: TrainResult
+    last: dict[str, torch.Tensor]
+    best: dict[str, torch.Tensor]
+    history: list[dict[str, float]]
+
+
+def weights(path):
+    return read_checkpoint(path)["state_dict"]
+
+
+def same(first, second):
+    return set(first) == set(second) and all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_learns_and_records(trained):
+    assert trained.metrics["valid_recall"] > 0.8
+    history = read_history(trained.last.parents[1] / "metrics.csv")
+    assert [row["epoch"] for row in history] == list(range(trained.epochs))
+    assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
+    assert max(row["valid_recall"] for row in history) == trained.metrics["valid_recall"]
+
+
+def test_checkpoint_gives_the_network_that_was_validated(trained, cutouts):
+    module, record = load_training(trained.checkpoint)
+    dataset = read_source(module.recipe.source)
+    rows = part_rows(dataset, module.recipe)["validation"]
+    with torch.inference_mode():
+        logits, _ = module(torch.from_numpy(dataset.images[rows]))
+    recalls = [np.mean(logits.argmax(1).numpy()[dataset.labels[rows] == k] == k) for k in range(3)]
+    assert np.mean(recalls) == pytest.approx(trained.metrics["valid_recall"])
+    assert record["facts"]["bands"] == ["g", "r", "z"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(cutouts, tmp_path_factory):
+    """A training of four epochs, its folder as it was after each, and at last."""
+    out, kept = tmp_path_factory.mktemp("whole") / "out", tmp_path_factory.mktemp("kept")
+    recipe = tiny_recipe(cutouts, fit={"epochs": 4})
+    result = train(recipe, out, device="cpu", progress=False, callbacks=[Keep(out, kept)])
+    return recipe, Whole(result, weights(result.last), weights(result.checkpoint), read_history(out / METRICS)), kept
+        recipe,
+        Whole(result, weights(result.last), weights(result.checkpoint), read_history(out / "metrics.csv")),
+        kept,
+    )
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_resumed_after_any_epoch_is_the_same(uninterrupted, epochs):
+    recipe, whole, kept = uninterrupted
+    out = whole.result.last.parents[1]
+    shutil.rmtree(out)
+    shutil.copytree(kept / str(epochs), out)
+    resumed = train(recipe, out, device="cpu", progress=False)
+    assert resumed == whole.result
+    assert same(weights(resumed.last), whole.last)
+    assert same(weights(resumed.checkpoint), whole.best)
+    assert read_history(out / "metrics.csv") == whole.history
+
+
+def test_broken_off_in_the_middle_of_an_epoch(uninterrupted, tmp_path):
+    recipe, whole, _ = uninterrupted
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(recipe, tmp_path / "out", device="cpu", progress=False, callbacks=[Stop(epoch=2)])
+    assert not (tmp_path / "out" / "result.json").exists()
+    resumed = train(recipe, tmp_path / "out", device="cpu", progress=False)
+    assert same(weights(resumed.last), whole.last)
+    assert read_history(tmp_path / "out" / "metrics.csv") == whole.history
+
+
+def test_same_seed_same_weights_other_seed_others(uninterrupted, tmp_path):
+    recipe, whole, _ = uninterrupted
+    again = train(recipe, tmp_path / "same", device="cpu", progress=False)
+    assert same(weights(again.last), whole.last)
+    other = train(dataclasses.replace(recipe, seed=1), tmp_path / "other", device="cpu", progress=False)
+    assert not same(weights(other.last), whole.last)
+
+
+def test_global_random_state_is_left_alone(cutouts, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    train(tiny_recipe(cutouts, fit={"epochs": 1}), tmp_path / "out", device="cpu", progress=False)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_finished_training_is_not_repeated(trained, cutouts):
+    before = trained.last.stat().st_mtime_ns
+    again = train(tiny_recipe(cutouts), trained.last.parents[1], device="cpu", progress=False)
+    assert again == trained
+    assert trained.last.stat().st_mtime_ns == before
+
+
+def test_moved_data_are_the_same_training(trained, cutouts, tmp_path):
+    shutil.copytree(cutouts, tmp_path / "set")
+    again = train(tiny_recipe(cutouts), trained.last.parents[1], data=tmp_path / "set", device="cpu", progress=False)
+    assert again == trained
+
+
+def test_early_stopping(cutouts, tmp_path):
+    recipe = tiny_recipe(cutouts, optimiser={"learning_rate": 1e-12}, fit={"epochs": 9, "patience": 2})
+    result = train(recipe, tmp_path / "out", device="cpu", progress=False)
+    assert result.epochs < 9
+    assert result.epochs == result.best_epoch + 3
+
+
+@pytest.mark.parametrize("monitor", ["accuracy", "loss"])
+def test_best_epoch_is_by_the_monitored_measure(cutouts, tmp_path, monitor):
+    recipe = tiny_recipe(cutouts, fit={"epochs": 3, "monitor": monitor})
+    result = train(recipe, tmp_path / "out", device="cpu", progress=False)
+    values = [row[f"valid_{monitor}"] for row in read_history(tmp_path / "out" / "metrics.csv")]
+    assert result.metrics[f"valid_{monitor}"] == (min(values) if monitor == "loss" else max(values))
+
+
+def test_validation_images_do_not_touch_training(cutouts, tmp_path):
+    """The stretch, the class weights and the weights depend on the training part only."""
+    recipe = tiny_recipe(cutouts, fit={"epochs": 1})
+    first = train(recipe, tmp_path / "first", device="cpu", progress=False)
+    dataset = read_source(recipe.source)
+    rows = part_rows(dataset, recipe)
+    changed = shutil.copytree(cutouts, tmp_path / "changed")
+    images = np.load(changed / "images.npy")
+    for part in ("validation", "test"):
+        images[rows[part]] *= 100
+    np.save(changed / "images.npy", images)
+    second = train(recipe, tmp_path / "second", data=changed, device="cpu", progress=False)
+    assert same(weights(first.last), weights(second.last))
+    assert load_training(first.last)[1]["stretch"] == load_training(second.last)[1]["stretch"]
+
+
+def test_folders_that_hold_something_else(trained, cutouts, tmp_path):
+    out = trained.last.parents[1]
+    with pytest.raises(ConfigError, match="holds a training by another recipe"):
+        train(tiny_recipe(cutouts, fit={"epochs": 99}), out, device="cpu", progress=False)
+    (tmp_path / "precious.txt").touch()
+    with pytest.raises(ConfigError, match="is not empty and holds no training"):
+        train(tiny_recipe(cutouts), tmp_path, device="cpu", progress=False)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_device_that_is_not_there(cutouts, tmp_path):
+    with pytest.raises(ConfigError, match="'cuda' was asked for"):
+        train(tiny_recipe(cutouts), tmp_path / "out", device="cuda", progress=False)
+
+
+def test_class_without_training_images(cutouts):
+    recipe = tiny_recipe(cutouts, split={"train": 0.001, "validation": 0.499, "test": 0.5})
+    with pytest.raises(DataError, match="no train image of"):
+        part_rows(read_source(recipe.source), recipe)
+
+
+def test_checkpoint_of_something_else(tmp_path):
+    write_checkpoint(tmp_path / "a.safetensors", {"state_dict": {}})
+    with pytest.raises(DataError, match="not a checkpoint of a galmorph training"):
+        load_training(tmp_path / "a.safetensors")
+
+
+def test_metrics_table_has_a_column_for_each_loss(trained):
+    with (trained.last.parents[1] / "metrics.csv").open() as file:
+        header = next(csv.reader(file))
+    assert header == [
+        "epoch",
+        "learning_rate",
+        "train_cross_entropy",
+        "train_loss",
+        "valid_accuracy",
+        "valid_loss",
+        "valid_recall",
+    ]

@@ -1,0 +1,65 @@
+import pytest
+import torch
+
+from galmorph.errors import ConfigError
+from galmorph.training.networks import build_network
+from galmorph.training.options import NetworkOptions
+from galmorph.training.stretch import Stretch
+
+STRETCH = Stretch("asinh", [1.0, 1.0, 1.0])
+
+
+def build(size=32, classes=4, **options):
+    return build_network(NetworkOptions(**options), STRETCH, bands=3, size=size, classes=classes)
+
+
+def count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_deepmerge_has_the_papers_number_of_parameters():
+    network = build(size=75, classes=2, encoder="deepmerge")
+    assert count(network) == 174_626
+    assert network.encoder(torch.zeros(1, 3, 75, 75)).shape == (1, 2592)
+
+
+@pytest.mark.parametrize(
+    ("options", "features"),
+    [
+        ({"encoder": "deepmerge"}, 32),
+        ({"encoder": "resnet18"}, 512),
+        ({"encoder": "resnet18", "encoder_options": {"channels": [8, 16, 24, 40]}}, 40),
+        ({"encoder": "mobilenetv3_small_050"}, 1024),
+    ],
+)
+def test_logits_and_features(options, features):
+    network = build(**options).eval()
+    logits, vector = network(torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    assert logits.shape == (2, 4)
+    assert vector.shape == (2, features)
+    torch.testing.assert_close(logits, network.head(vector))
+
+
+def test_slim_resnet_fits_into_the_repository():
+    assert 4 * count(build(encoder="resnet18", encoder_options={"channels": [16, 32, 64, 128]})) < 4.5e6
+
+
+def test_evaluation_does_not_depend_on_the_batch():
+    network = build(encoder="resnet18", encoder_options={"channels": [8, 8, 8, 8]}, dropout=0.5).eval()
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(network(images)[0][:1], network(images[:1])[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder": "resnet81"}, "must be 'deepmerge' or an encoder of timm, got 'resnet81'"),
+        ({"encoder": "resnet18", "encoder_options": {"chanels": [8]}}, r"cannot be made .*chanels"),
+        ({"encoder": "vit_tiny_patch16_224"}, r"cannot be made for 3 x 32 x 32 images"),
+        ({"encoder": "deepmerge", "encoder_options": {"a": 1}}, "takes no encoder_options"),
+        ({"encoder": "deepmerge", "size": 7}, "at least 8 pixels, got 7"),
+    ],
+)
+def test_impossible_networks(options, message):
+    with pytest.raises(ConfigError, match=message):
+        build(**options)

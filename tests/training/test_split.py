@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from galmorph.errors import DataError
+from galmorph.training.options import SplitOptions
+from galmorph.training.split import check_no_leak, split_objects
+
+IDS = np.array([f"object-{n}" for n in range(5000)])
+NAMES = np.array(["common", "common", "common", "rare"] * 1250)
+
+
+def shares(parts):
+    return [np.mean(parts == part) for part in ("train", "validation", "test")]
+
+
+def test_shares():
+    np.testing.assert_allclose(shares(split_objects(IDS, NAMES, SplitOptions())), [0.6, 0.2, 0.2], atol=0.03)
+
+
+def test_part_depends_on_the_identifier_alone():
+    parts = split_objects(IDS, NAMES, SplitOptions())
+    some = np.random.default_rng(0).permutation(5000)[:100]
+    np.testing.assert_array_equal(split_objects(IDS[some], NAMES[some], SplitOptions()), parts[some])
+
+
+def test_salt_gives_another_division():
+    first = split_objects(IDS, NAMES, SplitOptions())
+    second = split_objects(IDS, NAMES, SplitOptions(salt="other"))
+    assert np.mean(first == second) == pytest.approx(0.6**2 + 0.2**2 + 0.2**2, abs=0.03)
+
+
+def test_images_of_one_object_stay_together():
+    ids = np.repeat(IDS[:200], 5)
+    for stratified in (False, True):
+        parts = split_objects(ids, np.repeat(NAMES[:200], 5), SplitOptions(stratified=stratified)).reshape(200, 5)
+        assert (parts == parts[:, :1]).all()
+
+
+def test_stratified_shares_are_exact_in_each_class():
+    names = np.array(["a"] * 50 + ["b"] * 10)
+    parts = split_objects(IDS[:60], names, SplitOptions(stratified=True))
+    for name, count in (("a", 50), ("b", 10)):
+        np.testing.assert_allclose(shares(parts[names == name]), [0.6, 0.2, 0.2], atol=1e-9, err_msg=str(count))
+
+
+def test_stratified_needs_one_class_per_object():
+    with pytest.raises(DataError, match="object x has images of different classes"):
+        split_objects(np.array(["x", "x"]), np.array(["a", "b"]), SplitOptions(stratified=True))
+
+
+def test_no_test_part():
+    parts = split_objects(IDS, NAMES, SplitOptions(train=0.5, validation=0.5, test=0.0))
+    assert set(parts) == {"train", "validation"}
+
+
+def test_leak_is_found():
+    check_no_leak({"train": np.array(["a", "a"]), "validation": np.array(["b"])})
+    with pytest.raises(DataError, match="1 objects are in both train and test, for example a"):
+        check_no_leak({"train": np.array(["a", "b"]), "validation": np.array(["c"]), "test": np.array(["a"])})

@@ -1,0 +1,66 @@
+import pytest
+import torch
+
+from galmorph.training.options import ViewOptions
+from galmorph.training.views import flip, random_view, turn, zoom_and_shift
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+
+
+def test_turn_and_flip_are_exact(images):
+    quarters = torch.arange(8)
+    turned = turn(images, quarters)
+    for image, result, number in zip(images, turned, quarters, strict=True):
+        assert torch.equal(result, torch.rot90(image, int(number), dims=(1, 2)))
+    assert torch.equal(turn(turned, 4 - quarters), images)
+    chosen = quarters % 2 == 0
+    flipped = flip(images, chosen)
+    assert torch.equal(flipped[0], images[0].flip(2))
+    assert torch.equal(flipped[1], images[1])
+
+
+def test_no_zoom_and_no_shift_change_nothing(images):
+    torch.testing.assert_close(zoom_and_shift(images, torch.ones(8), torch.zeros(8, 2)), images)
+
+
+def test_whole_pixel_shift_moves_the_content(images):
+    shift = torch.tensor([[2.0, -1.0]]).expand(8, 2)
+    moved = zoom_and_shift(images, torch.ones(8), shift)
+    torch.testing.assert_close(moved[:, :, 3:8, 4:8], images[:, :, 4:9, 2:6])
+
+
+def test_zoom_is_resize_and_centre_crop():
+    # The paper's 256 -> 300 pixels and crop, on a smooth image, where interpolations agree.
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 256), torch.linspace(-1, 1, 256), indexing="ij")
+    image = torch.exp(-(x**2 + 2 * y**2) * 4)[None, None]
+    resized = torch.nn.functional.interpolate(image, size=300, mode="bilinear", align_corners=False)
+    expected = resized[:, :, 22:278, 22:278]
+    torch.testing.assert_close(
+        zoom_and_shift(image, torch.tensor([300 / 256]), torch.zeros(1, 2)), expected, atol=1e-4, rtol=0
+    )
+
+
+def test_zoom_keeps_surface_brightness():
+    flat = torch.full((2, 3, 10, 10), 7.0)
+    torch.testing.assert_close(zoom_and_shift(flat, torch.tensor([1.0, 1.5]), torch.ones(2, 2)), flat)
+
+
+def test_random_view_is_reproducible_and_varies(images):
+    options = ViewOptions(shift=1.0)
+    first = random_view(images, options, torch.Generator().manual_seed(1))
+    assert torch.equal(first, random_view(images, options, torch.Generator().manual_seed(1)))
+    assert not torch.equal(first, random_view(images, options, torch.Generator().manual_seed(2)))
+
+
+def test_random_view_can_do_nothing(images):
+    options = ViewOptions(turn=False, flip=False, zoom=1.0)
+    assert torch.equal(random_view(images, options, torch.Generator().manual_seed(1)), images)
+
+
+def test_all_eight_orientations_occur():
+    image = torch.arange(9.0).reshape(1, 1, 3, 3).expand(200, 1, 3, 3)
+    views = random_view(image, ViewOptions(zoom=1.0), torch.Generator().manual_seed(0))
+    assert len({tuple(view.flatten().tolist()) for view in views}) == 8
