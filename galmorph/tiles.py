@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from galmorph.errors import TileError
 from galmorph.fits_planes import Notes, Plane, read_planes
-from galmorph.sky import local_axes, pixel_to_sky
+from galmorph.grids import match_grids, resample
+from galmorph.sky import local_axes
 from galmorph.surveys import Survey, TileSource
 
 log = logging.getLogger(__name__)
@@ -22,8 +23,6 @@ NANOMAGGY = 22.5
 SCALE_TOLERANCE = 0.02
 #: Relative difference of a pixel's sides that is worth a warning.
 SQUARE_TOLERANCE = 0.01
-#: Largest distance, in pixels, between the corners of two bands that are taken for one grid.
-GRID_TOLERANCE = 0.1
 
 Floats = NDArray[np.float32]
 Booleans = NDArray[np.bool_]
@@ -99,7 +98,7 @@ def read_tile(source: TileSource, survey: Survey) -> Tile:
     read = _read_files(source, survey, notes)
     images = {band: read[("image", band)] for band in survey.bands}
     planes = {band: _band_plane(images[band], band, source, survey) for band in survey.bands}
-    _check_grids(source, planes, images)
+    maps = match_grids(source, images)
     first = images[survey.bands[0]]
     if first.wcs is None:
         found = next((f" ({note})" for note in notes.lines if "WCS" in note), "")
@@ -109,12 +108,15 @@ def read_tile(source: TileSource, survey: Survey) -> Tile:
         )
     pixel_scale = _pixel_scale(first.wcs, source, survey, notes)
     mask, saturated = _read_masks(source, read, survey)
-    image, weight, valid = _calibrate(source, survey, planes, images, read)
+    image, weight, valid = _calibrate(source, survey, planes, maps, read)
     valid &= ~mask
     image[~valid] = 0
     if weight is not None:
         weight[~valid] = 0
-    elif source.layout.weight is not None:
+    resampled = [band for band, matrix in maps.items() if matrix is not None]
+    if resampled:
+        notes.add(f"resampled to the grid of band {survey.bands[0]}: {', '.join(resampled)}")
+    if weight is None and source.layout.weight is not None:
         notes.add("no weight files: the noise is measured from the background")
     if not valid.any():
         raise TileError(
@@ -200,41 +202,8 @@ def _cube_bands(image: Plane, path: Path, source: TileSource) -> tuple[str, ...]
     )
 
 
-def _check_grids(source: TileSource, planes: Mapping[str, int | None], images: Mapping[str, Plane]) -> None:
-    """Refuse bands of different shapes or places."""
-    reference = next(iter(planes))
-    first, first_path = images[reference], source.images[reference]
-    for band, image in images.items():
-        path = source.images[band]
-        if image.pixels.shape[-2:] != first.pixels.shape[-2:]:
-            raise TileError(
-                f"bands {reference} and {band} are on different grids: {_size(first)} pixels in {first_path}, "
-                f"{_size(image)} in {path}. Resample them to one grid first"
-            )
-        if image is first or first.wcs is None:
-            continue
-        if image.wcs is None:
-            raise TileError(f"{path}: {image.hdu} has no celestial WCS, unlike band {reference} in {first_path}")
-        distance = _largest_distance(first, image)
-        if not distance <= GRID_TOLERANCE:
-            raise TileError(
-                f"bands {reference} and {band} are on different grids: the corners of {first_path} and {path} are "
-                f"{distance:.2f} pixels apart on the sky. Resample them to one grid first"
-            )
-
-
 def _size(plane: Plane) -> str:
     return f"{plane.pixels.shape[-1]} x {plane.pixels.shape[-2]}"
-
-
-def _largest_distance(first: Plane, other: Plane) -> float:
-    """Largest distance on the sky between the corners of two planes of one shape, in pixels."""
-    rows, columns = first.pixels.shape[-2:]
-    x, y = np.array([0, columns - 1, 0, columns - 1.0]), np.array([0, 0, rows - 1, rows - 1.0])
-    (ra, dec), (other_ra, other_dec) = pixel_to_sky(first.wcs, x, y), pixel_to_sky(other.wcs, x, y)
-    east = (np.mod(other_ra - ra + 180, 360) - 180) * np.cos(np.radians(dec))
-    scale = np.sqrt(abs(np.linalg.det(local_axes(first.wcs, x, y))))
-    return float(np.max(np.hypot(east, other_dec - dec) * 3600 / scale))
 
 
 def _pixel_scale(wcs: WCS, source: TileSource, survey: Survey, notes: Notes) -> float:
@@ -273,26 +242,44 @@ def _calibrate(
     source: TileSource,
     survey: Survey,
     planes: Mapping[str, int | None],
-    images: Mapping[str, Plane],
+    maps: Mapping[str, NDArray[np.float64] | None],
     read: Mapping[tuple[str, str], Plane],
 ) -> tuple[Floats, Floats | None, Booleans]:
     """Images and weights in nanomaggies, and where they hold data."""
-    shape = (len(survey.bands), *images[survey.bands[0]].pixels.shape[-2:])
-    image, valid = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool)
-    weight = np.zeros(shape, dtype=np.float32) if source.weights else None
-    for i, band in enumerate(survey.bands):
-        plane = planes[band]
-        counts = images[band].pixels if plane is None else images[band].pixels[plane]
-        factor = 10 ** (0.4 * (NANOMAGGY - _zero_point(images[band], band, source, survey)))
-        valid[i] = np.isfinite(counts)
-        if source.layout.image.no_data is not None:
-            valid[i] &= counts != source.layout.image.no_data
-        np.multiply(counts, factor, out=image[i], where=valid[i], casting="unsafe")
-        valid[i] &= np.isfinite(image[i])
-        if weight is not None:
-            weight[i] = _inverse_variance(read[("weight", band)], plane, source, band, shape[1:]) / factor**2
-            valid[i] &= weight[i] > 0
+    rows, columns = read[("image", survey.bands[0])].pixels.shape[-2:]
+    image = np.zeros((len(survey.bands), rows, columns), dtype=np.float32)
+    valid = np.zeros(image.shape, dtype=bool)
+    weight = np.zeros_like(image) if source.weights else None
+    for i, (band, plane) in enumerate(planes.items()):
+        matrix = maps[band]
+        values, weights, good = _calibrate_band(source, survey, band, plane, read)
+        if matrix is not None:
+            good = resample(good.astype(np.float32), matrix, (rows, columns), smooth=False) > 0.999
+            values = resample(values, matrix, (rows, columns))
+            weights = None if weights is None else resample(weights, matrix, (rows, columns), smooth=False)
+        image[i], valid[i] = values, good
+        if weight is not None and weights is not None:
+            weight[i] = weights
     return image, weight, valid
+
+
+def _calibrate_band(
+    source: TileSource, survey: Survey, band: str, plane: int | None, read: Mapping[tuple[str, str], Plane]
+) -> tuple[Floats, Floats | None, Booleans]:
+    found = read[("image", band)]
+    counts = found.pixels if plane is None else found.pixels[plane]
+    factor = 10 ** (0.4 * (NANOMAGGY - _zero_point(found, band, source, survey)))
+    valid = np.isfinite(counts)
+    if source.layout.image.no_data is not None:
+        valid &= counts != source.layout.image.no_data
+    image = np.zeros(counts.shape, dtype=np.float32)
+    np.multiply(counts, factor, out=image, where=valid, casting="unsafe")
+    valid &= np.isfinite(image)
+    image[~valid] = 0
+    if not source.weights:
+        return image, None, valid
+    weight = _inverse_variance(read[("weight", band)], plane, source, band, counts.shape) / np.float32(factor**2)
+    return image, weight, valid & (weight > 0)
 
 
 def _zero_point(image: Plane, band: str, source: TileSource, survey: Survey) -> float:

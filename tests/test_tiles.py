@@ -206,12 +206,34 @@ def test_bands_on_different_grids_are_refused(tmp_path):
     planes = images()
     shifted = make.make_wcs(SHAPE, 0.262, center=(150.0 + 0.5 * 0.262 / 3600, 2.0))
     make.write_bands(tmp_path, planes, {"g": WCS_DECALS, "r": WCS_DECALS, "z": shifted})
-    with pytest.raises(TileError, match=r"bands g and z are on different grids.*t1-g.*t1-z.* 0\.50 pixels"):
+    with pytest.raises(TileError, match=r"bands g and z are on different grids.*t1-g.*t1-z.* corners 0\.50 pixels"):
         read(tmp_path)
     planes["r"] = planes["r"][:-1]
     make.write_bands(tmp_path, planes, WCS_DECALS)
-    with pytest.raises(TileError, match=r"bands g and r are on different grids: 50 x 40 .* 50 x 39"):
+    with pytest.raises(TileError, match=r"bands g and r are on different grids: .* have 50 x 40 and 50 x 39 pixels"):
         read(tmp_path)
+
+
+def test_shifted_bands_of_sdss_are_resampled_to_one_grid(tmp_path):
+    galaxy = {"x": 25.0, "y": 20.0, "flux": 100.0, "sigma": 2.5}
+    first = make.make_wcs(SHAPE, 0.396)
+    for band, shift in (("g", 0.0), ("r", 3.4), ("i", -5.75)):
+        shifted = first.deepcopy()
+        shifted.wcs.crpix = first.wcs.crpix + np.array([shift, -shift / 2])
+        image = make.scene(SHAPE, [galaxy | {"x": 25 + shift, "y": 20 - shift / 2}], 0)
+        write(tmp_path / f"frame-{band}-001-2-0003.fits", image, shifted.to_header())
+    tile = read(tmp_path, load_survey("sdss"))
+    # Shifts are rounded to 1/32 of a pixel: within one per cent of the peak.
+    for i in (1, 2):
+        np.testing.assert_allclose(
+            tile.image[i][tile.valid[i]], tile.image[0][tile.valid[i]], atol=0.01 * tile.image.max()
+        )
+    # What lies beyond the edge of the other bands' frames has no data in them.
+    np.testing.assert_array_equal(tile.valid[0], True)
+    assert not tile.valid[1][:, -4:].any()
+    assert not tile.valid[2][:, :5].any()
+    assert tile.valid[1:, 4:-4, 6:-4].all()
+    assert "resampled to the grid of band g: r, i" in tile.warnings
 
 
 def test_bands_within_the_tolerance_are_taken(tmp_path):

@@ -104,6 +104,8 @@ class Layout:
         Pattern of the tile's name, from the fields of the image's file pattern.
     exclude : tuple of str
         File names, with ``*`` for any text, that the layout leaves alone though they fit its patterns.
+    align : bool
+        Whether bands on different grids are resampled to that of the first; else they are refused.
     image : ImageLayer
         The pixels.
     weight : WeightLayer or None
@@ -115,6 +117,7 @@ class Layout:
     name: str
     tile: str
     exclude: tuple[str, ...]
+    align: bool
     image: ImageLayer
     weight: WeightLayer | None = None
     mask: MaskLayer | None = None
@@ -184,11 +187,14 @@ def read_layout(values: Any, where: str, bands: tuple[str, ...]) -> Layout:
         name=table.text("name"),
         tile=tile,
         exclude=table.words("exclude", ()),
+        align=table.flag("align", False),
         image=image,
         weight=_read_weight(table.any("weight", None), f"{where}, weight", image.file),
         mask=_read_mask(table.any("mask", None), f"{where}, mask", image.file),
     )
     table.finish()
+    if layout.align and layout.mask is not None:
+        raise SurveyError(f"{where}: align goes without a mask; give the bands on one grid")
     for pattern in layout.patterns:
         _check_pattern(pattern, f"{where}: file", [*names, "band"])
         if set(fields_of(pattern)) | {"band"} != {*names, "band"}:

@@ -10,7 +10,7 @@ The keys of a profile, those with a default in brackets::
     [zero_point_keyword]  header keyword of the image that gives it instead
     seeing           FWHM in arcsec, one number or one for each band
     [layout]         name of the only layout to use; all are tried, in order
-    [[layouts]]      name, [tile], [exclude], image, [weight], [mask]: see galmorph.surveys.layout
+    [[layouts]]      name, [tile], [exclude], [align], image, [weight], [mask]: see galmorph.surveys.layout
     [options.NAME]   sets = key that the option replaces ("layouts.image.hdu": in the layouts used), help, [required]
     [mock]           what galmorph.mocks needs to draw this survey
 
@@ -107,7 +107,7 @@ def survey_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in _built_in().iterdir() if entry.name.endswith(".toml"))
 
 
-def load_survey(name_or_path: str | Path, options: Mapping[str, Any] | None = None) -> Survey:
+def load_survey(name_or_path: str | Path, options: Mapping[str, Any] | None = None, *, complete: bool = True) -> Survey:
     """Survey profile, built in or from a file.
 
     Parameters
@@ -117,6 +117,8 @@ def load_survey(name_or_path: str | Path, options: Mapping[str, Any] | None = No
     options : mapping, optional
         Values for the profile's options. Texts are understood too: ``"g,r,z"`` for a list, ``"g=22.5,r=22.4"`` for a
         number per band.
+    complete : bool
+        False to look at a profile without giving the options that it cannot do without.
 
     Returns
     -------
@@ -129,7 +131,7 @@ def load_survey(name_or_path: str | Path, options: Mapping[str, Any] | None = No
     """
     values, where = _read_toml(name_or_path)
     known = _read_options(values.pop("options", {}), where)
-    _apply_options(values, dict(options or {}), known, str(values.get("name", name_or_path)))
+    _apply_options(values, dict(options or {}), known, str(values.get("name", name_or_path)), complete)
     return _read_survey(Table(values, where), known)
 
 
@@ -217,21 +219,20 @@ def _read_options(values: Any, where: str) -> tuple[Option, ...]:
     options = []
     for name, entry in Table(values, f"{where}, [options]").values.items():
         table = Table(entry, f"{where}, [options.{name}]")
-        required = table.any("required", False)
-        if not isinstance(required, bool):
-            raise table.fail("required", "true or false")
-        options.append(Option(name, table.text("sets"), table.text("help"), required))
+        options.append(Option(name, table.text("sets"), table.text("help"), table.flag("required", False)))
         table.finish()
     return tuple(options)
 
 
-def _apply_options(values: dict[str, Any], given: dict[str, Any], known: tuple[Option, ...], survey: str) -> None:
+def _apply_options(
+    values: dict[str, Any], given: dict[str, Any], known: tuple[Option, ...], survey: str, complete: bool
+) -> None:
     names = [option.name for option in known]
     for name in given:
         if name not in names:
             raise SurveyError(f"survey {survey} has no option {name!r}; {suggestion(name, names)}")
     for option in known:
-        if option.required and option.name not in given:
+        if complete and option.required and option.name not in given:
             raise SurveyError(f"survey {survey} needs the option {option.name!r}: {option.help}")
     # The choice of a layout comes first: what is set in layouts is set in the chosen one alone.
     for option in sorted(known, key=lambda option: option.sets != "layout"):

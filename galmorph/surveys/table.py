@@ -110,6 +110,13 @@ class Table:
             raise self.fail(key, "a list of bit numbers from 0 to 63")
         return tuple(value)
 
+    def flag(self, key: str, default: bool) -> bool:
+        """True or false."""
+        value = self._get(key, default)
+        if not isinstance(value, bool):
+            raise self.fail(key, "true or false")
+        return value
+
     def any(self, key: str, default: Any = ...) -> Any:
         """Value that the caller checks."""
         return self._get(key, default)

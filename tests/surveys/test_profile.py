@@ -106,6 +106,8 @@ def test_own_profile_is_loaded_by_path(profile):
         ('name = "files"', 'name = "files"\nmask = { hdu = 1, bad = [64] }', "bit numbers from 0 to 63"),
         ('name = "files"', 'name = "files"\nweight = { hdu = 1, kind = "ivar" }', "did you mean 'invvar'"),
         ('name = "files"', 'name = "files"\nweight = { file = "{other}.fits" }', "unknown field 'other'"),
+        ('name = "files"', 'name = "files"\nalign = 1', "align has to be true or false"),
+        ('name = "files"', 'name = "files"\nalign = true\nmask = { hdu = 1 }', "align goes without a mask"),
         ('name = "files"', "name = 3", "name has to be a text"),
         ('[[layouts]]\nname = "files"\n', "[layouts]\n", "each headed by [[layouts]]"),
         ('title = "My survey"', "title = ", "not valid TOML"),
@@ -170,6 +172,10 @@ def test_wrong_options_are_refused(options, message):
     with pytest.raises(SurveyError) as caught:
         load_survey("generic", options)
     assert message in str(caught.value)
+
+
+def test_a_profile_can_be_looked_at_without_its_required_options():
+    assert "bands" in {option.name for option in load_survey("generic", complete=False).options}
 
 
 def test_surveys_without_options_take_none():

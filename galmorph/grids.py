@@ -1,0 +1,120 @@
+"""Pixel grids of a tile's bands: refused when they differ, or resampled to one."""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from galmorph.errors import TileError
+from galmorph.fits_planes import Plane
+from galmorph.sky import local_axes, pixel_to_sky, sky_to_pixel
+from galmorph.surveys import TileSource
+
+#: Largest distance, in pixels, between the corners of two bands that are taken for one grid.
+GRID_TOLERANCE = 0.1
+
+Floats = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+
+
+def match_grids(source: TileSource, images: Mapping[str, Plane]) -> dict[str, Matrix | None]:
+    """What it takes to bring each band to the grid of the first one.
+
+    Parameters
+    ----------
+    source : TileSource
+        The tile; its layout says whether bands may be resampled.
+    images : mapping of str to Plane
+        Image of each band.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray or None
+        None for bands on the grid of the first; else the affine map of shape ``(2, 3)`` from its pixels to the band's.
+
+    Raises
+    ------
+    TileError
+        If bands are on different grids and the layout does not say to align them, or cannot be aligned.
+    """
+    reference, *others = images
+    first = images[reference]
+    maps: dict[str, Matrix | None] = {reference: None}
+    for band in others:
+        image = images[band]
+        maps[band] = None
+        if image is first or (first.wcs is None and image.wcs is None):
+            continue
+        if image.wcs is None or first.wcs is None:
+            lacking, other = (band, reference) if image.wcs is None else (reference, band)
+            raise TileError(
+                f"{source.images[lacking]}: {images[lacking].hdu} has no celestial WCS, unlike band {other} in "
+                f"{source.images[other]}"
+            )
+        difference = _difference(first, image)
+        if difference is None:
+            continue
+        if not source.layout.align:
+            raise TileError(
+                f"bands {reference} and {band} are on different grids: {source.images[reference]} and "
+                f"{source.images[band]} {difference}. Resample them to one grid first"
+            )
+        maps[band] = _affine(source, band, first, image)
+    return maps
+
+
+def resample(plane: NDArray[np.floating], matrix: Matrix, shape: tuple[int, int], *, smooth: bool = True) -> Floats:
+    """Plane on another grid, its flux kept; 0 beyond its edge.
+
+    Parameters
+    ----------
+    plane : numpy.ndarray
+        The shape is ``(rows, columns)``.
+    matrix : numpy.ndarray
+        Affine map from pixels of the result to pixels of `plane`. The shape is ``(2, 3)``.
+    shape : tuple of int
+        Rows and columns of the result.
+    smooth : bool
+        Lanczos interpolation; False: linear and not scaled, for weights and masks.
+
+    Returns
+    -------
+    numpy.ndarray
+        The shape is `shape`, float32.
+    """
+    kind = cv2.INTER_LANCZOS4 if smooth else cv2.INTER_LINEAR
+    result = cv2.warpAffine(
+        np.ascontiguousarray(plane, dtype=np.float32), matrix, shape[::-1], flags=kind | cv2.WARP_INVERSE_MAP
+    )
+    area = abs(np.linalg.det(matrix[:, :2])) if smooth else 1.0
+    return np.asarray(result * np.float32(area), dtype=np.float32)
+
+
+def _difference(first: Plane, other: Plane) -> str | None:
+    """How two grids differ, in words; None when they do not."""
+    rows, columns = first.pixels.shape[-2:]
+    if other.pixels.shape[-2:] != (rows, columns):
+        return f"have {columns} x {rows} and {other.pixels.shape[-1]} x {other.pixels.shape[-2]} pixels"
+    x, y = np.array([0, columns - 1, 0, columns - 1.0]), np.array([0, 0, rows - 1, rows - 1.0])
+    (ra, dec), (other_ra, other_dec) = pixel_to_sky(first.wcs, x, y), pixel_to_sky(other.wcs, x, y)
+    east = (np.mod(other_ra - ra + 180, 360) - 180) * np.cos(np.radians(dec))
+    scale = np.sqrt(abs(np.linalg.det(local_axes(first.wcs, x, y))))
+    distance = float(np.max(np.hypot(east, other_dec - dec) * 3600 / scale))
+    return None if distance <= GRID_TOLERANCE else f"have corners {distance:.2f} pixels apart on the sky"
+
+
+def _affine(source: TileSource, band: str, first: Plane, other: Plane) -> Matrix:
+    rows, columns = first.pixels.shape[-2:]
+    x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(0, columns - 1, 7), np.linspace(0, rows - 1, 7)))
+    target = np.column_stack(sky_to_pixel(other.wcs, *pixel_to_sky(first.wcs, x, y)))
+    ones = np.column_stack([x, y, np.ones_like(x)])
+    if np.isfinite(target).all():
+        matrix = np.linalg.lstsq(ones, target, rcond=None)[0]
+        residual = float(np.abs(ones @ matrix - target).max())
+        if residual <= GRID_TOLERANCE:
+            return np.asarray(matrix.T, dtype=float)
+    raise TileError(
+        f"{source.images[band]} cannot be aligned with {source.images[next(iter(source.images))]}: no shift, turn and "
+        f"scale brings their pixels within {GRID_TOLERANCE} of each other. Resample them to one grid first"
+    )
