@@ -51,12 +51,13 @@ def _with_config(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every fault is a paragraph on standard error and exit code 2."""
+    app.config = None
     try:
         app.meta(arguments, exit_on_error=False, print_error=False)
     except (GalmorphError, cyclopts.CycloptsError) as error:
         _fail(str(error))
     except FileNotFoundError as error:
-        _fail(str(error))
+        _fail(f"{error.filename} does not exist" if error.filename else str(error))
     except KeyboardInterrupt:
         print("\nStopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
         sys.exit(130)

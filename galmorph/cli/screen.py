@@ -17,8 +17,8 @@ SHOWN = 5
 
 @contextmanager
 def tile_progress(console: Console) -> Iterator[TileProgress]:
-    """A progress bar over tiles, as a callback for `galmorph.classify`."""
-    with Progress(
+    """A progress bar over tiles, as a callback for `galmorph.classify`; it appears with the first tile."""
+    bar = Progress(
         TextColumn("tiles"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -26,16 +26,21 @@ def tile_progress(console: Console) -> Iterator[TileProgress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[objects]} objects"),
         console=console,
-    ) as bar:
-        task = bar.add_task("tiles", total=None, objects=0)
-        objects = 0
+    )
+    task = bar.add_task("tiles", total=None, objects=0)
+    objects = 0
 
-        def step(done: int, total: int, report: TileReport) -> None:
-            nonlocal objects
-            objects += report.account.scored
-            bar.update(task, total=total, completed=done, objects=objects)
+    def step(done: int, total: int, report: TileReport) -> None:
+        nonlocal objects
+        objects += report.account.scored
+        bar.start()
+        bar.update(task, total=total, completed=done, objects=objects)
 
+    try:
         yield step
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def notes_on_run(console: Console, report: RunReport) -> None:

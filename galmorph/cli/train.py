@@ -1,13 +1,16 @@
 """``galmorph train``, ``galmorph export`` and ``galmorph evaluate``."""
 
+import json
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
+from rich.table import Table
 
 from galmorph.errors import MissingExtraError
 
 
-def train(recipe: Path, /, *, out: Path | None = None) -> None:
+def train(recipe: Path, /, *, out: Path | None = None, data: Path | None = None, device: str = "auto") -> None:
     """Train a network by a recipe; a training that was stopped goes on when the command is repeated.
 
     Parameters
@@ -15,33 +18,51 @@ def train(recipe: Path, /, *, out: Path | None = None) -> None:
     recipe
         TOML file; examples are in the folder `training`.
     out
-        Folder of results; by default runs/NAME, by the recipe's name.
+        Folder of results; by default runs/NAME, NAME being the recipe's file name.
+    data
+        Labelled images, in place of the recipe's.
+    device
+        auto, cpu, cuda or cuda:N.
     """
     try:
-        from galmorph.training import train as run_train
+        from galmorph.training.fit import train as run_train
     except ImportError as error:
         raise _missing(error) from error
-    Console().print(run_train(recipe, out), highlight=False)
+    folder = out or Path("runs") / recipe.stem
+    result = run_train(recipe, folder, data=data, device=device)
+    console = Console(highlight=False)
+    console.print(result, soft_wrap=True)
+    console.print(f"next: galmorph export {result.checkpoint} --out BUNDLE", soft_wrap=True)
 
 
-def export(checkpoint: Path, /, *, out: Path) -> None:
+def export(checkpoint: Path, /, *, out: Path, data: Path | None = None) -> None:
     """Make a model bundle from a training: ONNX graph, manifest, reference statistics and model card.
 
     Parameters
     ----------
     checkpoint
-        Folder of a training's checkpoint, or of the training.
+        Folder of the training's checkpoint.
     out
         Folder of the bundle to make.
+    data
+        Labelled images of the training, if they were moved.
     """
     try:
-        from galmorph.training import export as run_export
+        from galmorph.training.export import export as run_export
     except ImportError as error:
         raise _missing(error) from error
-    Console().print(f"bundle: {run_export(checkpoint, out)}", soft_wrap=True, highlight=False)
+    Console(highlight=False).print(f"bundle: {run_export(checkpoint, out, data=data)}", soft_wrap=True)
 
 
-def evaluate(bundle: Path, data: Path, /, *, out: Path | None = None) -> None:
+def evaluate(
+    bundle: Path,
+    data: Path,
+    /,
+    *,
+    part: Literal["all", "train", "validation", "test"] | None = None,
+    format: Literal["table", "json"] = "table",  # noqa: A002 - the option's name
+    output: Path | None = None,
+) -> None:
     """Measure a model bundle on a set of labelled cutouts.
 
     Parameters
@@ -50,14 +71,28 @@ def evaluate(bundle: Path, data: Path, /, *, out: Path | None = None) -> None:
         Folder of the bundle.
     data
         Folder of the labelled cutouts.
-    out
-        JSON file for the result.
+    part
+        Which part, by the division of the bundle's training; by default test if it was trained on this set, else all.
+    format
+        table for reading, json for other programs.
+    output
+        File for the JSON.
     """
     try:
-        from galmorph.training import evaluate as run_evaluate
+        from galmorph.training.evaluate import evaluate as run_evaluate
     except ImportError as error:
         raise _missing(error) from error
-    Console().print(run_evaluate(bundle, data), highlight=False)
+    result = run_evaluate(bundle, data, part=part)
+    text = json.dumps(result.to_dict(), indent=2)
+    if output is not None:
+        output.write_text(text + "\n")
+    if format == "json":
+        print(text)
+        return
+    table = Table("", "", box=None, pad_edge=False, show_header=False)
+    for name, value in result.to_table():
+        table.add_row(name, value)
+    Console(highlight=False).print(table)
 
 
 def _missing(error: ImportError) -> MissingExtraError:
