@@ -10,7 +10,14 @@ from rich.table import Table
 from galmorph.errors import MissingExtraError
 
 
-def train(recipe: Path, /, *, out: Path | None = None, data: Path | None = None, device: str = "auto") -> None:
+def train(
+    recipe: Path,
+    /,
+    *,
+    out: Path | None = None,
+    data: Path | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> None:
     """Train a network by a recipe; a training that was stopped goes on when the command is repeated.
 
     Parameters
@@ -22,7 +29,7 @@ def train(recipe: Path, /, *, out: Path | None = None, data: Path | None = None,
     data
         Labelled images, in place of the recipe's.
     device
-        auto, cpu, cuda or cuda:N.
+        auto, cpu or cuda.
     """
     try:
         from galmorph.training.fit import train as run_train
