@@ -94,6 +94,12 @@ def read_tile(source: TileSource, survey: Survey) -> Tile:
     TileError
         If a file cannot be read, lacks a band, an HDU, a zero-point or a WCS, or if the planes are not on one grid.
     """
+    # Damaged files hold any number; what is not finite in the end is not valid.
+    with np.errstate(all="ignore"):
+        return _read_tile(source, survey)
+
+
+def _read_tile(source: TileSource, survey: Survey) -> Tile:
     notes = Notes()
     read = _read_files(source, survey, notes)
     images = {band: read[("image", band)] for band in survey.bands}
@@ -304,8 +310,7 @@ def _inverse_variance(plane: Plane, index: int | None, source: TileSource, band:
             f"{path}: the weight has {_size(plane)} pixels, the image of band {band} {shape[1]} x {shape[0]}"
         )
     kind = layer.kind if layer else "invvar"
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        power = {"invvar": 1.0, "variance": -1.0, "rms": -2.0}[kind]
-        weight = np.where(values > 0, np.power(values, power, dtype=np.float64), 0.0)
+    power = {"invvar": 1.0, "variance": -1.0, "rms": -2.0}[kind]
+    weight = np.where(values > 0, np.power(values, power, dtype=np.float64), 0.0)
     weight[~np.isfinite(weight)] = 0
     return weight.astype(np.float32)
