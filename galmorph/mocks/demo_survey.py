@@ -35,8 +35,8 @@ DEMO_SKY = MockConfig(
     },
 )
 
-#: Coarser than usual, for a small package: quantisation adds 1.3 per cent to the noise's variance.
-DEMO_QUANTISE = 2.5
+#: Coarser than usual, for a small package: quantisation adds two per cent to the noise's variance.
+DEMO_QUANTISE = 2.2
 
 
 def make_demo_survey(out: Path) -> MockResult:
