@@ -15,6 +15,8 @@ Booleans = NDArray[np.bool_]
 
 #: Sigma above which a pixel of the smoothed image is taken for an object while the background is measured.
 SOURCE_THRESHOLD = 2.0
+#: Number of pixels that medians are taken from.
+SAMPLE = 500_000
 #: Rounds of clipping at most.
 CLIPPING_ROUNDS = 10
 #: Least fraction of a band's valid pixels for the surroundings of objects to be left out too.
@@ -78,9 +80,16 @@ def subtract(tile: Tile, box: float, seeing: float) -> Sky:
         background, sky[i] = _background(tile.image[i], valid, side, seeing / tile.pixel_scale)
         np.subtract(tile.image[i], background.level, out=planes[i], where=valid)
         weight[i] = _weight(tile, i, background)
-        level[i] = np.median(np.broadcast_to(background.level, valid.shape)[valid])
-        noise[i] = 1 / np.sqrt(np.median(weight[i][valid]))
+        level[i] = np.median(sample(np.broadcast_to(background.level, valid.shape), valid))
+        noise[i] = 1 / np.sqrt(np.median(sample(weight[i], valid)))
     return Sky(planes, weight, sky, level, noise)
+
+
+def sample(image: NDArray[Any], chosen: Booleans) -> NDArray[Any]:
+    """Values of chosen pixels, on a large image those of a regular grid of them: enough for a median."""
+    step = max(1, int(np.sqrt(image.size / SAMPLE)))
+    values: NDArray[Any] = image[::step, ::step][chosen[::step, ::step]]
+    return values if values.size else image[chosen]
 
 
 def smooth(image: Floats, fwhm: float, power: int = 1) -> Floats:
@@ -131,14 +140,16 @@ def _sky_pixels(residual: Floats, valid: Booleans, fwhm: float) -> Booleans:
     clipping goes on until the level is that of the faintest surroundings.
     """
     smoothed = smooth(residual, fwhm)
-    sky = valid
+    values = sample(smoothed, valid)
+    limit = np.inf
     for _ in range(CLIPPING_ROUNDS):
-        level = np.median(smoothed[sky])
-        spread = 1.4826 * np.median(level - smoothed[sky & (smoothed <= level)])
-        clipped = valid & (smoothed <= level + SOURCE_THRESHOLD * spread)
-        if np.array_equal(clipped, sky) or not clipped.any():
+        kept = values[values <= limit]
+        level = np.median(kept)
+        spread = 1.4826 * np.median(level - kept[kept <= level])
+        if level + SOURCE_THRESHOLD * spread == limit:
             break
-        sky = clipped
+        limit = level + SOURCE_THRESHOLD * spread
+    sky = valid & (smoothed <= limit)
     near_objects = smooth((valid & ~sky).astype(np.float32), 2 * fwhm) > 0.15
     away = sky & ~near_objects
     return away if np.count_nonzero(away) >= LEAST_SKY * np.count_nonzero(valid) else sky
@@ -168,5 +179,5 @@ def _weight(tile: Tile, band: int, background: _Background) -> Floats:
         rms = np.maximum(background.rms, least)
         return np.where(valid, rms**-2.0, 0).astype(np.float32)
     weight = tile.weight[band]
-    claimed = float(np.median(weight[valid])) ** -0.5
+    claimed = float(np.median(sample(weight, valid))) ** -0.5
     return np.asarray(weight / max(1.0, background.typical_rms / claimed) ** 2, dtype=np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from galmorph import flags, photometry
-from galmorph.background import Sky, smooth, subtract
+from galmorph.background import Sky, sample, smooth, subtract
 from galmorph.errors import ConfigError, TileError
 from galmorph.photometry import Shapes
 from galmorph.sky import local_axes, pixel_to_sky, position_angles, sky_to_pixel
@@ -207,7 +207,7 @@ def _detect(tile: Tile, sky: Sky, config: DetectionConfig, seeing: float) -> _De
 
 def _correlation(significance: NDArray[np.floating], sky: NDArray[np.bool_]) -> float:
     """Standard deviation of the significance of pure sky, 1 for independent noise; never less than 1."""
-    values = significance[sky]
+    values = sample(significance, sky)
     return max(1.0, 1.4826 * float(np.median(np.abs(values - np.median(values))))) if len(values) else 1.0
 
 
