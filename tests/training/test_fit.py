@@ -80,10 +80,6 @@ def uninterrupted(cutouts, tmp_path_factory):
     recipe = tiny_recipe(cutouts, fit={"epochs": 4})
     result = train(recipe, out, device="cpu", progress=False, callbacks=[Keep(out, kept)])
     return recipe, Whole(result, weights(result.last), weights(result.checkpoint), read_history(out / METRICS)), kept
-        recipe,
-        Whole(result, weights(result.last), weights(result.checkpoint), read_history(out / "metrics.csv")),
-        kept,
-    )
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])
