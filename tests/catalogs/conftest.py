@@ -8,6 +8,12 @@ from galmorph.catalogs import Catalog, open_catalog, write_catalog
 PROVENANCE = {"survey": "mock-decals", "seeing": {"g": 1.3, "r": 1.2, "z": 1.1}, "model_sha256": "ab" * 32}
 
 
+@pytest.fixture
+def no_jit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that the test starts do not compile hats' loops: that takes most of a minute, and small data needs none."""
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+
+
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write_parts(tmp_path_factory.mktemp("run") / "parts")

@@ -4,8 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from make_rows import BANDS, CLASSES
 
+from galmorph.catalogs import open_catalog, write_catalog
 from galmorph.catalogs.howto import SNIPPETS, snippet
 
 REPOSITORY = Path(__file__).parents[2]
@@ -17,20 +20,19 @@ def test_queries_are_answered(path, catalog):
     assert catalog.query(path.read_text(encoding="utf-8")).num_rows > 0
 
 
-def test_crossmatch_finds_what_was_put_in(catalog, tmp_path):
+@pytest.mark.usefixtures("no_jit")
+def test_crossmatch_finds_what_was_put_in(parts, tmp_path):
     pytest.importorskip("lsdb")
-    some = catalog.to_pandas(["object_id", "ra", "dec", "primary"]).query("primary").sample(20, random_state=1)
-    # One arcsecond north, and one entry that has no counterpart.
-    some["dec"] = (some["dec"] + 1 / 3600).clip(-90, 90)
-    some.loc[len(some) + 10_000] = [0, 90.0, 45.0, True]
-    some[["object_id", "ra", "dec"]].to_csv(tmp_path / "list.csv", index=False)
+    field = [part for part in parts if part.name.startswith("plain")]
+    path = write_catalog(field, tmp_path / "catalog", provenance={}, classes=CLASSES, bands=BANDS, max_rows=150)
+    wanted = open_catalog(path).query('SELECT ra, dec + 1 / 3600 AS dec FROM catalog WHERE "primary"').to_pandas()
+    nowhere = pd.DataFrame({"ra": [150.1], "dec": [2.6]})
+    pd.concat([wanted, nowhere]).to_csv(tmp_path / "list.csv", index=False)
     run = subprocess.run(
-        [sys.executable, EXAMPLES / "crossmatch_lsdb.py", catalog.path, tmp_path / "list.csv"],
-        capture_output=True,
-        text=True,
+        [sys.executable, EXAMPLES / "crossmatch_lsdb.py", path, tmp_path / "list.csv"], capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
-    assert "20 pairs" in run.stdout
+    assert f"{len(wanted)} pairs" in run.stdout
 
 
 @pytest.mark.parametrize("program", SNIPPETS)

@@ -7,6 +7,7 @@ from galmorph.catalogs import how_to_open
 from galmorph.catalogs.howto import SNIPPETS, snippet
 
 
+@pytest.mark.usefixtures("no_jit")
 @pytest.mark.parametrize("program", SNIPPETS)
 def test_each_snippet_runs_as_it_stands(program, catalog):
     if program == "LSDB":
