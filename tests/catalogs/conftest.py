@@ -10,7 +10,7 @@ PROVENANCE = {"survey": "mock-decals", "seeing": {"g": 1.3, "r": 1.2, "z": 1.1},
 
 @pytest.fixture
 def no_jit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs that the test starts do not compile hats' loops: that takes most of a minute, and small data needs none."""
+    """Programs that the test starts do not compile hats' loops: that takes most of a minute; small data needs none."""
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
 
 
