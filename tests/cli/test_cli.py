@@ -181,9 +181,11 @@ def test_options_come_from_a_file_and_the_command_line_goes_before(capsys, run_f
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda path: path.stem)
 def test_run_configurations_are_understood(capsys, run_folder, tmp_path, configuration):
     """Every option in them exists: what is missing in the end is only a tile."""
-    bands = {"sdss": ["g", "r", "i"], "euclid-cutouts": ["VIS"], "decam-ccds": ["r"]}.get(
-        configuration.stem, ["g", "r", "z"]
-    )
+    bands = {
+        "sdss": ["g", "r", "i"],
+        "euclid-cutouts": ["VIS", "NIR_Y", "NIR_J", "NIR_H"],
+        "decam-ccds": ["r"],
+    }.get(configuration.stem, ["g", "r", "z"])
     bundle = make_bundle(tmp_path / "model", bands)
     code, _, err = run(
         capsys, "classify", str(tmp_path / "none"), "--config", str(configuration), "--model", str(bundle.path),
