@@ -53,7 +53,7 @@ def sky_to_pixel(wcs: WCS, ra: ArrayLike, dec: ArrayLike) -> tuple[Floats, Float
     x, y = np.full(ra.shape, np.nan), np.full(ra.shape, np.nan)
     ra0, dec0 = pixel_to_sky(wcs, *_centre(wcs))
     # A gnomonic projection puts the positions of the far hemisphere where their antipodes are.
-    near = np.sum(_vectors(ra, dec) * _vectors(ra0, dec0), axis=-1) > 0.1
+    near = np.sum(unit_vectors(ra, dec) * unit_vectors(ra0, dec0), axis=-1) > 0.1
     if near.any():
         found = _invert(wcs, SkyCoord(ra[near], dec[near], unit="deg"))
         x[near], y[near] = found
@@ -150,7 +150,18 @@ def _invert(wcs: WCS, sky: Any) -> tuple[Floats, Floats]:
     return np.asarray(x, dtype=float), np.asarray(y, dtype=float)
 
 
-def _vectors(ra: ArrayLike, dec: ArrayLike) -> Floats:
-    """Unit vectors of positions in degrees. The shape is ``(..., 3)``."""
+def unit_vectors(ra: ArrayLike, dec: ArrayLike) -> Floats:
+    """Points on the unit sphere.
+
+    Parameters
+    ----------
+    ra, dec : array_like
+        Positions in degrees.
+
+    Returns
+    -------
+    numpy.ndarray
+        The shape is that of the positions and 3.
+    """
     ra, dec = np.radians(ra), np.radians(dec)
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)

@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from galmorph.errors import DataError
 from galmorph.metrics import auroc
+from galmorph.sky import unit_vectors
 
 #: Scores of the catalogue that grow with strangeness.
 UNKNOWN_SCORES = ("entropy", "energy", "anomaly_score")
@@ -73,7 +74,7 @@ def match(rows: pd.DataFrame, truth: pd.DataFrame, radius: float) -> NDArray[np.
         return np.full(len(truth), -1)
     # The chord of an angle; for a few arcsec equal to it to 1e-11.
     limit = 2 * np.sin(np.radians(radius / 3600) / 2)
-    distance, nearest = cKDTree(_unit_vectors(rows)).query(_unit_vectors(truth), distance_upper_bound=limit)
+    distance, nearest = cKDTree(_places(rows)).query(_places(truth), distance_upper_bound=limit)
     found = np.where(np.isfinite(distance), nearest, -1).astype(np.int64)
     order = np.argsort(distance, kind="stable")
     taken: set[int] = set()
@@ -140,6 +141,5 @@ def _mean(values: NDArray[np.bool_] | NDArray[np.float64]) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def _unit_vectors(table: pd.DataFrame) -> NDArray[np.float64]:
-    ra, dec = np.radians(table["ra"].to_numpy(dtype=float)), np.radians(table["dec"].to_numpy(dtype=float))
-    return np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+def _places(table: pd.DataFrame) -> NDArray[np.float64]:
+    return unit_vectors(table["ra"].to_numpy(dtype=float), table["dec"].to_numpy(dtype=float))
