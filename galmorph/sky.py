@@ -105,7 +105,7 @@ def local_axes(wcs: WCS, x: ArrayLike, y: ArrayLike) -> Floats:
     north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)], axis=-1)
     columns = []
     for dx, dy in ((0.5, 0.0), (0.0, 0.5)):
-        step = _vectors(*pixel_to_sky(wcs, x + dx, y + dy)) - _vectors(*pixel_to_sky(wcs, x - dx, y - dy))
+        step = unit_vectors(*pixel_to_sky(wcs, x + dx, y + dy)) - unit_vectors(*pixel_to_sky(wcs, x - dx, y - dy))
         columns.append(np.stack([np.sum(step * east, axis=-1), np.sum(step * north, axis=-1)], axis=-1))
     return np.asarray(np.stack(columns, axis=-1) * ARCSEC, dtype=float)
 
