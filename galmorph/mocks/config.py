@@ -87,6 +87,8 @@ class MockConfig:
                 "magnitudes need 12 <= bright_limit < faint_limit <= 20 and a counts_slope above 0, at most 2; "
                 f"got {self.bright_limit}, {self.faint_limit}, {self.counts_slope}"
             )
+        if not 8.0 <= self.saturation <= 20.0:
+            raise ConfigError(f"saturation must be between magnitudes 8 and 20, got {self.saturation}")
         strangers = sorted(set(self.class_mix) - set(MOCK_CLASSES))
         if strangers:
             raise ConfigError(f"class_mix names {', '.join(strangers)}; mock surveys draw {', '.join(MOCK_CLASSES)}")

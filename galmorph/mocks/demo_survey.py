@@ -36,7 +36,7 @@ DEMO_SKY = MockConfig(
 )
 
 #: Coarser than usual, for a small package: quantisation adds two per cent to the noise's variance.
-DEMO_QUANTISE = 2.2
+DEMO_QUANTISE = 2.0
 
 
 def make_demo_survey(out: Path) -> MockResult:

@@ -14,6 +14,9 @@ Generator = np.random.Generator
 #: Half-light radius of an exponential disc in scale lengths.
 HALF_LIGHT_SCALE_LENGTHS = 1.678
 
+#: Radius beyond which stars do not form, in half-light radii.
+KNOTS_END = 2.4
+
 #: Radius at which a disc has faded away, in half-light radii.
 DISC_END = 3.0
 
@@ -73,11 +76,11 @@ def _add_knots(young: Float, grid: Grid, plane: DiscPlane, arms: Arms, radius: f
     r = arms.start + rng.gamma(2.0, 0.36, count)
     azimuth = arms.azimuth(r) + 2 * np.pi * rng.integers(arms.count, size=count) / arms.count
     azimuth += rng.normal(0.0, 0.3 / arms.count, count)
-    flux = rng.lognormal(0.0, 0.9, count) * np.exp(-r)
+    flux = rng.lognormal(0.0, 0.9, count) * np.exp(-r) * (r < KNOTS_END)
     share = float(rng.uniform(0.15, 0.4))
     east, north = plane.to_sky(radius * r * np.cos(azimuth), radius * r * np.sin(azimuth))
     young *= np.float32(1 - share)
-    add_blobs(young, grid, east, north, radius * rng.uniform(0.035, 0.09, count), share * flux / flux.sum())
+    add_blobs(young, grid, east, north, radius * rng.uniform(0.035, 0.09, count), share * flux / max(flux.sum(), 1e-9))
 
 
 def _bar(x: Float, y: Float, length: float, angle: float, rng: Generator) -> Float:
@@ -133,7 +136,8 @@ def _add_clumps(thin: Float, grid: Grid, position_angle: float, length: float, h
     """Clumps of star formation along the disc, with 10 to 30 per cent of the young light."""
     count = int(rng.integers(6, 18))
     plane = DiscPlane(position_angle, 1.0, 1.0)
-    east, north = plane.to_sky(rng.normal(0.0, 1.2 * length, count), rng.normal(0.0, 0.25 * height, count))
-    flux, share = rng.lognormal(0.0, 0.8, count), float(rng.uniform(0.1, 0.3))
+    along = rng.normal(0.0, 1.2 * length, count)
+    east, north = plane.to_sky(along, rng.normal(0.0, 0.25 * height, count))
+    flux, share = rng.lognormal(0.0, 0.8, count) * (np.abs(along) < KNOTS_END * length), float(rng.uniform(0.1, 0.3))
     thin *= np.float32(1 - share)
-    add_blobs(thin, grid, east, north, length * rng.uniform(0.05, 0.1, count), share * flux / flux.sum())
+    add_blobs(thin, grid, east, north, length * rng.uniform(0.05, 0.1, count), share * flux / max(flux.sum(), 1e-9))

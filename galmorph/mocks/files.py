@@ -14,8 +14,9 @@ from galmorph.surveys import Survey
 #: of the noise there is (q = 4: variance 1 / (12 q^2)).
 QUANTISE = 4.0
 
-#: Mantissa bits of the inverse variance that are kept.
-MANTISSA_BITS = 5
+#: Inverse variances are stored to the typical one over at least this. The step is a power of two and not dithered, so
+#: that zeros, pixels without data, stay exactly zero. (Lossless GZIP would write the time into the file.)
+WEIGHT_LEVELS = 64
 
 #: Rows that are compressed together.
 ROWS = 64
@@ -63,8 +64,8 @@ def write_tile(
         )  # fmt: skip
         del header["BUNIT"]
         weight = fits.CompImageHDU(
-            round_mantissa(exposure.invvar[plane]), header.copy(), name="INVVAR", compression_type="GZIP_2",
-            quantize_level=0, **rows,
+            exposure.invvar[plane], header.copy(), name="INVVAR", compression_type="HCOMPRESS_1",
+            quantize_level=-weight_step(exposure.invvar[plane]), quantize_method=-1, **rows,
         )  # fmt: skip
         mask = fits.CompImageHDU(exposure.mask[plane], header.copy(), name="MASK", compression_type="RICE_1", **rows)
         path = folder / f"{tile.name}-{band}.fits.fz"
@@ -73,9 +74,6 @@ def write_tile(
     return paths
 
 
-def round_mantissa(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values to one part in 64: a map without noise, so rounded, compresses to almost nothing. Zeros stay zero."""
-    bits = np.ascontiguousarray(values).view(np.uint32)
-    half = np.uint32(1 << (22 - MANTISSA_BITS))
-    keep = np.uint32(0xFFFFFFFF ^ ((1 << (23 - MANTISSA_BITS)) - 1))
-    return ((bits + half) & keep).view(np.float32)
+def weight_step(invvar: NDArray[np.float32]) -> float:
+    """Step in which an inverse variance map is stored: a power of two."""
+    return float(2.0 ** np.floor(np.log2(np.median(invvar[invvar > 0]) / WEIGHT_LEVELS)))

@@ -126,7 +126,7 @@ def _patchy_disc(grid: Grid, body: _Body, rng: Generator) -> Float:
     count = int(rng.integers(8, 25))
     radii, azimuth = 0.25 + rng.gamma(2.0, 0.35, count), rng.normal(rng.uniform(0, 7), 1.2, count)
     east, north = plane.to_sky(body.radius * radii * np.cos(azimuth), body.radius * radii * np.sin(azimuth))
-    flux = rng.lognormal(0.0, 0.8, count)
+    flux = rng.lognormal(0.0, 0.8, count) * (radii < 2.4)
     image *= np.float32(0.65)
     add_blobs(
         image,
@@ -134,7 +134,7 @@ def _patchy_disc(grid: Grid, body: _Body, rng: Generator) -> Float:
         east + body.east,
         north + body.north,
         body.radius * rng.uniform(0.04, 0.12, count),
-        0.35 * flux / flux.sum(),
+        0.35 * flux / max(flux.sum(), 1e-9),
     )
     return image
 
