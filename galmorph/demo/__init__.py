@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from galmorph.bundle import Bundle, load_bundle
 from galmorph.catalogs import Catalog
@@ -96,7 +98,8 @@ def _draw(candidates: dict[str, pa.Table], tiles: Path, bundle: Bundle, picture:
     sources, _ = find_tiles([tiles], survey)
     # More pixels than the model takes: the picture is for people.
     framing = Framing(**{**vars(bundle.manifest.framing), "size": 128})
-    images, captions = [], []
+    images: list[NDArray[np.uint8]] = []
+    captions: list[str] = []
     for kind, rows in candidates.items():
         images.extend(pictures(rows, sources, survey, DetectionConfig(), framing))
         captions.extend(
