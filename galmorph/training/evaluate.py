@@ -52,15 +52,18 @@ def evaluate(bundle: Path, data: Path, *, part: Part | None = None) -> Evaluatio
     loaded, cutouts = load_bundle(bundle), read_cutout_set(data)
     _check(loaded, cutouts)
     training = loaded.manifest.training
-    own = cutouts.digests() == training["data"]
+    recipe = training.get("recipe", {})
+    own = cutouts.digests() == training.get("data")
     part = part or ("test" if own else "all")
-    class_map = training["recipe"]["source"]["class_map"]
+    class_map = recipe.get("source", {}).get("class_map", "")
     raw = cutouts.labels["label"].fillna("").astype(str).tolist()
     names = np.array(map_labels(raw, class_map) if class_map else raw, dtype=np.str_)
     chosen = names != ""
     if part != "all":
+        if "split" not in recipe:
+            raise DataError(f"bundle {bundle} does not say how its data were divided; only part 'all' can be measured")
         ids = cutouts.labels["object_id"].to_numpy(dtype=np.str_)
-        chosen &= split_objects(ids, names, SplitOptions(**training["recipe"]["split"])) == part
+        chosen &= split_objects(ids, names, SplitOptions(**recipe["split"])) == part
     rows = np.flatnonzero(chosen)
     if not rows.size:
         raise DataError(f"{data} has no labelled object in part {part!r}; choose among all, {', '.join(PARTS)}")

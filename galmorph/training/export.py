@@ -45,7 +45,7 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None) -> Path:
     Parameters
     ----------
     checkpoint : Path
-        Written by `galmorph.training.fit.train`.
+        Written by `galmorph.training.fit.train`, or the folder of a training, which stands for its best checkpoint.
     out : Path
         Folder of the bundle; a bundle already there is replaced.
     data : Path, optional

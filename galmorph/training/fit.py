@@ -1,9 +1,7 @@
 """Train a network by a recipe."""
 
-import contextlib
 import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +33,7 @@ from galmorph.training.networks import build_network
 from galmorph.training.recipe import Recipe, load_recipe, parse_recipe
 from galmorph.training.split import PARTS, check_no_leak, split_objects
 from galmorph.training.stretch import Stretch, fit_stretch
+from galmorph.training.surroundings import surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +77,8 @@ def train(
     Raises
     ------
     ConfigError
-        If the recipe is not valid, `device` is not there, or `out` holds a training by another recipe or data.
+        If the recipe is not valid, `device` is not there, `out` holds a training by another recipe or data, or the
+        loss ceased to be a number.
     DataError
         If the data cannot be used.
     """
@@ -94,7 +94,7 @@ def train(
     if (finished := read_result(out)) is not None:
         logger.info("%s holds this training, finished; nothing to do", out)
         return finished
-    with _quiet(), _seeded(recipe.seed):
+    with surroundings(recipe.seed):
         module = _build(recipe, dataset, rows)
         trainer = _trainer(recipe, out, device, progress, callbacks)
         batches = {"batch_size": recipe.fit.batch_size, "workers": recipe.fit.workers}
@@ -148,7 +148,7 @@ def load_training(checkpoint: Path) -> tuple[Training, dict[str, Any]]:
     Parameters
     ----------
     checkpoint : Path
-        Written by `train`.
+        Written by `train`, or the folder of a training, which stands for its best checkpoint.
 
     Returns
     -------
@@ -162,6 +162,9 @@ def load_training(checkpoint: Path) -> tuple[Training, dict[str, Any]]:
     DataError
         If it is not such a checkpoint.
     """
+    checkpoint = Path(checkpoint)
+    if checkpoint.is_dir():
+        checkpoint = checkpoint / CHECKPOINTS / f"{BEST}{SUFFIX}"
     state = read_checkpoint(checkpoint)
     if "record" not in state:
         raise DataError(f"{checkpoint} is not a checkpoint of a galmorph training; give a file of its checkpoints/")
@@ -235,34 +238,3 @@ def _checkpoints(out: Path, **options: Any) -> ModelCheckpoint:
     )
     callback.FILE_EXTENSION = SUFFIX
     return callback
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Random weights by seed; torch's global state is put back at the end."""
-    devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's advice on things that are so on purpose."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        for message in (
-            ".*does not have many workers",  # arrays in memory are read faster without
-            ".*exists and is not empty",  # a resumed training
-            ".*GPU available but not used",  # the user said cpu
-            ".*Tip: .*",
-        ):
-            warnings.filterwarnings("ignore", message=message)
-        try:
-            yield
-        finally:
-            for each, level in zip(loggers, levels, strict=True):
-                each.setLevel(level)

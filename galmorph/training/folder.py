@@ -59,7 +59,10 @@ def open_folder(out: Path, recipe: Recipe, dataset: Dataset) -> None:
     ConfigError
         If the folder holds a training by another recipe or on other data, or something else.
     """
-    mine = {"recipe": recipe.portable(), "data": dataset.digests}
+    settings = recipe.portable()
+    # The digests say which data; where they lie may change.
+    settings["source"] = {key: value for key, value in settings["source"].items() if key not in ("path", "labels")}
+    mine = {"recipe": settings, "data": dataset.digests}
     marker = out / IDENTITY
     if marker.is_file():
         if json.loads(marker.read_text()) != mine:

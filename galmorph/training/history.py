@@ -33,10 +33,12 @@ class History(Callback):
         rows: list[dict[str, Any]] = [row for row in _read(self.path) if int(row[FIRST]) < epoch]
         metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         rows.append({FIRST: epoch, **metrics})
-        with self.path.open("w", newline="") as file:
+        temporary = self.path.with_suffix(".tmp")
+        with temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[-1]))
             writer.writeheader()
             writer.writerows(rows)
+        temporary.replace(self.path)
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

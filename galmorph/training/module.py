@@ -1,5 +1,6 @@
 """The training step: what Lightning calls for each batch."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from galmorph.errors import ConfigError
 from galmorph.training.loaders import Batch
 from galmorph.training.losses import class_weights, weighted_cross_entropy
 from galmorph.training.methods import Objective, Outputs
@@ -48,7 +50,7 @@ class Training(pl.LightningModule):
         classes = len(recipe.source.classes)
         self.accuracy = MulticlassAccuracy(classes, average="micro")
         self.recall = MulticlassAccuracy(classes, average="macro")
-        self.loss = MeanMetric()
+        self.loss = MeanMetric(nan_strategy="disable")
         weights = class_weights(record["counts"] if recipe.method.class_weights else [1] * classes)
         self.register_buffer("weights", weights, persistent=False)
 
@@ -78,6 +80,15 @@ class Training(pl.LightningModule):
         values = {f"train_{name}": value.detach() for name, value in parts.items()} | {"train_loss": total.detach()}
         self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(labels))
         return total
+
+    def on_train_epoch_end(self) -> None:
+        """Fail when the loss is no number: nothing that follows could be trusted."""
+        loss = float(self.trainer.callback_metrics["train_loss"])
+        if not math.isfinite(loss):
+            raise ConfigError(
+                f"the loss of epoch {self.current_epoch} is {loss}: training diverged, or an image holds values that "
+                "are not finite. Lower optimiser.learning_rate, or check the images"
+            )
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Add a batch to the metrics of the validation part."""

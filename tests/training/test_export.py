@@ -176,3 +176,16 @@ def test_cutouts_that_do_not_fit_the_bundle(bundle, cutouts, tmp_path, fact, val
     (changed / "dataset.json").write_text(json.dumps(meta | {fact: value}))
     with pytest.raises(DataError, match=message):
         evaluate(bundle, changed)
+
+
+def test_bundle_that_does_not_tell_its_split(cutouts, tmp_path):
+    from make_bundle import make_bundle
+
+    bundle = make_bundle(tmp_path / "model", ["g", "r", "z"], size=24)
+    cut = shutil.copytree(cutouts, tmp_path / "set")
+    meta = json.loads((cut / "dataset.json").read_text())
+    framing = load_bundle(bundle.path).manifest.framing
+    (cut / "dataset.json").write_text(json.dumps(meta | {"framing": vars(framing)}))
+    assert evaluate(bundle.path, cut).part == "all"
+    with pytest.raises(DataError, match="does not say how its data were divided"):
+        evaluate(bundle.path, cut, part="test")

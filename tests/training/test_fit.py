@@ -1,6 +1,8 @@
 import csv
 import dataclasses
+import logging
 import shutil
+import signal
 from typing import NamedTuple
 
 import numpy as np
@@ -31,12 +33,12 @@ class Keep(Callback):
 class Stop(Callback):
     """Breaks off in the middle of an epoch."""
 
-    def __init__(self, epoch):
-        self.epoch = epoch
+    def __init__(self, epoch, error):
+        self.epoch, self.error = epoch, error
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_index):
         if trainer.current_epoch == self.epoch and batch_index == 1:
-            raise RuntimeError("power cut")
+            raise self.error
 
 
 class Whole(NamedTuple):
@@ -63,7 +65,7 @@ def test_learns_and_records(trained):
 
 
 def test_checkpoint_gives_the_network_that_was_validated(trained, cutouts):
-    module, record = load_training(trained.checkpoint)
+    module, record = load_training(trained.last.parents[1])
     dataset = read_source(module.recipe.source)
     rows = part_rows(dataset, module.recipe)["validation"]
     with torch.inference_mode():
@@ -98,7 +100,7 @@ def test_resumed_after_any_epoch_is_the_same(uninterrupted, epochs):
 def test_broken_off_in_the_middle_of_an_epoch(uninterrupted, tmp_path):
     recipe, whole, _ = uninterrupted
     with pytest.raises(RuntimeError, match="power cut"):
-        train(recipe, tmp_path / "out", device="cpu", progress=False, callbacks=[Stop(epoch=2)])
+        train(recipe, tmp_path / "out", device="cpu", progress=False, callbacks=[Stop(2, RuntimeError("power cut"))])
     assert not (tmp_path / "out" / "result.json").exists()
     resumed = train(recipe, tmp_path / "out", device="cpu", progress=False)
     assert same(weights(resumed.last), whole.last)
@@ -113,12 +115,36 @@ def test_same_seed_same_weights_other_seed_others(uninterrupted, tmp_path):
     assert not same(weights(other.last), whole.last)
 
 
-def test_global_random_state_is_left_alone(cutouts, tmp_path):
+def test_process_is_left_as_it_was(cutouts, tmp_path):
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
+    handler, level = signal.getsignal(signal.SIGINT), logging.getLogger("pytorch_lightning").level
     train(tiny_recipe(cutouts, fit={"epochs": 1}), tmp_path / "out", device="cpu", progress=False)
     assert torch.equal(torch.rand(1), expected)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert logging.getLogger("pytorch_lightning").level == level
+
+
+def test_control_c_is_a_keyboard_interrupt_and_can_be_gone_on_from(uninterrupted, tmp_path):
+    recipe, whole, _ = uninterrupted
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "out", device="cpu", progress=False, callbacks=[Stop(1, KeyboardInterrupt())])
+    assert signal.getsignal(signal.SIGINT) is handler
+    resumed = train(recipe, tmp_path / "out", device="cpu", progress=False)
+    assert same(weights(resumed.last), whole.last)
+
+
+def test_loss_that_is_no_number_ends_the_training(cutouts, tmp_path):
+    broken = shutil.copytree(cutouts, tmp_path / "broken")
+    images = np.load(broken / "images.npy")
+    recipe = tiny_recipe(broken, stretch={"kind": "linear"}, fit={"epochs": 2})
+    images[part_rows(read_source(recipe.source), recipe)["train"][0]] = np.nan
+    np.save(broken / "images.npy", images)
+    with pytest.raises(ConfigError, match="the loss of epoch 0 is nan"):
+        train(recipe, tmp_path / "out", device="cpu", progress=False)
 
 
 def test_finished_training_is_not_repeated(trained, cutouts):
@@ -129,8 +155,8 @@ def test_finished_training_is_not_repeated(trained, cutouts):
 
 
 def test_moved_data_are_the_same_training(trained, cutouts, tmp_path):
-    shutil.copytree(cutouts, tmp_path / "set")
-    again = train(tiny_recipe(cutouts), trained.last.parents[1], data=tmp_path / "set", device="cpu", progress=False)
+    shutil.copytree(cutouts, tmp_path / "moved")
+    again = train(tiny_recipe(cutouts), trained.last.parents[1], data=tmp_path / "moved", device="cpu", progress=False)
     assert again == trained
 
 

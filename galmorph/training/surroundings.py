@@ -1,0 +1,72 @@
+"""What a training changes in the process that runs it, put back at the end."""
+
+import contextlib
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+
+import torch
+
+#: Lightning's advice on things that are so on purpose.
+EXPECTED = (
+    ".*does not have many workers",  # arrays in memory are read faster without
+    ".*exists and is not empty",  # a resumed training
+    ".*GPU available but not used",  # the user said cpu
+)
+
+
+@contextlib.contextmanager
+def surroundings(seed: int) -> Iterator[None]:
+    """Seed torch and keep Lightning quiet; random state, determinism, log levels and Ctrl-C are put back.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the random weights.
+
+    Yields
+    ------
+    None
+        For as long as the training takes.
+    """
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    precision = torch.get_float32_matmul_precision()
+    devices = range(torch.cuda.device_count())
+    with _quiet_logs(), _interruptible(), warnings.catch_warnings(), torch.random.fork_rng(devices=devices):
+        for message in EXPECTED:
+            warnings.filterwarnings("ignore", message=message)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.set_float32_matmul_precision(precision)
+
+
+@contextlib.contextmanager
+def _quiet_logs() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C be a KeyboardInterrupt: Lightning makes it an exit and has the process ignore further ones."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
