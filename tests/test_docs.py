@@ -1,0 +1,65 @@
+"""What the documentation tells people to type exists."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import galmorph
+from galmorph.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/**/*.md"),
+    *(page for folder in ("training", "inference", "catalogs", "docker") for page in ROOT.glob(f"{folder}/**/*.md")),
+]
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Code blocks of a language (empty: of none) with the page they stand on."""
+    pattern = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return [(str(page.relative_to(ROOT)), code) for page in PAGES for code in pattern.findall(page.read_text())]
+
+
+def commands() -> list[tuple[str, str]]:
+    """Command lines of galmorph in the docs; those that take options from a file are for tests/cli."""
+    found = []
+    for language in ("", "bash", "sh", "console"):
+        for page, code in blocks(language):
+            for line in code.replace("\\\n", " ").splitlines():
+                line = line.removeprefix("$ ")
+                if line.startswith("galmorph ") and "…" not in line and "--config" not in line:
+                    found.append((page, line))
+    return found
+
+
+def test_there_are_commands_to_check():
+    assert len(commands()) > 10
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_commands_are_understood(page, line):
+    tokens = shlex.split(line, comments=True)[1:]
+    app.parse_args(tokens, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize(("page", "code"), blocks("python"))
+def test_names_in_examples_exist(page, code):
+    used = {
+        node.attr
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "galmorph"
+    }
+    for name in used:
+        assert hasattr(galmorph, name), f"{page} uses galmorph.{name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
