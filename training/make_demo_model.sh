@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 model=$here/../galmorph/demo/model
 
 if [ ! -f "$work/mock/cutouts/dataset.json" ]; then
-    galmorph mock "$work/mock" --survey mock-decals --tiles 185 --seed 1
+    galmorph mock "$work/mock" --survey mock-decals --tiles 120 --seed 1 --workers 2
 fi
 galmorph train "$here/demo.toml" --data "$work/mock/cutouts" --out "$work/training"
 galmorph export "$work/training/checkpoints/best.safetensors" --data "$work/mock/cutouts" --out "$model"
