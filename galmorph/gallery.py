@@ -53,4 +53,4 @@ def pictures(
         cutter = Cutter(field.planes, field.valid, tile.pixel_scale, framing)
         places = table.index.get_indexer(group.index)
         images[places] = cutter.cut(group["x"], group["y"], group["radius"]).images
-    return rgb(images)
+    return rgb(images, bands=survey.bands)

@@ -15,6 +15,9 @@ from galmorph.sky import unit_vectors
 #: Scores of the catalogue that grow with strangeness.
 UNKNOWN_SCORES = ("entropy", "energy", "anomaly_score")
 
+#: Rows around a true object that come into question.
+NEIGHBOURS = 4
+
 
 @dataclass(frozen=True)
 class TruthReport:
@@ -54,39 +57,42 @@ class TruthReport:
     false_unknown: float
 
 
-def match(rows: pd.DataFrame, truth: pd.DataFrame, radius: float) -> NDArray[np.int64]:
-    """Nearest catalogue row of each true object.
+def match(
+    rows: pd.DataFrame, truth: pd.DataFrame, radius: float | NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Catalogue row, or detection, of each true object: one to one, nearest pairs first.
 
     Parameters
     ----------
     rows, truth : pandas.DataFrame
         Tables with `ra` and `dec` in degrees.
-    radius : float
-        Largest separation in arcsec.
+    radius : float or ndarray of float
+        Largest separation in arcsec, for all or for each true object.
 
     Returns
     -------
-    ndarray of int
-        Place of the row in `rows`, -1 where none is near enough. Shape ``(len(truth),)``. A row that is nearest to
-        several true objects goes to the nearest of them only.
+    place : ndarray of int
+        Place in `rows`, -1 where none is near enough. Shape ``(len(truth),)``.
+    separation : ndarray of float
+        Arcsec, NaN where there is none.
     """
+    place, separation = np.full(len(truth), -1, dtype=np.intp), np.full(len(truth), np.nan)
     if len(rows) == 0 or len(truth) == 0:
-        return np.full(len(truth), -1)
-    # The chord of an angle; for a few arcsec equal to it to 1e-11.
-    limit = 2 * np.sin(np.radians(radius / 3600) / 2)
-    distance, nearest = cKDTree(_places(rows)).query(_places(truth), distance_upper_bound=limit)
-    found = np.where(np.isfinite(distance), nearest, -1).astype(np.int64)
-    order = np.argsort(distance, kind="stable")
+        return place, separation
+    chords, neighbours = cKDTree(_points(rows)).query(_points(truth), k=min(NEIGHBOURS, len(rows)))
+    angles = np.degrees(2 * np.arcsin(chords.reshape(len(truth), -1) / 2)) * 3600
+    neighbours = neighbours.reshape(angles.shape)
+    near = angles <= np.broadcast_to(np.asarray(radius, dtype=float), len(truth))[:, None]
+    pairs = sorted((angles[i, k], i, int(neighbours[i, k])) for i, k in np.argwhere(near))
     taken: set[int] = set()
-    for i in order:
-        if found[i] in taken:
-            found[i] = -1
-        elif found[i] >= 0:
-            taken.add(int(found[i]))
-    return found
+    for angle, i, row in pairs:
+        if place[i] < 0 and row not in taken:
+            place[i], separation[i] = row, angle
+            taken.add(row)
+    return place, separation
 
 
-def compare(rows: pd.DataFrame, truth: pd.DataFrame, classes: Sequence[str], radius: float = 2.5) -> TruthReport:
+def compare(rows: pd.DataFrame, truth: pd.DataFrame, classes: Sequence[str], radius: float = 2.0) -> TruthReport:
     """Measure a catalogue against the truth.
 
     Parameters
@@ -94,11 +100,11 @@ def compare(rows: pd.DataFrame, truth: pd.DataFrame, classes: Sequence[str], rad
     rows : pandas.DataFrame
         Primary rows of a catalogue: `ra`, `dec`, `label`, `unknown` and the scores.
     truth : pandas.DataFrame
-        `ra`, `dec`, `label`; rows with an empty label are not counted.
+        `ra`, `dec`, `label` and perhaps `match_radius` in arcsec; rows with an empty label are not counted.
     classes : sequence of str
         Known classes of the model; any other label of the truth is private.
     radius : float
-        Match radius in arcsec.
+        Match radius in arcsec, where the truth gives none.
 
     Returns
     -------
@@ -114,7 +120,8 @@ def compare(rows: pd.DataFrame, truth: pd.DataFrame, classes: Sequence[str], rad
     if lacking:
         raise DataError(f"the table of truth lacks the column {', '.join(lacking)}; it has {', '.join(truth.columns)}")
     truth = truth[truth["label"] != ""].reset_index(drop=True)
-    place = match(rows, truth, radius)
+    radii = truth["match_radius"].to_numpy(dtype=float) if "match_radius" in truth else radius
+    place, _ = match(rows, truth, radii)
     detected = place >= 0
     found = rows.iloc[place[detected]].reset_index(drop=True)
     true = truth["label"].to_numpy(dtype=object)
@@ -141,5 +148,5 @@ def _mean(values: NDArray[np.bool_] | NDArray[np.float64]) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def _places(table: pd.DataFrame) -> NDArray[np.float64]:
+def _points(table: pd.DataFrame) -> NDArray[np.float64]:
     return unit_vectors(table["ra"].to_numpy(dtype=float), table["dec"].to_numpy(dtype=float))

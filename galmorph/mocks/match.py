@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from galmorph.cutouts import Framing, field_cutouts
 from galmorph.detection import DetectionConfig, extract
@@ -15,6 +14,7 @@ from galmorph.mocks.config import MockConfig
 from galmorph.mocks.sky import MockTile, tile_wcs
 from galmorph.surveys import Survey, find_tiles
 from galmorph.tiles import read_tile
+from galmorph.truth import match
 
 #: A detection within this many arcsec of an object, or this fraction of its half-light radius, is that object.
 MATCH_ARCSEC, MATCH_RADII = 1.5, 0.8
@@ -84,10 +84,9 @@ def cut_tile(
     sources, _ = find_tiles(list(paths), survey)
     image = read_tile(sources[0], survey)
     field = extract(image, detection)
-    # Every object takes part, so that a background galaxy's detection is not given to a labelled neighbour.
-    here = truth[truth["tiles"].str.contains(tile.name, regex=False)]
-    rows, distance = match(here, field.objects, tile)
-    wanted = (rows >= 0) & (here["tile"] == tile.name).to_numpy() & (here["label"] != "").to_numpy()
+    here = truth[truth["tiles"].str.contains(tile.name, regex=False) & (truth["label"] != "")]
+    rows, distance = match(field.objects, here, here["match_radius"].to_numpy())
+    wanted = (rows >= 0) & (here["tile"] == tile.name).to_numpy()
     cutouts = field_cutouts(field, image, rows[wanted], framing)
     detected = field.objects.iloc[rows[wanted]]
     objects = pd.DataFrame(
@@ -115,44 +114,3 @@ def match_radii(objects: pd.DataFrame) -> NDArray[np.float64]:
     radius = np.maximum(MATCH_ARCSEC, MATCH_RADII * objects["half_light_radius"].to_numpy())
     # The centre of light of a pair may lie between its nuclei.
     return np.maximum(radius, 0.6 * objects["companion_distance"].fillna(0).to_numpy())
-
-
-def match(
-    truth: pd.DataFrame, detections: pd.DataFrame, tile: MockTile
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Detection of each object: one to one, nearest pairs first.
-
-    Returns
-    -------
-    rows : ndarray of int
-        Row of the detection, -1 for none. Shape ``(len(truth),)``.
-    distance : ndarray of float
-        Arcsec, NaN for none.
-    """
-    rows, distance = np.full(len(truth), -1, dtype=np.intp), np.full(len(truth), np.nan)
-    if len(detections) == 0 or len(truth) == 0:
-        return rows, distance
-    radius = truth["match_radius"].to_numpy()
-    places, found = _plane(truth, tile), _plane(detections, tile)
-    separations, neighbours = cKDTree(found).query(places, k=min(4, len(found)))
-    separations, neighbours = separations.reshape(len(truth), -1), neighbours.reshape(len(truth), -1)
-    background = (truth["label"] == "").to_numpy()
-    pairs = [
-        (separations[i, k], background[i], i, int(neighbours[i, k]))
-        for i in range(len(truth))
-        for k in range(separations.shape[1])
-        if separations[i, k] <= radius[i]
-    ]
-    taken: set[int] = set()
-    # Labelled objects choose first: what lies within their radius is theirs, not a speck's of the background.
-    for separation, _, i, k in sorted(pairs, key=lambda pair: (pair[1], pair[0], pair[2])):
-        if rows[i] < 0 and k not in taken:
-            rows[i], distance[i] = k, separation
-            taken.add(k)
-    return rows, distance
-
-
-def _plane(table: pd.DataFrame, tile: MockTile) -> NDArray[np.float64]:
-    """Offsets from the tile's centre in arcsec, good for small fields. Shape ``(n, 2)``."""
-    east = ((table["ra"].to_numpy() - tile.ra + 180) % 360 - 180) * np.cos(np.radians(tile.dec))
-    return np.stack([east, table["dec"].to_numpy() - tile.dec], axis=1) * 3600
