@@ -1,6 +1,6 @@
 """The embedded model on mock tiles that it has never seen, from tiles through detection to the catalogue.
 
-Makes held-out tiles (seeds from 1000 on are for evaluation), classifies them, and compares the catalogue with the truth.
+Makes held-out tiles (seeds from 1000 on are for evaluation), classifies them and compares the catalogue with the truth.
 An object that was not detected counts as missed in the recalls.
 """
 
