@@ -13,12 +13,13 @@ demo: $(VENV)/.light
 test: $(VENV)/.full
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# Style, types and the one-way rule: what pre-commit and CI hold.
+# Style, types, the one-way rule and the image's recipe.
 check: $(VENV)/.full
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/Dockerfile
 
 benchmarks: $(VENV)/.full
 	for script in tests/benchmarks/*.py; do $(BIN)/python $$script --check || exit 1; done
