@@ -3,6 +3,7 @@
 The names below are the way in; each is imported when it is first used, so that ``import galmorph`` costs nothing.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from galmorph.pipeline import Classification, classify
     from galmorph.surveys import Survey, find_tiles, load_survey, survey_names
     from galmorph.tiles import Tile, read_tile
+
+# The library logs; who uses it decides where to. Without this, warnings would go to the terminal by themselves.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOMES = {
     "Bundle": "galmorph.bundle",
