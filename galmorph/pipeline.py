@@ -13,7 +13,7 @@ from galmorph import catalogs
 from galmorph.bundle import Bundle, load_bundle
 from galmorph.detection import DetectionConfig
 from galmorph.errors import RunError
-from galmorph.inference.config import run_config
+from galmorph.inference.config import RunConfig, run_config
 from galmorph.inference.run import Progress, RunReport, run_tiles
 from galmorph.positions import read_positions
 from galmorph.surveys import Survey, find_tiles, load_survey
@@ -133,25 +133,29 @@ def classify(
         progress=progress,
     )
     (folder / "run.toml").write_text(tomli_w.dumps(_without_none(config.to_dict())))
-    # Through the package: the libraries for writing take seconds to load, which can wait until the tiles are done.
-    path = catalogs.write_catalog(
+    return Classification(report, _write(report, bundle, profile, config))
+
+
+def _write(report: RunReport, bundle: Bundle, survey: Survey, config: RunConfig) -> Path:
+    """Make the catalogue of a run."""
+    # Through the package: libraries for writing take seconds to load, which can wait until the tiles are done.
+    return catalogs.write_catalog(
         report.parts,
-        folder / "catalog",
+        report.folder / "catalog",
         provenance={
             "model": bundle.manifest.name,
             "model_sha256": bundle.sha256,
-            "survey": profile.name,
-            "release": profile.release,
-            "seeing": dict(profile.seeing),
+            "survey": survey.name,
+            "release": survey.release,
+            "seeing": dict(survey.seeing),
             "tiles": report.tiles - len(report.rejected_tiles),
             "config_sha256": config.digest(),
             "galmorph": galmorph.__version__,
-            "acknowledgement": profile.acknowledgement,
+            "acknowledgement": survey.acknowledgement,
         },
         classes=bundle.manifest.classes,
-        bands=profile.bands,
+        bands=survey.bands,
     )
-    return Classification(report, path)
 
 
 def _no_tiles(profile: Survey, reasons: Sequence[str]) -> str:
