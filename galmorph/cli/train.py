@@ -38,7 +38,8 @@ def train(
     folder = out or Path("runs") / recipe.stem
     result = run_train(recipe, folder, data=data, device=device)
     console = Console(highlight=False)
-    console.print(result, soft_wrap=True)
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())
+    console.print(f"{result.epochs} epochs, the best is {result.best_epoch}: {numbers}", soft_wrap=True)
     console.print(f"next: galmorph export {result.checkpoint} --out BUNDLE", soft_wrap=True)
 
 
