@@ -11,7 +11,7 @@ demo: $(VENV)/.light
 	$(BIN)/galmorph demo
 
 test: $(VENV)/.full
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Style, types, the one-way rule and the image's recipe.
 check: $(VENV)/.full
