@@ -70,6 +70,10 @@ def _show_truth(console: Console, shown: Demonstration) -> None:
         f"\nbeside the truth ({truth.objects} labelled objects): {100 * truth.completeness:.1f} % detected, accuracy "
         f"{truth.accuracy:.3f}, mean recall over the known classes {truth.mean_recall:.3f}"
     )
+    right = " and ".join(
+        f"{shown.true_candidates[kind]} of {len(rows)} {kind}" for kind, rows in shown.candidates.items()
+    )
+    console.print(f"candidates that are what they look like: {right}")
     scores = ", ".join(f"{name} {value:.3f}" for name, value in truth.unknown_auroc.items())
     console.print(
         f"unknown ({', '.join(manifest.private_classes)}; no label of it was used in training): AUROC by {scores}; "

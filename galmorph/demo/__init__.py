@@ -19,7 +19,7 @@ from galmorph.inference.run import Progress
 from galmorph.pipeline import Classification, classify
 from galmorph.render import mosaic
 from galmorph.surveys import find_tiles, load_survey
-from galmorph.truth import TruthReport, compare
+from galmorph.truth import TruthReport, compare, match
 
 #: Profile of the embedded survey.
 SURVEY = "mock-decals"
@@ -46,6 +46,8 @@ class Demonstration:
         Mosaic of the candidates.
     truth : TruthReport
         The catalogue beside the truth.
+    true_candidates : dict
+        How many of the candidates are what they are candidates for, by kind.
     """
 
     bundle: Bundle
@@ -54,6 +56,7 @@ class Demonstration:
     candidates: dict[str, pa.Table]
     picture: Path
     truth: TruthReport
+    true_candidates: dict[str, int]
 
 
 def data_folder() -> Path:
@@ -84,12 +87,20 @@ def run_demo(out: Path, progress: Progress | None = None) -> Demonstration:
     picture = out / "candidates.png"
     _draw(candidates, tiles, bundle, picture)
     truth = pq.read_table(data_folder() / "data" / "truth.parquet").to_pandas()
-    return Demonstration(bundle, result, catalog, candidates, picture, _compare(catalog, truth, bundle))
+    found = {kind: _count_true(rows, truth, kind) for kind, rows in candidates.items()}
+    return Demonstration(bundle, result, catalog, candidates, picture, _compare(catalog, truth, bundle), found)
 
 
 def _compare(catalog: Catalog, truth: pd.DataFrame, bundle: Bundle) -> TruthReport:
     rows = catalog.to_pandas()
     return compare(rows[rows["primary"]].reset_index(drop=True), truth, bundle.manifest.classes)
+
+
+def _count_true(candidates: pa.Table, truth: pd.DataFrame, kind: str) -> int:
+    """Candidates that are matched by a true object of the kind."""
+    objects = truth[truth["label"] == kind]
+    place, _ = match(candidates.to_pandas(), objects, objects["match_radius"].to_numpy(dtype=float))
+    return int((place >= 0).sum())
 
 
 def _draw(candidates: dict[str, pa.Table], tiles: Path, bundle: Bundle, picture: Path) -> None:

@@ -29,6 +29,11 @@ from galmorph.training.graph import add_facts, compare, export_graph
 from galmorph.training.recipe import Recipe
 from galmorph.training.split import split_objects
 
+#: Finer pixels than the training set's, by up to this factor, are no obstacle: cutouts are resampled, and an image that
+#: was oversampled, as the viewers of surveys serve them, shows the same sky.
+FINER = 8.0
+
+
 #: Packages whose versions decide what a training gives.
 VERSIONS = ("torch", "timm", "pytorch-lightning", "onnx", "onnxruntime", "numpy", "scikit-learn")
 
@@ -135,7 +140,7 @@ def _manifest(
         survey=facts["survey"],
         bands=list(facts["bands"]),
         pixel_scale=scale,
-        pixel_scale_range=(scale / tolerance, scale * tolerance),
+        pixel_scale_range=(scale / FINER, scale * tolerance),
         framing=Framing(**facts["framing"]),
         stretch=record["stretch"],
         features=calibration.reference.means.shape[1],

@@ -254,7 +254,7 @@ class ExportOptions:
     false_unknown_rate : float
         Share of known validation objects that may be called unknown; sets the threshold.
     scale_tolerance : float
-        A survey's pixels may be larger or smaller than those of the training set by this factor.
+        A survey's pixels may be larger than those of the training set by this factor.
     card : Path or None
         Template of the model card, see ``training/README.md``; None takes the built-in one. Relative to
         the recipe's folder.
