@@ -25,7 +25,7 @@ def test_bundle_says_what_it_is(bundle):
     assert manifest.classes == CLASSES
     assert manifest.private_classes == ["lens"]
     assert manifest.bands == ["g", "r", "z"]
-    assert manifest.pixel_scale_range == (0.25, 1.0)
+    assert manifest.pixel_scale_range == (0.0625, 1.0)
     assert manifest.framing.size == 24
     assert manifest.parity["logits"] < 1e-3
     assert manifest.unknown.false_unknown_rate <= 0.05
