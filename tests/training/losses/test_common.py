@@ -1,0 +1,138 @@
+"""What every loss owes: right gradients, finite at the edges, float32 under mixed precision, no order of samples."""
+
+import math
+
+import pytest
+import torch
+
+from galmorph.training.losses import (
+    class_centroids,
+    class_confusion,
+    clustering_loss,
+    coral,
+    domain_loss,
+    entropy_minimisation,
+    entropy_separation,
+    fisher_ratio,
+    mmd,
+    multilinear_map,
+    neighbourhood_loss,
+    one_vs_all_loss,
+    open_entropy,
+    pair_scores,
+    randomised_map,
+)
+
+N, D, K = 6, 4, 3
+LABELS = torch.tensor([0, 1, 2, 0, 1, 0])
+
+
+def draw(*shape, seed=0):
+    """Normal numbers that every precision holds exactly."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).bfloat16().double()
+
+
+def labels_for(values):
+    return LABELS[: len(values)]
+
+
+def fisher(features):
+    return fisher_ratio(features, labels_for(features), *class_centroids(features, labels_for(features), K), 0.01)
+
+
+def pairs(logits):
+    similar = labels_for(logits)[:, None] == labels_for(logits)[None, :]
+    counted = ~torch.eye(len(logits), dtype=torch.bool)
+    probabilities = logits.softmax(dim=1)
+    return clustering_loss(pair_scores(probabilities, probabilities), similar, counted)
+
+
+def neighbours(features):
+    memory = 0.5 * torch.eye(D).repeat(2, 1).to(features.dtype)
+    return neighbourhood_loss(features, memory, draw(K, D).to(features.dtype), torch.arange(len(features)))
+
+
+def randomised(features):
+    first, second = draw(D, 9).to(features.dtype), draw(D, 9, seed=1).to(features.dtype)
+    return randomised_map(features, features.softmax(dim=1), first, second).pow(2).sum()
+
+
+#: A loss as a function of one tensor, and the shape of a sample.
+LOSSES = {
+    "mmd": (lambda x: mmd(x, draw(5, D, seed=1).to(x.dtype)), (D,)),
+    "coral": (lambda x: coral(x, draw(5, D, seed=1).to(x.dtype)), (D,)),
+    "domain": (lambda x: domain_loss(x, draw(5, 1, seed=1).to(x.dtype)), (1,)),
+    "fisher": (fisher, (D,)),
+    "entropy": (entropy_minimisation, (K,)),
+    "separation": (lambda x: entropy_separation(x, 0.55, 0.1), (K,)),
+    "clustering": (pairs, (K,)),
+    "confusion": (class_confusion, (K,)),
+    "neighbourhood": (neighbours, (D,)),
+    "one_vs_all": (lambda x: one_vs_all_loss(x, labels_for(x)), (K, 2)),
+    "open_entropy": (open_entropy, (K, 2)),
+    "multilinear": (lambda x: multilinear_map(x, x.softmax(dim=1)).pow(2).sum(), (D,)),
+    "randomised": (randomised, (D,)),
+}
+
+#: Losses that are handed something which the helpers above compute in the precision of the test.
+PREPARED = ("clustering", "multilinear", "randomised")
+
+
+@pytest.fixture(params=LOSSES)
+def loss(request):
+    return LOSSES[request.param]
+
+
+# Class confusion holds its weights constant: of them there is, on purpose, no gradient.
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "confusion"])
+def test_gradient(name):
+    function, shape = LOSSES[name]
+    assert torch.autograd.gradcheck(function, (draw(N, *shape).requires_grad_(True),))
+
+
+def test_order_of_samples_does_not_matter():
+    order = torch.tensor([3, 0, 1, 5, 4, 2])
+    for name in ("mmd", "coral", "domain", "entropy", "separation", "confusion", "open_entropy"):
+        function, shape = LOSSES[name]
+        x = draw(N, *shape)
+        torch.testing.assert_close(function(x), function(x[order]))
+
+
+@pytest.mark.parametrize("samples", [0, 1, 2])
+def test_few_samples(loss, samples):
+    function, shape = loss
+    x = draw(samples, *shape).requires_grad_(True)
+    value = function(x)
+    value.backward()
+    assert math.isfinite(value.item())
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [1e3, 1e5])
+def test_extreme_values(loss, size):
+    """Probabilities that underflow to 0."""
+    function, shape = loss
+    x = (size * draw(N, *shape)).float().requires_grad_(True)
+    value = function(x)
+    value.backward()
+    assert math.isfinite(value.item())
+    assert x.grad.isfinite().all()
+
+
+def test_samples_that_are_all_the_same(loss):
+    function, shape = loss
+    x = draw(1, *shape).repeat(N, *[1] * len(shape)).requires_grad_(True)
+    value = function(x)
+    value.backward()
+    assert math.isfinite(value.item())
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in PREPARED])
+def test_half_precision_is_computed_in_float32(name):
+    function, shape = LOSSES[name]
+    x = draw(N, *shape).to(torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = function(x)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value.double(), function(x.double()), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from galmorph.training.losses import class_confusion, coral
+
+
+def test_coral_by_hand():
+    """Covariances diag(2, 0) and diag(0, 8)."""
+    source, target = torch.tensor([[1.0, 3.0], [-1.0, 3.0]]), torch.tensor([[5.0, 2.0], [5.0, -2.0]])
+    assert coral(source, target).item() == pytest.approx((4 + 64) / 16)
+
+
+def test_coral_feels_no_shift():
+    x = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    assert coral(x, x + 5).item() == pytest.approx(0, abs=1e-10)
+
+
+def test_confusion_of_certain_predictions_is_0():
+    assert class_confusion(1000 * torch.eye(3)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_confusion_of_ignorance_is_that_of_chance():
+    assert class_confusion(torch.zeros(5, 4)).item() == pytest.approx(3 / 4)
+
+
+def test_confusion_by_hand():
+    """Two samples of the same certainty: C = P^T P, each row divided by its sum."""
+    p = torch.tensor([[0.8, 0.2], [0.2, 0.8]])
+    assert class_confusion(p.log(), temperature=1.0).item() == pytest.approx(0.32)
