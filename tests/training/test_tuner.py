@@ -1,0 +1,108 @@
+import json
+import math
+
+import pytest
+
+from galmorph.training.tuner import Tuner
+
+
+def run(tuner, losses):
+    for epoch, loss in enumerate(losses):
+        tuner.end_epoch(epoch, loss)
+    return [(change.epoch, change.parameter, round(change.after, 6)) for change in tuner.changes]
+
+
+def paper(**options):
+    return Tuner(**{"rho": 1.1, "margin": 1.1, "classes": 9, "mode": "paper", **options})
+
+
+def test_algorithm_1_on_a_flat_loss():
+    """The first epoch sets the minimum; from then on the loss never falls below it.
+
+    Counting epochs from 0 after each change: boundary at the sixth, margin and its doubling at the third, the next
+    step at the third.
+    """
+    assert run(paper(), [1.0] * 60) == [
+        (5, "rho", 1.4), (8, "margin", 1.4), (11, "margin", 2.8),
+        (20, "rho", 1.1), (23, "margin", 2.5), (26, "margin", 5.0),
+        (35, "rho", 1.6), (38, "margin", 5.5), (41, "margin", 11.0),
+        (50, "rho", 1.1), (53, "margin", 10.5), (56, "margin", 21.0),
+    ]  # fmt: skip
+
+
+def test_algorithm_1_on_a_scripted_loss():
+    """Nothing while the loss falls; an equal loss is no improvement; waiting goes on while it falls."""
+    losses = [9, 8, 7, 6, 5, 4, 3.0, 3.0, 2.0, 2.5, 1.0, 0.5, 0.6, 0.1, 0.2, 0.3]
+    assert run(paper(), losses) == [(7, "rho", 1.4), (12, "margin", 1.4), (15, "margin", 2.8)]
+
+
+def test_a_loss_that_always_falls_changes_nothing():
+    assert run(paper(), [1 / (n + 1) for n in range(50)]) == []
+
+
+def test_paper_mode_changes_nothing_after_the_fourth_cycle():
+    tuner = paper()
+    run(tuner, [1.0] * 60)
+    assert tuner.step == 4
+    assert len(run(tuner, [1.0] * 60)) == 12
+
+
+def test_one_printed_cycle_kills_the_loss_and_the_bounded_one_does_not():
+    """The margin passes ln 9, the largest entropy there is."""
+    tuner = paper()
+    run(tuner, [1.0] * 12)
+    assert tuner.margin > math.log(9)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 9, 10])
+@pytest.mark.parametrize("losses", [[1.0] * 200, [1 / (n % 7 + 1) - n / 1000 for n in range(200)]])
+def test_bounded_never_leaves_the_range(classes, losses):
+    largest = math.log(classes)
+    tuner = Tuner(largest / 2, 0.15 * largest, classes, "bounded")
+    for epoch, loss in enumerate(losses):
+        tuner.end_epoch(epoch, loss)
+        assert 0 < tuner.rho < largest
+        assert 0 <= tuner.margin < max(tuner.rho, largest - tuner.rho)
+
+
+def test_bounded_takes_back_what_made_things_no_better():
+    tuner = Tuner(1.0, 0.3, 9, "bounded")
+    run(tuner, [1.0] * 6)
+    assert tuner.rho == pytest.approx(1 + 0.3 * math.log(9) / 2)
+    run(tuner, [2.0] * 3)
+    assert tuner.rho == 1.0
+    assert [change.reverted for change in tuner.changes] == [False, True]
+
+
+def test_bounded_keeps_what_made_things_better():
+    tuner = Tuner(1.0, 0.3, 9, "bounded")
+    run(tuner, [1.0] * 6 + [0.5] * 3)
+    assert [change.parameter for change in tuner.changes] == ["rho", "margin"]
+    assert not any(change.reverted for change in tuner.changes)
+
+
+def test_every_change_is_recorded():
+    tuner = paper()
+    run(tuner, [1.0] * 12)
+    values = {"rho": 1.1, "margin": 1.1}
+    for change in tuner.changes:
+        assert change.before == values[change.parameter]
+        assert change.loss == 1.0
+        values[change.parameter] = change.after
+    assert values == {"rho": tuner.rho, "margin": tuner.margin}
+
+
+@pytest.mark.parametrize("mode", ["paper", "bounded"])
+@pytest.mark.parametrize("broken_off", [0, 3, 7, 12, 25])
+def test_goes_on_from_its_state(mode, broken_off):
+    losses = [1 / (n % 5 + 1) for n in range(80)]
+    whole = paper(mode=mode)
+    run(whole, losses)
+    first, second = paper(mode=mode), paper(mode=mode)
+    for epoch in range(broken_off):
+        first.end_epoch(epoch, losses[epoch])
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    for epoch in range(broken_off, 80):
+        second.end_epoch(epoch, losses[epoch])
+    assert second.changes == whole.changes
+    assert second.state_dict() == whole.state_dict()
