@@ -138,7 +138,7 @@ def compare(rows: pd.DataFrame, truth: pd.DataFrame, classes: Sequence[str], rad
         accuracy=_mean(right[detected & known]),
         recall=recall,
         mean_recall=_mean(np.array(list(recall.values()))),
-        unknown_auroc={name: auroc(found[name].to_numpy(dtype=float), private) for name in UNKNOWN_SCORES},
+        unknown_auroc={name: float(auroc(found[name].to_numpy(dtype=float), private)) for name in UNKNOWN_SCORES},
         unknown_recall=_mean(flagged[private]),
         false_unknown=_mean(flagged[~private]),
     )

@@ -64,25 +64,28 @@ def export(checkpoint: Path, /, *, out: Path, data: Path | None = None) -> None:
 
 def evaluate(
     bundle: Path,
-    data: Path,
+    data: list[Path],
     /,
     *,
     part: Literal["all", "train", "validation", "test"] | None = None,
+    resamples: int = 1000,
     format: Literal["table", "json"] = "table",  # noqa: A002 - the option's name
     output: Path | None = None,
 ) -> None:
-    """Measure a model bundle on a set of labelled cutouts.
+    """Measure a model bundle on sets of labelled cutouts, one for each domain.
 
     Parameters
     ----------
     bundle
         Folder of the bundle.
     data
-        Folder of the labelled cutouts.
+        Folders of labelled cutouts.
     part
         Which part, by the division of the bundle's training; by default test if it was trained on this set, else all.
+    resamples
+        Bootstrap resamples for the 95 % intervals; 0 gives none.
     format
-        table for reading, json for other programs.
+        table for reading, a column per set; json for other programs, a list with an entry per set.
     output
         File for the JSON.
     """
@@ -90,16 +93,18 @@ def evaluate(
         from galmorph.training.evaluate import evaluate as run_evaluate
     except ImportError as error:
         raise _missing(error) from error
-    result = run_evaluate(bundle, data, part=part)
-    text = json.dumps(result.to_dict(), indent=2)
+    results = [run_evaluate(bundle, folder, part=part, resamples=resamples) for folder in data]
+    text = json.dumps([result.to_dict() for result in results], indent=2)
     if output is not None:
         output.write_text(text + "\n")
     if format == "json":
         print(text)
         return
-    table = Table("", "", box=None, pad_edge=False, show_header=False)
-    for name, value in result.to_table():
-        table.add_row(name, value)
+    columns = [dict(result.to_table()) for result in results]
+    table = Table(*[""] * (len(columns) + 1), box=None, pad_edge=False, show_header=False)
+    # Sets differ in the classes that they hold; every name of any set has its row.
+    for name in dict.fromkeys(name for column in columns for name in column):
+        table.add_row(name, *(column.get(name, "") for column in columns))
     Console(highlight=False).print(table)
 
 

@@ -102,7 +102,7 @@ def fit_temperature(logits: Float, labels: NDArray[np.integer]) -> float:
         Within `TEMPERATURES`.
     """
     found = minimize_scalar(
-        lambda log_t: negative_log_likelihood(softmax(logits, float(np.exp(log_t))), labels),
+        lambda log_t: float(negative_log_likelihood(softmax(logits, float(np.exp(log_t))), labels)),
         bounds=tuple(np.log(TEMPERATURES)),
         method="bounded",
     )

@@ -24,8 +24,11 @@ Part = Literal["all", "train", "validation", "test"]
 #: Images scored at a time.
 BATCH = 256
 
+#: Resamples that intervals are taken from unless told otherwise.
+RESAMPLES = 1000
 
-def evaluate(bundle: Path, data: Path, *, part: Part | None = None) -> Evaluation:
+
+def evaluate(bundle: Path, data: Path, *, part: Part | None = None, resamples: int = RESAMPLES) -> Evaluation:
     """Measure a bundle on labelled cutouts.
 
     Parameters
@@ -38,6 +41,8 @@ def evaluate(bundle: Path, data: Path, *, part: Part | None = None) -> Evaluatio
     part : {"all", "train", "validation", "test"}, optional
         Which part, by the division of the bundle's training. By default ``test`` if this is the set that it was
         trained on, else ``all``.
+    resamples : int
+        Bootstrap resamples of objects for the intervals; 0 gives none.
 
     Returns
     -------
@@ -58,11 +63,11 @@ def evaluate(bundle: Path, data: Path, *, part: Part | None = None) -> Evaluatio
     class_map = recipe.get("source", {}).get("class_map", "")
     raw = cutouts.labels["label"].fillna("").astype(str).tolist()
     names = np.array(map_labels(raw, class_map) if class_map else raw, dtype=np.str_)
+    ids = cutouts.labels["object_id"].astype(str).to_numpy(dtype=np.str_)
     chosen = names != ""
     if part != "all":
         if "split" not in recipe:
             raise DataError(f"bundle {bundle} does not say how its data were divided; only part 'all' can be measured")
-        ids = cutouts.labels["object_id"].to_numpy(dtype=np.str_)
         chosen &= split_objects(ids, names, SplitOptions(**recipe["split"])) == part
     rows = np.flatnonzero(chosen)
     if not rows.size:
@@ -77,7 +82,16 @@ def evaluate(bundle: Path, data: Path, *, part: Part | None = None) -> Evaluatio
         unknown_score=manifest.unknown.score,
         threshold=manifest.unknown.threshold,
     )
-    return summarise(scores, names[rows], tuple(manifest.classes), model=manifest.name, data=str(data), part=part)
+    return summarise(
+        scores,
+        names[rows],
+        tuple(manifest.classes),
+        model=manifest.name,
+        data=str(data),
+        part=part,
+        object_ids=ids[rows],
+        resamples=resamples,
+    )
 
 
 def predict(

@@ -76,6 +76,85 @@ def test_against_scikit_learn():
     )
 
 
+def test_open_set_measures_by_hand():
+    """Two known classes with two objects each, two strangers; the flag is set on one known and one strange object."""
+    p = [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3], [0.5, 0.5], [0.8, 0.2]]
+    scores = make_scores(p, [False, True, False, False, True, False])
+    unknown = summarised(scores, ["a", "a", "b", "b", "ring", "lens"]).unknown
+    assert unknown["accuracy"] == 0.5  # right: a, b, ring of six
+    assert unknown["mean_accuracy"] == pytest.approx((1 / 2 + 1 / 2 + 1 / 2) / 3)
+    # Correct known objects: a (0.9), a (0.6), b (0.8). Below ring (0.5) are all three, below lens (0.8) the first
+    # and, tied, the third by half.
+    assert unknown["oscr"]["all"]["one_minus_confidence"] == pytest.approx((3 + 1.5) / (4 * 2))
+    # Best threshold between 0.2 and 0.3, where b at 0.8 and lens are kept: recalls 1/2 and 1/2, ring found. Between
+    # 0.4 and 0.5: recalls 1 and 1/2, ring found.
+    assert unknown["oracle_h_score"]["one_minus_confidence"] == pytest.approx(2 * 0.75 * 0.5 / 1.25)
+    assert unknown["oracle_threshold"]["one_minus_confidence"] == pytest.approx(0.4)
+
+
+def test_an_object_without_scores_is_wrong_and_unknown():
+    p = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8], [np.nan, np.nan]])
+    result = summarised(make_scores(p, [False, True, False, True]), ["a", "a", "b", "lens"])
+    assert result.without_scores == 2
+    assert result.known["accuracy"] == pytest.approx(2 / 3)
+    assert result.per_class["a"]["recall"] == 0.5
+    assert result.per_class["a"]["precision"] == 1
+    assert result.confusion["a"] == {"a": 1, "b": 0, "unknown": 1}
+    assert result.unknown["unknown_recall"] == 1
+    assert np.isfinite(list(result.known.values())).all()
+    assert "objects without scores" in dict(result.to_table())
+
+
+def test_one_class_only():
+    result = summarised(make_scores([[0.9, 0.1], [0.2, 0.8]], [False, False]), ["a", "a"])
+    assert result.known["accuracy"] == result.known["mean_recall"] == 0.5
+    assert result.known["auc"] is None
+    assert result.per_class["b"] == {"recall": None, "precision": 0.0, "f1": None, "auc": None}
+
+
+def test_intervals_stand_where_the_numbers_do():
+    rng = np.random.default_rng(1)
+    p = softmax(2 * rng.normal(size=(200, 2)))
+    names = np.array(["a", "b", "lens", "ring"])[rng.integers(0, 4, 200)]
+    scores = make_scores(p, entropy(p) > 0.6)
+    result = summarise(scores, names, CLASSES, model="m", data="d", part="all", resamples=200)
+
+    def pairs(numbers, ends):
+        for key, value in numbers.items():
+            if isinstance(value, dict):
+                yield from pairs(value, ends[key])
+            elif value is not None:
+                yield value, ends[key]
+
+    found = list(pairs({"known": result.known, "per_class": result.per_class, "unknown": result.unknown},
+                       result.intervals))  # fmt: skip
+    assert len(found) > 50
+    for value, (low, high) in found:
+        assert low <= value <= high or value == pytest.approx(low, abs=0.05) or value == pytest.approx(high, abs=0.05)
+    low, high = result.intervals["known"]["accuracy"]
+    half = 1.96 * np.sqrt(result.known["accuracy"] * (1 - result.known["accuracy"]) / np.isin(names, CLASSES).sum())
+    assert (high - low) / 2 == pytest.approx(half, rel=0.25)
+    again = summarise(scores, names, CLASSES, model="m", data="d", part="all", resamples=200)
+    assert again.intervals == result.intervals
+
+
+def test_images_of_one_object_are_drawn_together():
+    p = np.tile([[0.9, 0.1], [0.2, 0.8], [0.9, 0.1], [0.9, 0.1]], (50, 1))
+    names = np.tile(["a", "b", "b", "a"], 50)
+    each = [f"{n}" for n in range(200)]
+    of_ten = np.array([f"{n // 20}" for n in range(200)])
+    widths = []
+    for ids in (np.array(each), of_ten):
+        order = np.argsort(p.argmax(axis=1) == np.array([CLASSES.index(n) for n in names]), kind="stable")
+        result = summarise(
+            make_scores(p[order], np.zeros(200)), names[order], CLASSES, model="m", data="d", part="all",
+            object_ids=ids, resamples=300,
+        )  # fmt: skip
+        low, high = result.intervals["known"]["accuracy"]
+        widths.append(high - low)
+    assert widths[1] > 3 * widths[0]
+
+
 def test_no_unknown_objects():
     result = summarised(make_scores([[0.9, 0.1], [0.2, 0.8]], [False, False]), ["a", "b"])
     assert result.unknown["auroc"]["all"]["entropy"] is None
