@@ -114,7 +114,7 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
         )
     pixel_scale = _pixel_scale(first.wcs, source, survey, notes)
     mask, saturated = _read_masks(source, read, survey)
-    image, weight, valid = _calibrate(source, survey, planes, maps, read)
+    image, weight, valid = _calibrate(source, survey, planes, maps, read, _pixel_area(source, survey, pixel_scale))
     valid &= ~mask
     image[~valid] = 0
     if weight is not None:
@@ -244,12 +244,20 @@ def _read_masks(source: TileSource, read: Mapping[tuple[str, str], Plane], surve
     return mask, saturated
 
 
+def _pixel_area(source: TileSource, survey: Survey, pixel_scale: float) -> float:
+    """Area of the file's pixel in units of the pixel that counts are given for."""
+    if not source.layout.image.native_pixels or survey.pixel_scale is None:
+        return 1.0
+    return (pixel_scale / survey.pixel_scale) ** 2
+
+
 def _calibrate(
     source: TileSource,
     survey: Survey,
     planes: Mapping[str, int | None],
     maps: Mapping[str, NDArray[np.float64] | None],
     read: Mapping[tuple[str, str], Plane],
+    area: float,
 ) -> tuple[Floats, Floats | None, Booleans]:
     """Images and weights in nanomaggies, and where they hold data."""
     rows, columns = read[("image", survey.bands[0])].pixels.shape[-2:]
@@ -258,7 +266,7 @@ def _calibrate(
     weight = np.zeros_like(image) if source.weights else None
     for i, (band, plane) in enumerate(planes.items()):
         matrix = maps[band]
-        values, weights, good = _calibrate_band(source, survey, band, plane, read)
+        values, weights, good = _calibrate_band(source, survey, band, plane, read, area)
         if matrix is not None:
             good = resample(good.astype(np.float32), matrix, (rows, columns), smooth=False) > 0.999
             values = resample(values, matrix, (rows, columns))
@@ -270,11 +278,16 @@ def _calibrate(
 
 
 def _calibrate_band(
-    source: TileSource, survey: Survey, band: str, plane: int | None, read: Mapping[tuple[str, str], Plane]
+    source: TileSource,
+    survey: Survey,
+    band: str,
+    plane: int | None,
+    read: Mapping[tuple[str, str], Plane],
+    area: float,
 ) -> tuple[Floats, Floats | None, Booleans]:
     found = read[("image", band)]
     counts = found.pixels if plane is None else found.pixels[plane]
-    factor = 10 ** (0.4 * (NANOMAGGY - _zero_point(found, band, source, survey)))
+    factor = area * 10 ** (0.4 * (NANOMAGGY - _zero_point(found, band, source, survey)))
     valid = np.isfinite(counts)
     if source.layout.image.no_data is not None:
         valid &= counts != source.layout.image.no_data

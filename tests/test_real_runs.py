@@ -61,6 +61,18 @@ def test_decals_cubes_with_the_embedded_model(real_data, scheduler, tmp_path):
     assert rows.loc[rows["tile"] == "decals_bad_pix", "bad_fraction"].max() > 0.05
 
 
+def test_one_galaxy_at_two_scales_has_one_flux(real_data, scheduler, tmp_path):
+    cubes = [real_data / "decals_grz_cubes" / f"{name}.fits" for name in ("decals_a_native_0.262", "decals_a")]
+    result = galmorph.classify(cubes, "legacysurvey", data_folder() / "model", tmp_path / "run", scheduler=scheduler)
+    rows = result.catalog.to_pandas()
+    native, fine = (
+        rows[rows["tile"] == tile].nlargest(1, "flux_r").iloc[0] for tile in ("decals_a_native_0.262", "decals_a")
+    )
+    assert arcsec_from(fine, native["ra"], native["dec"]) < 1
+    for band in ("g", "r", "z"):
+        assert fine[f"flux_{band}"] == pytest.approx(native[f"flux_{band}"], rel=0.15)
+
+
 def test_decam_ccds_with_weights_and_masks(real_data, scheduler, tmp_path):
     folder = real_data / "decam_ccd_triples" / "testcase6"
     bundle = make_bundle(tmp_path / "model", ["r"])

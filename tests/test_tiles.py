@@ -89,6 +89,17 @@ def test_kinds_of_weight(tmp_path, kind, value):
     np.testing.assert_allclose(tile.weight[0, 1:], 4.0)
 
 
+@pytest.mark.parametrize("scale", [0.131, 0.262, 0.524])
+def test_interpolated_cubes_count_per_native_pixel(tmp_path, scale):
+    cube = np.ones((3, *SHAPE), np.float32)
+    header = make.make_wcs(SHAPE, scale).to_header()
+    header["BANDS"] = "grz"
+    path = write(tmp_path / "a.fits", cube, header)
+    tile = read(path, load_survey("legacysurvey"))
+    # The brightness per area is that of the native pixel at any scale.
+    np.testing.assert_allclose(tile.image / tile.pixel_scale**2, 1 / 0.262**2, rtol=1e-4)
+
+
 def test_bad_values_are_zero_and_not_valid(tmp_path):
     image = np.ones(SHAPE, np.float32)
     image[0, :3] = np.nan, np.inf, -np.inf

@@ -37,6 +37,9 @@ class ImageLayer:
         Header keyword that names the bands of a cube's planes; it goes before `planes`.
     no_data : float or None
         Value that says that a pixel has no data, besides NaN and BLANK.
+    native_pixels : bool
+        Counts are per pixel of the survey's native scale, whatever that of the file: so in cut-outs that were
+        interpolated to another scale, as viewers of surveys serve them, and not summed.
     """
 
     file: str
@@ -44,6 +47,7 @@ class ImageLayer:
     planes: tuple[str, ...] = ()
     planes_keyword: str | None = None
     no_data: float | None = None
+    native_pixels: bool = False
 
     @property
     def is_cube(self) -> bool:
@@ -213,6 +217,7 @@ def _read_image(table: Table, bands: tuple[str, ...]) -> ImageLayer:
         planes=table.words("planes", ()),
         planes_keyword=table.text("planes_keyword", None),
         no_data=table.number("no_data", None),
+        native_pixels=table.flag("native_pixels", False),
     )
     table.finish()
     missing = [band for band in bands if band not in layer.planes]

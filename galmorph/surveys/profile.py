@@ -188,6 +188,8 @@ def _read_survey(table: Table, options: tuple[Option, ...]) -> Survey:
             f"{table.where} has to give zero_point, the AB magnitude of one count (22.5 for nanomaggies), "
             f"or zero_point_keyword"
         )
+    if survey.pixel_scale is None and any(layout.image.native_pixels for layout in survey.layouts):
+        raise SurveyError(f"{table.where}: native_pixels needs pixel_scale, the scale that counts are given for")
     return survey
 
 
