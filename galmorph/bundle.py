@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from galmorph.cutout_set import UNIT
+from galmorph.cutout_set import PIXEL_VALUES, UNIT
 from galmorph.cutouts import Framing
 from galmorph.errors import BundleError, GalmorphError
 from galmorph.scores import FeatureReference
@@ -62,7 +62,7 @@ class Manifest(_Strict):
     """Everything a survey run needs to know of a model.
 
     `pixel_scale` is that of the survey the model was trained on; a survey is refused outside
-    `pixel_scale_range`, both in arcsec per pixel.
+    `pixel_scale_range`, both in arcsec per pixel. A model of ``pixel values`` (pictures) fits no survey's tiles.
     """
 
     format_version: int = FORMAT_VERSION
@@ -75,7 +75,7 @@ class Manifest(_Strict):
     pixel_scale: float = Field(gt=0)
     pixel_scale_range: tuple[float, float]
     framing: Framing
-    unit: Literal["nanomaggies arcsec-2"] = UNIT
+    unit: Literal["nanomaggies arcsec-2", "pixel values"] = UNIT
     stretch: dict[str, Any]
     features: int = Field(ge=1, description="length of the feature vector")
     temperature: float = Field(gt=0)
@@ -149,8 +149,14 @@ class Bundle:
         Raises
         ------
         BundleError
-            If the survey lacks a band or its pixels are too coarse or too fine.
+            If the model takes no calibrated flux, or the survey lacks a band or its pixels are too coarse or too fine.
         """
+        if self.manifest.unit == PIXEL_VALUES:
+            raise BundleError(
+                f"{survey}: model {self.manifest.name} was trained on {PIXEL_VALUES} ({self.manifest.survey}), and "
+                f"tiles hold calibrated flux, which it would misread. "
+                f"Use a model trained on cutouts in {UNIT}, such as `galmorph cutouts` makes of tiles and labels."
+            )
         lacking = [band for band in self.manifest.bands if band not in bands]
         if lacking:
             raise BundleError(

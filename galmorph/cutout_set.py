@@ -1,7 +1,8 @@
 """Labelled (and unlabelled) cutouts on disk: one array, one table, one description.
 
-A set is a folder with ``images.npy`` (float32, ``(n, bands, N, N)``, nanomaggies per square arcsec),
-``labels.parquet`` (a row per image, in the same order) and ``dataset.json`` (what they are).
+A set is a folder with ``images.npy`` (float32, ``(n, bands, N, N)``), ``labels.parquet`` (a row per image, in the same
+order) and ``dataset.json`` (what they are). Images are surface brightness in nanomaggies per square arcsec, as a survey
+run gives a model, or pixel values of somebody else's scale, such as pictures: a model of those sees no survey tile.
 """
 
 import hashlib
@@ -25,7 +26,9 @@ REQUIRED_COLUMNS = ("object_id", "label")
 #: What the description has to say.
 REQUIRED_FACTS = ("survey", "bands", "pixel_scale", "framing", "unit")
 
+#: Unit of calibrated cutouts, and what stands in its place where a pixel's value has none.
 UNIT: Final = "nanomaggies arcsec-2"
+PIXEL_VALUES: Final = "pixel values"
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def write_cutout_set(path: Path, images: NDArray[np.float32], labels: pd.DataFra
     Raises
     ------
     DataError
-        If rows and images differ in number, or a column or fact is missing.
+        If rows and images differ in number, a column or fact is missing, or the unit is none of the two.
     """
     _check(path, images, labels, meta)
     path.mkdir(parents=True, exist_ok=True)
@@ -125,6 +128,8 @@ def _check(path: Path, images: NDArray[np.float32], labels: pd.DataFrame, meta: 
         raise DataError(
             f"{path}: labels need columns {REQUIRED_COLUMNS} and the description {REQUIRED_FACTS}; missing: {absent}"
         )
+    if meta["unit"] not in (UNIT, PIXEL_VALUES):
+        raise DataError(f"{path}: the unit must be {UNIT!r} or {PIXEL_VALUES!r}, got {meta['unit']!r}")
     if len(labels) != len(images):
         raise DataError(
             f"{path}: {len(labels)} rows of labels for {len(images)} images; there must be one row for each"

@@ -135,6 +135,12 @@ def test_bands_are_bound_by_name(bundle):
     assert bundle.check_survey("s", ["z", "i", "r", "g"], 0.262) == [3, 2, 0]
 
 
+def test_a_model_of_pictures_sees_no_tile(tmp_path):
+    bundle = write_bundle(tmp_path / "model", manifest(["g", "r", "z"], unit="pixel values"), files(3, 16, 4))
+    with pytest.raises(BundleError, match=r"survey x: model tiny was trained on pixel values.*galmorph cutouts"):
+        bundle.check_survey("survey x", ["g", "r", "z"], 0.262)
+
+
 def test_a_missing_band_is_refused_with_its_name(bundle):
     with pytest.raises(BundleError, match=r"needs the bands g, r, z.*and z is not among"):
         bundle.check_survey("tile", ["g", "r", "i"], 0.262)

@@ -140,6 +140,11 @@ def _check(bundle: Bundle, cutouts: CutoutSet) -> None:
             f"model {manifest.name} takes {manifest.bands} and {expected}. "
             "Make the set with the model's framing and bands"
         )
+    if cutouts.meta["unit"] != manifest.unit:
+        raise DataError(
+            f"{cutouts.path} is in {cutouts.meta['unit']}, and model {manifest.name} takes {manifest.unit}. "
+            "Measure it on a set of the kind that it was trained on"
+        )
     if Framing(**cutouts.meta["framing"]) != manifest.framing:
         raise DataError(
             f"{cutouts.path} was cut with the framing {cutouts.meta['framing']}, and model {manifest.name} takes "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import galmorph
 from galmorph.bundle import CARD, MODEL, REFERENCE, STATISTICS, Manifest, UnknownRule, write_bundle
-from galmorph.cutout_set import UNIT
+from galmorph.cutout_set import PIXEL_VALUES, UNIT
 from galmorph.cutouts import Framing
 from galmorph.errors import BundleError, DataError
 from galmorph.scores import FeatureReference, Scores
@@ -64,16 +64,16 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None) -> Path:
     Raises
     ------
     BundleError
-        If the network was not trained on calibrated cutouts, or the graph does not compute what the network does.
+        If the network was not trained on a set of cutouts, or the graph does not compute what the network does.
     DataError
         If the checkpoint or the data cannot be used, or the data changed since the training.
     """
     module, record = load_training(Path(checkpoint))
     recipe = module.recipe
-    if record["facts"].get("unit") != UNIT:
+    if record["facts"].get("unit") not in (UNIT, PIXEL_VALUES):
         raise BundleError(
-            f"{checkpoint} was not trained on a set of cutouts in {UNIT}, which is what a survey run gives a model. "
-            "Train on a set made by `galmorph mock` or from tiles"
+            f"{checkpoint} was not trained on a set of cutouts, whose unit and framing a bundle has to state. "
+            "Train on a set made from tiles, by `galmorph mock`, or by galmorph.training.importers"
         )
     dataset = read_source(replace(recipe.source, path=Path(data) if data else recipe.source.path))
     if dataset.digests != record["digests"]:
@@ -142,6 +142,7 @@ def _manifest(
         pixel_scale=scale,
         pixel_scale_range=(scale / FINER, scale * tolerance),
         framing=Framing(**facts["framing"]),
+        unit=facts["unit"],
         stretch=record["stretch"],
         features=calibration.reference.means.shape[1],
         temperature=calibration.temperature,

@@ -1,0 +1,82 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from galmorph.cutout_set import PIXEL_VALUES, UNIT, read_cutout_set, write_cutout_set
+from galmorph.errors import DataError
+
+IMAGES = np.arange(3 * 2 * 4 * 4, dtype=np.float32).reshape(3, 2, 4, 4)
+LABELS = pd.DataFrame({"object_id": ["x", "y", "z"], "label": ["a", "", "b"], "ra": [1.0, 2.0, 3.0]})
+META = {"survey": "s", "bands": ["g", "r"], "pixel_scale": 0.3, "framing": {"size": 4}, "unit": UNIT, "more": [1]}
+
+
+@pytest.mark.parametrize("unit", [UNIT, PIXEL_VALUES])
+def test_what_is_written_is_read(tmp_path, unit):
+    write_cutout_set(tmp_path / "deep" / "set", IMAGES, LABELS, META | {"unit": unit})
+    cutouts = read_cutout_set(tmp_path / "deep" / "set")
+    np.testing.assert_array_equal(cutouts.images, IMAGES)
+    assert isinstance(cutouts.images, np.memmap)
+    pd.testing.assert_frame_equal(cutouts.labels, LABELS, check_dtype=False)
+    assert cutouts.meta == META | {"unit": unit}
+
+
+def test_any_layout_in_memory_is_written_in_order(tmp_path):
+    turned = np.moveaxis(np.ascontiguousarray(np.moveaxis(IMAGES, 1, -1)), -1, 1)
+    write_cutout_set(tmp_path, turned, LABELS, META)
+    np.testing.assert_array_equal(read_cutout_set(tmp_path).images, IMAGES)
+
+
+def test_digests_follow_every_file(tmp_path):
+    write_cutout_set(tmp_path, IMAGES, LABELS, META)
+    before = read_cutout_set(tmp_path).digests()
+    write_cutout_set(tmp_path, IMAGES, LABELS, META)
+    assert read_cutout_set(tmp_path).digests() == before
+    write_cutout_set(tmp_path, IMAGES, LABELS, META | {"survey": "t"})
+    after = read_cutout_set(tmp_path).digests()
+    assert [name for name in after if after[name] != before[name]] == ["dataset.json"]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "meta", "message"),
+    [
+        (IMAGES[:2], LABELS, META, "3 rows of labels for 2 images"),
+        (IMAGES[0], LABELS, META, r"must be float32 of shape \(n, bands, N, N\)"),
+        (IMAGES[..., :3], LABELS, META, r"must be float32 of shape \(n, bands, N, N\)"),
+        (IMAGES.astype(float), LABELS, META, "got float64"),
+        (IMAGES, LABELS.drop(columns="label"), META, r"missing: \['label'\]"),
+        (IMAGES, LABELS, {k: v for k, v in META.items() if k != "unit"}, r"missing: \['unit'\]"),
+        (IMAGES, LABELS, META | {"bands": ["g"]}, "2 bands, the description names"),
+        (IMAGES, LABELS, META | {"unit": "counts"}, "unit must be 'nanomaggies arcsec-2' or 'pixel values'"),
+    ],
+)
+def test_what_does_not_fit_is_not_written(tmp_path, images, labels, meta, message):
+    with pytest.raises(DataError, match=message):
+        write_cutout_set(tmp_path / "set", images, labels, meta)
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.parquet", "dataset.json"])
+def test_missing_and_broken_files(tmp_path, name):
+    write_cutout_set(tmp_path, IMAGES, LABELS, META)
+    (tmp_path / name).write_bytes(b"broken")
+    with pytest.raises(DataError, match="cannot be read as a set of cutouts"):
+        read_cutout_set(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(DataError, match=f"not a set of cutouts: it lacks {name}"):
+        read_cutout_set(tmp_path)
+
+
+def test_nothing_is_unpickled(tmp_path):
+    write_cutout_set(tmp_path, IMAGES, LABELS, META)
+    np.save(tmp_path / "images.npy", np.array([{"a": 1}] * 3, dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match="cannot be read as a set of cutouts"):
+        read_cutout_set(tmp_path)
+
+
+def test_edited_description_is_checked(tmp_path):
+    write_cutout_set(tmp_path, IMAGES, LABELS, META)
+    (tmp_path / "dataset.json").write_text(json.dumps(META | {"bands": ["g", "r", "z"]}))
+    with pytest.raises(DataError, match="2 bands"):
+        read_cutout_set(tmp_path)
