@@ -18,6 +18,7 @@ DEC_NAMES = ("dec", "de", "decdeg", "dej2000", "decj2000", "deicrs", "decicrs", 
              "dejdeg", "dedeg", "deltasky", "decmean")  # fmt: skip
 ID_NAMES = ("sourceid", "objectid", "id", "objid", "targetid", "name", "iauname", "dr7objid", "catid", "number")
 RADIUS_NAMES = ("radius", "radiusarcsec")
+LABEL_NAMES = ("label", "class", "morphology")
 RA_UCD, DEC_UCD, ID_UCD = "pos.eq.ra", "pos.eq.dec", "meta.id"
 
 #: Units of right ascension that are refused.
@@ -67,6 +68,43 @@ def read_positions(path: str | Path) -> pd.DataFrame:
         _check(path, radius_name, radius, ~(radius <= 0), "positive arcsec, or nothing")
         result["radius"] = radius
     return result
+
+
+def read_labels(path: str | Path) -> pd.DataFrame:
+    """Positions with labels: a table as `read_positions` takes it, with a column `label` (or class, morphology).
+
+    Parameters
+    ----------
+    path : str or Path
+        The table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``source_id``, ``ra``, ``dec`` (degrees) and ``label`` (text; empty for none), rows in the table's order.
+
+    Raises
+    ------
+    DataError
+        If `read_positions` cannot read it, it has no labels, or two rows have one identifier.
+    """
+    path = Path(path)
+    result = read_positions(path)[["source_id", "ra", "dec"]]
+    table, _ = _read(path)
+    name = _find(table, {}, LABEL_NAMES, "")
+    if name is None:
+        raise DataError(
+            f"{path} has no column of labels; expected one called {', '.join(LABEL_NAMES)}. Its columns are "
+            f"{', '.join(map(str, table.columns[:20]))}: rename one"
+        )
+    twice = result["source_id"][result["source_id"].duplicated()].unique()
+    if len(twice):
+        raise DataError(
+            f"{path}: {len(twice)} identifiers stand in more than one row ({', '.join(twice[:MAX_NAMED])}); "
+            "expected a row for each object. Remove the others, or give them identifiers of their own"
+        )
+    text = table[name].map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+    return result.assign(label=text.astype("str").str.strip().where(text.notna(), "").to_numpy())
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
