@@ -20,7 +20,9 @@ app = App(
     help="Survey images in, a catalogue of galaxy morphology out.",
     version=galmorph.__version__,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
+app.meta.suppress_keyboard_interrupt = False
 app.command("galmorph.cli.demo:demo", name="demo", help="Classify the embedded mock survey, and see what comes out.")
 app.command("galmorph.cli.doctor:doctor", name="doctor", help="What is installed here, and what is missing.")
 app.command("galmorph.cli.surveys:surveys", name="surveys", help="Built-in survey profiles.")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,9 @@ class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
         Given positions.
     threads : int or None
         Threads that scoring may use in a worker process; by default as many as Dask gave the worker.
+    local : bool
+        The workers are of this run's own cluster, which ends with it: they leave Ctrl-C, which a terminal sends to
+        all processes, to the client.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
         folder: Path,
         positions: pd.DataFrame | None,
         threads: int | None,
+        local: bool,
     ) -> None:
         self.name = f"galmorph-{config.digest()[:16]}"
         self._bundle_path = bundle
@@ -59,10 +64,13 @@ class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
         self._folder = folder
         self._positions = positions
         self._threads = threads
+        self._local = local
         self._loaded: tuple[Bundle, ScoringSession] | None = None
 
     def setup(self, worker: Worker) -> None:
         """Load the model; called by Dask when a worker joins."""
+        if self._local:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         bundle = load_bundle(self._bundle_path)
         if bundle.sha256 != self._sha256:
             raise RunError(f"worker {worker.address} finds another model at {self._bundle_path} than the client does")

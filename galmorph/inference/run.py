@@ -121,7 +121,14 @@ def run_tiles(
         with connect(workers, scheduler) as client:
             threads = None if scheduler else max(1, cores() // local_workers(workers))
             plugin = ScoringPlugin(
-                bundle.path.resolve(), bundle.sha256, device, config, folder.resolve(), positions, threads
+                bundle.path.resolve(),
+                bundle.sha256,
+                device,
+                config,
+                folder.resolve(),
+                positions,
+                threads,
+                scheduler is None,
             )
             client.register_plugin(plugin, name=plugin.name)
             for report in _process(client, plugin.name, pending, keys, journal):

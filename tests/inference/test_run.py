@@ -141,6 +141,26 @@ def test_a_killed_run_goes_on_to_the_same_bytes(finished, tiles, bundle, tmp_pat
     assert digests(out / "catalog") == digests(finished.path)
 
 
+def test_an_interrupted_run_says_how_to_go_on(tiles, bundle, tmp_path):
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        command(tiles, bundle, out, "--workers", "1"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - one thread
+    )
+    while not list(out.glob("parts/*.parquet")):
+        assert process.poll() is None, "the run ended before a part appeared"
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGINT)  # to all its processes, as a terminal does
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said
+
+
 def test_other_settings_are_refused_in_the_same_folder(finished, tiles, bundle, scheduler):
     with pytest.raises(RunError, match="embedding was False and is True"):
         galmorph.classify(tiles, SURVEY, bundle, finished.report.folder, scheduler=scheduler, embedding=True)
