@@ -22,7 +22,25 @@ MOCK_CLASSES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: Named maps from fine to coarse classes.
+#: Classes of Galaxy10 DECaLS in the order of its numbers, 0 to 9 (astroNN's documentation of the set).
+GALAXY10_CLASSES: tuple[str, ...] = (
+    "disturbed",
+    "merging",
+    "round_smooth",
+    "in_between_smooth",
+    "cigar_smooth",
+    "barred_spiral",
+    "tight_spiral",
+    "loose_spiral",
+    "edge_on_no_bulge",
+    "edge_on_bulge",
+)
+
+#: The one of them that is not among DeepAstroUDA's nine.
+GALAXY10_LEFT_OUT = "in_between_smooth"
+
+#: Named maps from fine to coarse classes; what becomes the empty word is unlabelled. ``galaxy10`` is DeepAstroUDA's
+#: nine classes and the lenses: a set that holds anything else does not pass it.
 CLASS_MAPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "shape": MappingProxyType(
@@ -41,6 +59,17 @@ CLASS_MAPS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             }
         ),
         "fine": MappingProxyType({name: name for name in MOCK_CLASSES}),
+        "galaxy10": MappingProxyType({name: name for name in (*GALAXY10_CLASSES, "lens") if name != GALAXY10_LEFT_OUT}),
+        "galaxy_zoo_1": MappingProxyType(
+            {
+                "elliptical": "elliptical",
+                "spiral_clockwise": "spiral",
+                "spiral_anticlockwise": "spiral",
+                "edge_on": "edge_on",
+                "merger": "merger",
+                "dont_know": "",
+            }
+        ),
     }
 )
 

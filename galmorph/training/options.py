@@ -90,9 +90,10 @@ class StretchOptions:
 
     Parameters
     ----------
-    kind : {"asinh", "lupton", "linear"}
+    kind : {"asinh", "lupton", "linear", "percentile"}
         ``asinh``: each band by itself. ``lupton``: one factor for all bands, which keeps colours.
         ``linear``: from `low` to `high` onto 0 to 1 (for pictures already stretched: 0 and 255).
+        ``percentile``: each band cut to its 0.1 and 99.9 percentiles, then arcsinh (DeepAstroUDA's LSST mocks).
     softening : float
         ``asinh`` and ``lupton``: where the scale turns from linear to logarithmic, in units of each band's sky noise.
     low, high : float
@@ -101,7 +102,7 @@ class StretchOptions:
 
     __pydantic_config__ = STRICT
 
-    kind: Literal["asinh", "lupton", "linear"] = "asinh"
+    kind: Literal["asinh", "lupton", "linear", "percentile"] = "asinh"
     softening: Positive = 3.0
     low: float = 0.0
     high: float = 1.0

@@ -4,7 +4,7 @@ It is exported with the network, so that training and a survey run cannot differ
 training part only and stored in the manifest. The result is finite for any finite input.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,10 @@ LIMIT = 1e5
 #: Percentile of the brightness that is brought to 1.
 REFERENCE_PERCENTILE = 99.5
 
+#: Percentiles that ``percentile`` cuts to, and its factor in the arcsinh (Ćiprijanović et al. 2022, LSST mocks).
+CUT_PERCENTILES = (0.1, 99.9)
+CUT_STRENGTH = 0.85
+
 #: Images from which the numbers are fitted; more do not change them.
 LARGEST_SAMPLE = 4096
 
@@ -33,11 +37,12 @@ class Stretch(nn.Module):
     - ``asinh``: ``asinh(u_b) / scale``, each band by itself;
     - ``lupton``: ``u_b asinh(I) / (I scale)`` with `I` the mean of `u` over bands (Lupton et al. 2004, section 2.2),
       which keeps the ratios of bands;
-    - ``linear``: ``(x - low) / (high - low)``, cut to 0 and 1.
+    - ``linear``: ``(x - low) / (high - low)``, cut to 0 and 1;
+    - ``percentile``: ``(asinh(x_b / softening_b) + 1) / 2`` with `x` cut to `limits`.
 
     Parameters
     ----------
-    kind : {"asinh", "lupton", "linear"}
+    kind : {"asinh", "lupton", "linear", "percentile"}
         Which.
     softening : sequence of float
         Per band, in the unit of the images; for ``linear`` ``high - low``.
@@ -45,11 +50,22 @@ class Stretch(nn.Module):
         Subtracted first; `low` for ``linear``, else 0.
     scale : float
         Divides the result.
+    limits : sequence of pairs of float
+        Lowest and highest value of each band, for ``percentile``.
     """
 
     softening: Tensor
+    lowest: Tensor
+    highest: Tensor
 
-    def __init__(self, kind: str, softening: list[float], offset: float = 0.0, scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        kind: str,
+        softening: list[float],
+        offset: float = 0.0,
+        scale: float = 1.0,
+        limits: Sequence[Sequence[float]] = (),
+    ) -> None:
         super().__init__()
         self.kind = kind
         self.offset = float(offset)
@@ -57,6 +73,9 @@ class Stretch(nn.Module):
         values = torch.tensor(softening, dtype=torch.float32).reshape(1, -1, 1, 1)
         # Not part of the weights: `to_dict` is the one place where these numbers are kept.
         self.register_buffer("softening", values, persistent=False)
+        ends = torch.tensor(limits, dtype=torch.float32).reshape(1, -1, 2, 1, 1)
+        self.register_buffer("lowest", ends[:, :, 0], persistent=False)
+        self.register_buffer("highest", ends[:, :, 1], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Stretched images.
@@ -71,6 +90,8 @@ class Stretch(nn.Module):
         Tensor
             Same shape.
         """
+        if self.kind == "percentile":
+            return (_asinh(torch.minimum(torch.maximum(images, self.lowest), self.highest) / self.softening) + 1) / 2
         u = (images - self.offset) / self.softening
         if self.kind == "linear":
             return u.clamp(0, 1)
@@ -89,12 +110,15 @@ class Stretch(nn.Module):
             "softening": [float(value) for value in self.softening.flatten()],
             "offset": self.offset,
             "scale": self.scale,
+            "limits": torch.cat([self.lowest, self.highest], dim=2).flatten(2)[0].tolist(),
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Stretch":
         """Stretch from the result of `to_dict`."""
-        return cls(values["kind"], list(values["softening"]), values["offset"], values["scale"])
+        return cls(
+            values["kind"], list(values["softening"]), values["offset"], values["scale"], values.get("limits", ())
+        )
 
 
 def _asinh(u: Tensor) -> Tensor:
@@ -118,7 +142,7 @@ def fit_stretch(images: NDArray[np.float32], rows: NDArray[np.intp], options: St
     Returns
     -------
     Stretch
-        Softening per band = `options.softening` times the sky noise of that band.
+        For ``asinh`` and ``lupton`` the softening per band is `options.softening` times the sky noise of that band.
 
     Raises
     ------
@@ -132,6 +156,8 @@ def fit_stretch(images: NDArray[np.float32], rows: NDArray[np.intp], options: St
     sample = np.asarray(images[np.sort(rows)[::step]])
     if not np.isfinite(sample).all():
         raise DataError("training images hold values that are not finite; make the set again")
+    if options.kind == "percentile":
+        return _percentile_stretch(sample)
     softening = [options.softening * value for value in sky_noise(sample)]
     bare = Stretch(options.kind, softening)
     with torch.inference_mode():
@@ -140,6 +166,15 @@ def fit_stretch(images: NDArray[np.float32], rows: NDArray[np.intp], options: St
     if scale <= 0:
         raise DataError("training images have no positive flux; are they background-subtracted and not empty?")
     return Stretch(options.kind, softening, scale=scale)
+
+
+def _percentile_stretch(images: NDArray[np.float32]) -> Stretch:
+    """Cut to percentiles, then ``arcsinh(0.85 x / max)`` with the upper percentile as the maximum."""
+    limits = np.percentile(images, CUT_PERCENTILES, axis=(0, 2, 3)).T
+    if (limits[:, 1] <= 0).any():
+        raise DataError("a band of the training images has no positive values; use stretch.kind = 'linear'")
+    softening = [float(high) / CUT_STRENGTH for high in limits[:, 1]]
+    return Stretch("percentile", softening, limits=limits.tolist())
 
 
 def sky_noise(images: NDArray[np.float32]) -> list[float]:

@@ -15,7 +15,7 @@ SHAPE = (3, 24, 24)
 
 def build(kind="asinh", **options):
     torch.manual_seed(0)
-    stretch = Stretch(kind, [0.5, 1.0, 2.0], scale=3.0)
+    stretch = Stretch(kind, [0.5, 1.0, 2.0], scale=3.0, limits=[[-1.0, 2.0]] * 3)
     return build_network(NetworkOptions(**options), stretch, bands=3, size=24, classes=4).eval()
 
 
@@ -40,7 +40,9 @@ def test_parity_is_rounding(model, network, images):
     assert parity["logits"] < 1e-4 * max(1, parity["largest_logit"])
 
 
-@pytest.mark.parametrize(("kind", "encoder"), [("lupton", "deepmerge"), ("linear", "resnet10t")])
+@pytest.mark.parametrize(
+    ("kind", "encoder"), [("lupton", "deepmerge"), ("linear", "resnet10t"), ("percentile", "deepmerge")]
+)
 def test_other_networks_and_stretches(kind, encoder, images):
     network = build(kind, encoder=encoder)
     assert compare(export_graph(network, SHAPE), network, images)["logits"] < 1e-3

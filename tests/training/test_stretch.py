@@ -33,6 +33,22 @@ def test_linear_maps_low_and_high_to_zero_and_one():
     assert result.flatten().tolist() == [0.0, 0.0, 0.5, 1.0]
 
 
+def test_percentile_by_formula_and_from_the_training_part_alone():
+    rng = np.random.default_rng(0)
+    images = rng.normal(1, 3, (40, 2, 8, 8)).astype(np.float32)
+    images[20:] *= 100
+    stretch = fit_stretch(images, np.arange(20), StretchOptions(kind="percentile"))
+    expected = np.empty_like(images)
+    for band in range(2):
+        low, high = np.percentile(images[:20, band], [0.1, 99.9])
+        expected[:, band] = (np.arcsinh(0.85 * np.clip(images[:, band], low, high) / high) + 1) / 2
+    np.testing.assert_allclose(stretch(torch.from_numpy(images)).numpy(), expected, atol=1e-5)
+    again = Stretch.from_dict(stretch.to_dict())
+    torch.testing.assert_close(again(torch.from_numpy(images)), stretch(torch.from_numpy(images)))
+    with pytest.raises(DataError, match="no positive values"):
+        fit_stretch(-np.abs(images), np.arange(20), StretchOptions(kind="percentile"))
+
+
 @pytest.mark.parametrize("kind", ["asinh", "lupton", "linear"])
 def test_finite_for_any_finite_input(kind):
     grid = torch.cartesian_prod(EXTREMES, EXTREMES, EXTREMES)[:, :, None, None]
