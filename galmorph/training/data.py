@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from galmorph.cutout_set import REQUIRED_FACTS, read_cutout_set
 from galmorph.errors import DataError
 from galmorph.taxonomy import map_labels
 from galmorph.training.options import Source
+from galmorph.training.pictures import read_picture
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -98,7 +98,7 @@ def _read_folder(source: Source) -> Dataset:
     missing = [column for column in ("file", "label") if column not in table]
     if missing or table.empty:
         raise DataError(f"{path} needs a row per image with columns file and label; it has {list(table.columns)}")
-    images = [_read_image(source.path / name, source.size) for name in table["file"]]
+    images = [read_picture(source.path / name, source.size) for name in table["file"]]
     shapes = Counter(image.shape for image in images)
     if len(shapes) > 1:
         raise DataError(f"images in {source.path} differ in shape: {dict(shapes)}. Set source.size to resize them")
@@ -112,24 +112,6 @@ def _read_folder(source: Source) -> Dataset:
         _facts(source, stack),
         {path.name: _sha256(path), "images": hashlib.sha256(stack.tobytes()).hexdigest()},
     )
-
-
-def _read_image(path: Path, size: int | None) -> Float32:
-    """One picture as float32 ``(bands, N, N)``, values as stored."""
-    try:
-        with Image.open(path) as file:
-            image: Image.Image = file
-            if image.mode not in ("L", "RGB"):
-                image = image.convert("RGB")
-            if size is not None:
-                image = image.resize((size, size), Image.Resampling.BILINEAR)
-            pixels = np.asarray(image, dtype=np.float32)
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"cannot read the image {path}: {error}. Repair it or take it out of the table") from error
-    planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
-    if planes.shape[1] != planes.shape[2]:
-        raise DataError(f"{path} must be square, is {planes.shape[1]} x {planes.shape[2]}; set source.size")
-    return np.ascontiguousarray(planes)
 
 
 def _read_arrays(source: Source) -> Dataset:

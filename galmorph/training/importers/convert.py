@@ -1,0 +1,227 @@
+"""From images that are read one by one to a set of cutouts, with every fault named."""
+
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+import galmorph
+from galmorph.cutout_set import PIXEL_VALUES, read_cutout_set, write_cutout_set
+from galmorph.cutouts import Framing
+from galmorph.errors import DataError
+from galmorph.truth import match
+
+logger = logging.getLogger(__name__)
+
+#: What to do about an image that cannot be used, or has no label: fail, or leave it out and say so.
+Faults = Literal["refuse", "skip"]
+
+#: Table of what was left out, in the folder of the set.
+REJECTS = "rejects.csv"
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set before it is converted.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A row per image with `object_id`, `name` (to call it by) and `label`: a word, empty for an image that is
+        unlabelled on purpose, None where a label is missing. Other columns are kept.
+    read : callable
+        Gives the image of a row, float32 ``(bands, N, N)``; raises DataError if it cannot.
+    survey : str
+        What to call the survey.
+    bands : tuple of str
+        Names of the bands.
+    pixel_scale : float
+        Arcsec per pixel before any resizing; 1 where the data set does not say.
+    """
+
+    table: pd.DataFrame
+    read: Callable[[int], NDArray[np.float32]]
+    survey: str
+    bands: tuple[str, ...]
+    pixel_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import made.
+
+    Parameters
+    ----------
+    path : Path
+        The set of cutouts.
+    counts : dict
+        Images of each label, unlabelled ones under the empty word.
+    dropped : dict
+        Images of classes that were to be left out.
+    faults : dict
+        Why an image was skipped, by its name.
+    """
+
+    path: Path
+    counts: Mapping[str, int]
+    dropped: Mapping[str, int]
+    faults: Mapping[str, str]
+
+
+def convert(
+    images: Images,
+    out: Path,
+    *,
+    drop: Collection[str] = (),
+    size: int | None = None,
+    faults: Faults = "refuse",
+    same_objects_as: Path | None = None,
+) -> Imported:
+    """Write a data set as a set of cutouts.
+
+    Parameters
+    ----------
+    images : Images
+        The data set.
+    out : Path
+        Folder to make.
+    drop : collection of str
+        Labels to leave out.
+    size : int, optional
+        Pixels a side to resize to, by area means when images shrink.
+    faults : {"refuse", "skip"}
+        ``refuse``: fail at the first image that cannot be read, is blank or not finite, or has no label. ``skip``:
+        leave such images out, with their names and the reason in ``rejects.csv``.
+    same_objects_as : Path, optional
+        Another set: see `same_objects`.
+
+    Returns
+    -------
+    Imported
+        Counts, and what was left out.
+
+    Raises
+    ------
+    DataError
+        If an image cannot be used and faults are refused, images differ in shape, or none is left.
+    """
+    out = Path(out)
+    names = images.table["name"].astype(str).tolist()
+    labels = images.table["label"].tolist()
+    kept = [row for row, label in enumerate(labels) if label not in drop]
+    found: dict[str, str] = {}
+    rows: list[int] = []
+    original = 0
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        stack = None
+        for row in kept:
+            image = _usable(images, row, names[row], found, faults)
+            if image is None:
+                continue
+            original = image.shape[-1]
+            image = _resize(image, size)
+            if stack is None:
+                # On disk, because published sets are larger than memory once they are float32.
+                stack = open_memmap(Path(scratch) / "images", "w+", np.float32, (len(kept), *image.shape))
+            elif image.shape != stack.shape[1:]:
+                raise DataError(
+                    f"{names[row]} has the shape {image.shape}, images before it {stack.shape[1:]}: set a size"
+                )
+            stack[len(rows)] = image
+            rows.append(row)
+        if stack is None:
+            raise DataError(f"no image of {images.survey} is left for {out}: {_first(found) or 'all were dropped'}")
+        table = images.table.iloc[rows].reset_index(drop=True)
+        if same_objects_as is not None:
+            table["object_id"] = same_objects(table, read_cutout_set(same_objects_as).labels)
+        counts = dict(sorted(Counter(table["label"].tolist()).items()))
+        write_cutout_set(out, stack[: len(rows)], table, _facts(images, original, stack.shape[-1], counts))
+    pd.DataFrame(found.items(), columns=["name", "reason"]).to_csv(out / REJECTS, index=False)
+    if found:
+        logger.warning("%s: %d of %d images are skipped: %s", out, len(found), len(kept), _first(found))
+    return Imported(out, counts, dict(Counter(label for label in labels if label in drop)), found)
+
+
+def _usable(images: Images, row: int, name: str, found: dict[str, str], faults: Faults) -> NDArray[np.float32] | None:
+    """The image of a row; None when something is wrong with it and such images are skipped."""
+    try:
+        if images.table["label"].iloc[row] is None:
+            raise DataError(f"{name} has no label")
+        image = images.read(row)
+        if not np.isfinite(image).all():
+            raise DataError(f"{name} holds values that are not finite")
+        if image.min() == image.max():
+            raise DataError(f"{name} is blank: every value is {image.flat[0]:g}")
+    except DataError as error:
+        if faults == "refuse":
+            raise DataError(f"{error}. Correct it, or leave such images out with faults = 'skip'") from error
+        found[name] = str(error)
+        return None
+    return image
+
+
+def _resize(image: NDArray[np.float32], size: int | None) -> NDArray[np.float32]:
+    """The image at that many pixels a side."""
+    if size is None or image.shape[-1] == size:
+        return image
+    method = cv2.INTER_AREA if size < image.shape[-1] else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(plane, (size, size), interpolation=method) for plane in image])
+
+
+def _facts(images: Images, original: int, pixels: int, counts: Mapping[str, int]) -> dict[str, Any]:
+    """What the set says of itself; all its images show one angle, that of the published ones."""
+    scale = images.pixel_scale * original / pixels
+    return {
+        "survey": images.survey,
+        "bands": list(images.bands),
+        "pixel_scale": scale,
+        "framing": asdict(Framing(size=pixels, mode="angle", angle=scale * pixels)),
+        "unit": PIXEL_VALUES,
+        "classes": [name for name in counts if name],
+        "counts": dict(counts),
+        "source": f"galmorph {galmorph.__version__} import of {images.survey}",
+    }
+
+
+def same_objects(table: pd.DataFrame, others: pd.DataFrame, radius: float = 2.0) -> list[str]:
+    """Identifiers under which two surveys' images of one object are known to be so.
+
+    Parameters
+    ----------
+    table, others : pandas.DataFrame
+        Rows of two sets with `object_id`, `ra` and `dec` in degrees.
+    radius : float
+        Rows within this many arcsec are one object.
+
+    Returns
+    -------
+    list of str
+        For each row of `table` the identifier of the object in `others` that it shows, or else its own.
+
+    Raises
+    ------
+    DataError
+        If positions are missing.
+    """
+    for rows in (table, others):
+        if not {"ra", "dec"} <= set(rows.columns):
+            raise DataError(f"objects are matched by ra and dec, and there is only {', '.join(rows.columns)}")
+    objects = others.drop_duplicates("object_id").reset_index(drop=True)
+    place, _ = match(objects, table, radius)
+    other = objects["object_id"].astype(str).to_numpy()
+    own = table["object_id"].astype(str).tolist()
+    return [str(other[j]) if j >= 0 else name for j, name in zip(place, own, strict=True)]
+
+
+def _first(found: Mapping[str, str]) -> str:
+    return "; ".join(list(found.values())[:3])

@@ -1,0 +1,95 @@
+"""The images of DeepMerge II (Ćiprijanović et al. 2021; Zenodo 4507941): mergers and others, two domains."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from galmorph.errors import DataError
+from galmorph.training.importers.arrays import as_float, load_array
+from galmorph.training.importers.convert import Faults, Images, Imported, convert
+
+#: Of label 0 and of label 1.
+CLASSES = ("non_merger", "merger")
+
+#: File name in ``{}`` of images (X) and labels (y), and bands, of each experiment's domains.
+FILES = {
+    "sim_sim": {
+        "source": ("SimSim_SOURCE_{}_Illustris2_pristine.npy", ("F814W", "F356W", "F160W")),
+        "target": ("SimSim_TARGET_{}_Illustris2_noisy.npy", ("F814W", "F356W", "F160W")),
+    },
+    "sim_real": {
+        "source": ("SimReal_SOURCE_{}_Illustris0.npy", ("i", "r", "g")),
+        "target": ("SimReal_TARGET_{}_postmergers_SDSS.npy", ("i", "r", "g")),
+    },
+}
+
+
+def import_deepmerge(
+    folder: Path,
+    out: Path,
+    *,
+    experiment: Literal["sim_sim", "sim_real"],
+    faults: Faults = "refuse",
+) -> dict[str, Imported]:
+    """Convert both domains of an experiment, to ``OUT/source`` and ``OUT/target``.
+
+    In ``sim_sim`` image `i` of both domains is the same galaxy, pristine and noisy, so both have one identifier and
+    fall into one part. In ``sim_real`` the published images contain augmented copies of a few mergers that nothing
+    identifies: what is measured on a test part of that source is better than it should be, by how much is not known.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the ``.npy`` files are.
+    out : Path
+        Folder to make.
+    experiment : {"sim_sim", "sim_real"}
+        Simulated pristine to noisy at z = 2, or simulated to SDSS at z = 0.
+    faults : {"refuse", "skip"}
+        See `convert`.
+
+    Returns
+    -------
+    dict of Imported
+        Of ``source`` and ``target``.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or is not of this layout, or in ``sim_sim`` the domains do not show the same galaxies.
+    """
+    arrays = {domain: _load(Path(folder), name) for domain, (name, _) in FILES[experiment].items()}
+    if experiment == "sim_sim" and not np.array_equal(arrays["source"][1], arrays["target"][1]):
+        raise DataError(
+            f"{folder}: labels of the pristine and of the noisy images differ, so image i of both cannot be one "
+            "galaxy, and its pristine and noisy images could not be kept in one part. Download both pairs again"
+        )
+    result = {}
+    for domain, (images, labels) in arrays.items():
+        prefix = experiment if experiment == "sim_sim" else f"{experiment}-{domain}"
+        names = [f"{FILES[experiment][domain][0].format('X')} image {n}" for n in range(len(labels))]
+        table = pd.DataFrame(
+            {
+                "object_id": [f"{prefix}-{n}" for n in range(len(labels))],
+                "name": names,
+                "label": pd.Series([CLASSES[k] for k in labels.tolist()], dtype=object),
+            }
+        )
+        described = Images(table, as_float(images), f"deepmerge-{experiment}-{domain}", FILES[experiment][domain][1])
+        result[domain] = convert(described, Path(out) / domain, faults=faults)
+    return result
+
+
+def _load(folder: Path, name: str) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+    """Images and labels of a domain."""
+    images = load_array(folder / name.format("X"), axes=4)
+    labels = load_array(folder / name.format("y")).reshape(-1)
+    if images.shape[1] != 3 or len(labels) != len(images) or not np.isin(labels, (0, 1)).all():
+        raise DataError(
+            f"{folder / name.format('X')}: expected images (n, 3, N, N) and as many labels 0 or 1, got {images.shape} "
+            f"and {labels.shape} of {np.unique(labels)[:5].tolist()}"
+        )
+    return images, labels.astype(np.int64)

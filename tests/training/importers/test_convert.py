@@ -1,0 +1,128 @@
+"""What all importers share: faults by name, sizes, identifiers, and that the result trains."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from make_recipe import tiny_recipe
+from PIL import Image
+
+from galmorph.bundle import load_bundle
+from galmorph.cutout_set import read_cutout_set
+from galmorph.errors import BundleError, DataError
+from galmorph.training.evaluate import evaluate
+from galmorph.training.export import export
+from galmorph.training.fit import train
+from galmorph.training.importers import import_pictures, same_objects
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for n in range(6):
+        Image.fromarray(rng.integers(0, 255, (10, 10, 3), dtype=np.uint8)).save(folder / f"{n}.png")
+    rows = [f"{n}.png,{'ab'[n % 2]}" for n in range(6)]
+    (folder / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    return folder
+
+
+def replace(pictures, old, new):
+    path = pictures / "labels.csv"
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_values_are_those_of_the_files(pictures, tmp_path):
+    result = import_pictures(pictures, tmp_path / "set", survey="sdss", pixel_scale=0.4)
+    cutouts = read_cutout_set(tmp_path / "set")
+    assert result.counts == {"a": 3, "b": 3}
+    assert cutouts.meta["survey"] == "sdss"
+    assert cutouts.meta["framing"]["angle"] == pytest.approx(4.0)
+    np.testing.assert_array_equal(cutouts.images[3], np.moveaxis(np.asarray(Image.open(pictures / "3.png")), -1, 0))
+    assert (tmp_path / "set" / "rejects.csv").read_text().split() == ["name,reason"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda folder: (folder / "2.png").write_bytes(b"\x89PNG broken"), r"cannot read the image .*2\.png"),
+        (lambda folder: (folder / "2.png").unlink(), r"cannot read the image .*2\.png"),
+        (lambda folder: Image.new("RGB", (10, 10)).save(folder / "2.png"), r"2\.png is blank: every value is 0"),
+        (lambda folder: replace(folder, "2.png,a", "2.png,"), r"2\.png has no label"),
+    ],
+)
+def test_faults_are_named_and_refused_or_skipped(pictures, tmp_path, spoil, reason):
+    spoil(pictures)
+    with pytest.raises(DataError, match=reason):
+        import_pictures(pictures, tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+    result = import_pictures(pictures, tmp_path / "set", faults="skip")
+    assert result.counts == {"a": 2, "b": 3}
+    assert list(result.faults) == ["2.png"]
+    rejects = pd.read_csv(tmp_path / "set" / "rejects.csv")
+    assert rejects["name"].tolist() == ["2.png"]
+    assert read_cutout_set(tmp_path / "set").labels["object_id"].tolist() == ["0", "1", "3", "4", "5"]
+
+
+def test_unlabelled_on_purpose(pictures, tmp_path):
+    replace(pictures, "2.png,a", "2.png,")
+    result = import_pictures(pictures, tmp_path / "set", unlabelled=True)
+    assert result.counts == {"": 1, "a": 2, "b": 3}
+
+
+def test_shapes_differ_unless_a_size_is_set(pictures, tmp_path):
+    Image.fromarray(np.arange(432, dtype=np.uint8).reshape(12, 12, 3)).save(pictures / "5.png")
+    with pytest.raises(DataError, match=r"5\.png has the shape \(3, 12, 12\)"):
+        import_pictures(pictures, tmp_path / "set")
+    import_pictures(pictures, tmp_path / "set", size=6)
+    assert read_cutout_set(tmp_path / "set").images.shape == (6, 3, 6, 6)
+
+
+def test_nothing_left(pictures, tmp_path):
+    with pytest.raises(DataError, match=r"no image of pictures is left .*: all were dropped"):
+        import_pictures(pictures, tmp_path / "set", drop=("a", "b"))
+
+
+def test_objects_of_two_surveys_are_known_by_position():
+    first = pd.DataFrame({"object_id": ["x", "y"], "ra": [10.0, 20.0], "dec": [0.0, 0.0]})
+    second = pd.DataFrame({"object_id": [7, 8, 9], "ra": [20.0003, 10.0, 30.0], "dec": [0.0, 0.001, 0.0]})
+    assert same_objects(second, first) == ["y", "8", "9"]
+    with pytest.raises(DataError, match="matched by ra and dec"):
+        same_objects(second, first.drop(columns="dec"))
+
+
+def test_identifiers_of_another_set_are_taken_over(pictures, tmp_path):
+    table = pd.read_csv(pictures / "labels.csv").assign(ra=[float(n) for n in range(6)], dec=0.0)
+    table.to_csv(pictures / "labels.csv", index=False)
+    import_pictures(pictures, tmp_path / "first")
+    table.assign(object_id=[f"other-{n}" for n in range(6)], ra=table["ra"] + 3).to_csv(
+        pictures / "second.csv", index=False
+    )
+    import_pictures(pictures, tmp_path / "second", labels=pictures / "second.csv", same_objects_as=tmp_path / "first")
+    ids = read_cutout_set(tmp_path / "second").labels["object_id"].tolist()
+    assert ids == ["3", "4", "5", "other-3", "other-4", "other-5"]
+
+
+def test_an_import_trains_and_its_bundle_sees_no_tile(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rows = ["file,label"]
+    for n in range(60):
+        Image.fromarray((rng.integers(0, 60, (16, 16, 3)) + 120 * (n % 2)).astype(np.uint8)).save(folder / f"{n}.png")
+        rows.append(f"{n}.png,{'ab'[n % 2]}")
+    (folder / "labels.csv").write_text("\n".join(rows))
+    import_pictures(folder, tmp_path / "set")
+    recipe = tiny_recipe(
+        tmp_path / "set",
+        source={"class_map": "", "classes": ["a", "b"], "private": []},
+        stretch={"kind": "linear", "low": 0.0, "high": 255.0},
+        split={"stratified": True},
+        fit={"epochs": 3},
+    )
+    result = train(recipe, tmp_path / "out", device="cpu", progress=False)
+    bundle = load_bundle(export(result.checkpoint, tmp_path / "bundle"))
+    assert bundle.manifest.unit == "pixel values"
+    assert evaluate(bundle.path, tmp_path / "set", part="all", resamples=0).objects == {"a": 30, "b": 30}
+    with pytest.raises(BundleError, match="trained on pixel values"):
+        bundle.check_survey("survey x", ["red", "green", "blue"], 1.0)

@@ -1,0 +1,178 @@
+"""Every published layout, on small files of the same shape."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from galmorph.cutout_set import PIXEL_VALUES, read_cutout_set
+from galmorph.errors import DataError
+from galmorph.taxonomy import CLASS_MAPS, GALAXY10_CLASSES, map_labels
+from galmorph.training.importers import (
+    GZ2_RULES,
+    classes_by_votes,
+    import_deepmerge,
+    import_galaxy10,
+    import_galaxy_zoo,
+    import_lsst,
+)
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def deepmerge(tmp_path):
+    y = np.array([0, 1, 1, 0])
+    for name, noise in (("SimSim_SOURCE_{}_Illustris2_pristine", 0), ("SimSim_TARGET_{}_Illustris2_noisy", 1)):
+        images = np.arange(4 * 3 * 6 * 6, dtype=np.float64).reshape(4, 3, 6, 6) + noise * RNG.normal(size=(4, 3, 6, 6))
+        np.save(tmp_path / f"{name.format('X')}.npy", images)
+        np.save(tmp_path / f"{name.format('y')}.npy", y[:, None] if noise else y)
+    return tmp_path
+
+
+def test_deepmerge_domains_show_the_same_galaxies(deepmerge):
+    result = import_deepmerge(deepmerge, deepmerge / "set", experiment="sim_sim")
+    source, target = (read_cutout_set(deepmerge / "set" / domain) for domain in ("source", "target"))
+    assert result["source"].counts == result["target"].counts == {"merger": 2, "non_merger": 2}
+    assert source.labels["label"].tolist() == ["non_merger", "merger", "merger", "non_merger"]
+    assert source.labels["object_id"].tolist() == target.labels["object_id"].tolist()
+    assert source.meta["unit"] == PIXEL_VALUES
+    assert source.meta["bands"] == ["F814W", "F356W", "F160W"]
+    np.testing.assert_array_equal(source.images, np.arange(432).reshape(4, 3, 6, 6))
+
+
+def test_deepmerge_files_that_do_not_fit(deepmerge):
+    with pytest.raises(DataError, match=r"cannot read .*SimReal_SOURCE_X_Illustris0\.npy"):
+        import_deepmerge(deepmerge, deepmerge / "set", experiment="sim_real")
+    np.save(deepmerge / "SimSim_TARGET_y_Illustris2_noisy.npy", np.array([1, 1, 1, 0]))
+    with pytest.raises(DataError, match="labels of the pristine and of the noisy images differ"):
+        import_deepmerge(deepmerge, deepmerge / "set", experiment="sim_sim")
+    np.save(deepmerge / "SimSim_TARGET_y_Illustris2_noisy.npy", np.array([1, 2, 1, 0]))
+    with pytest.raises(DataError, match="as many labels 0 or 1"):
+        import_deepmerge(deepmerge, deepmerge / "set", experiment="sim_sim")
+
+
+@pytest.fixture
+def lsst(tmp_path):
+    for part, n in (("train", 6), ("valid", 3), ("test", 3)):
+        np.save(tmp_path / f"labels_{part}.npy", np.eye(3)[np.arange(n) % 3])
+        for year in ("Y1", "Y10"):
+            np.save(tmp_path / f"images_{year}_{part}.npy", RNG.normal(size=(n, 3, 8, 8)).astype(np.float32))
+    return tmp_path
+
+
+def test_lsst_years_show_the_same_galaxies_and_mergers_can_be_left_out(lsst):
+    source = import_lsst(lsst, lsst / "y10", year="Y10", drop=("merger",))
+    target = import_lsst(lsst, lsst / "y1", year="Y1")
+    assert (source.counts, source.dropped) == ({"elliptical": 4, "spiral": 4}, {"merger": 4})
+    assert target.counts == {"elliptical": 4, "merger": 4, "spiral": 4}
+    rows, others = read_cutout_set(lsst / "y10"), read_cutout_set(lsst / "y1")
+    both = rows.labels.merge(others.labels, on="object_id")
+    assert len(both) == 8
+    assert (both["label_x"] == both["label_y"]).all()
+    place = others.labels.index[others.labels["object_id"] == "lsst-valid-1"][0]
+    np.testing.assert_array_equal(others.images[place], np.load(lsst / "images_Y1_valid.npy")[1])
+
+
+def test_lsst_labels_that_are_not_one_hot_are_missing(lsst):
+    hot = np.eye(3)[np.arange(6) % 3]
+    hot[2] = 0
+    hot[4] = 1
+    np.save(lsst / "labels_train.npy", hot)
+    with pytest.raises(DataError, match=r"images_Y1_train\.npy image 2 has no label.*faults = 'skip'"):
+        import_lsst(lsst, lsst / "set", year="Y1")
+    result = import_lsst(lsst, lsst / "set", year="Y1", faults="skip")
+    assert list(result.faults) == ["images_Y1_train.npy image 2", "images_Y1_train.npy image 4"]
+    np.save(lsst / "labels_train.npy", hot[:, :2])
+    with pytest.raises(DataError, match=r"expected images \(n, 3, N, N\) and labels \(n, 3\)"):
+        import_lsst(lsst, lsst / "set", year="Y1")
+
+
+@pytest.fixture
+def galaxy10(tmp_path):
+    path = tmp_path / "Galaxy10_DECals.h5"
+    with h5py.File(path, "w") as file:
+        file["images"] = RNG.integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
+        file["ans"] = (np.arange(20) % 10).astype(np.uint8)
+        file["ra"], file["dec"] = np.linspace(10, 12, 20), np.linspace(-5, 5, 20)
+        file["redshift"], file["pxscale"] = np.full(20, 0.05), np.full(20, 0.262)
+    return path
+
+
+def test_galaxy10_gives_the_nine_classes(galaxy10, tmp_path):
+    result = import_galaxy10(galaxy10, tmp_path / "set", size=8)
+    assert result.dropped == {"in_between_smooth": 2}
+    cutouts = read_cutout_set(tmp_path / "set")
+    assert set(map_labels(cutouts.labels["label"], "galaxy10")) == set(CLASS_MAPS["galaxy10"]) - {"lens"}
+    assert cutouts.meta["pixel_scale"] == pytest.approx(2 * 0.262)
+    assert cutouts.meta["framing"]["angle"] == pytest.approx(16 * 0.262)
+    with h5py.File(galaxy10) as file:
+        first = file["images"][0].astype(float)
+    np.testing.assert_allclose(cutouts.images[0, 1], first[:, :, 1].reshape(8, 2, 8, 2).mean(axis=(1, 3)), rtol=1e-5)
+
+
+def test_galaxy10_answers_out_of_range_and_other_files(galaxy10, tmp_path):
+    with h5py.File(galaxy10, "a") as file:
+        file["ans"][4] = 11
+    with pytest.raises(DataError, match=r"Galaxy10_DECals\.h5 image 4 has no label"):
+        import_galaxy10(galaxy10, tmp_path / "set")
+    with h5py.File(galaxy10, "a") as file:
+        del file["pxscale"]
+    with pytest.raises(DataError, match="is not Galaxy10 DECaLS"):
+        import_galaxy10(galaxy10, tmp_path / "set")
+    galaxy10.write_bytes(b"no hdf")
+    with pytest.raises(DataError, match="is not Galaxy10 DECaLS"):
+        import_galaxy10(galaxy10, tmp_path / "set")
+
+
+def votes(**fractions):
+    """A row with these fractions, and 0 for all other answers of the rules."""
+    answers = {answer for rule in GZ2_RULES.values() for answer in rule}
+    row = dict.fromkeys([f"{answer}_debiased" for answer in answers], 0.0)
+    for key, value in fractions.items():
+        row[next(name for name in row if f"_{key}_" in f"{name}_")] = value
+    return row
+
+
+def test_classes_by_votes():
+    disc = {"a02_features_or_disk": 0.9, "a15_no": 0.8}
+    face_on = disc | {"a05_no": 0.9, "a08_spiral": 0.9}
+    table = pd.DataFrame(
+        [
+            votes(a01_smooth=0.8, a15_no=0.9, a16_completely_round=0.7),
+            votes(**face_on, a06_bar=0.6, a07_no_bar=0.4),
+            votes(**face_on, a06_bar=0.4, a07_no_bar=0.6, a30_loose=0.5),
+            votes(**disc, a04_yes=0.6, a27_no_bulge=0.6),
+            votes(a01_smooth=0.9, a14_yes=0.6, a24_merger=0.5),
+            votes(a14_yes=0.6, a24_merger=0.5, a21_disturbed=0.5),  # two classes
+            votes(a01_smooth=0.9, a15_no=0.9, a16_completely_round=0.49),  # none
+        ]
+    )
+    expected = ["round_smooth", "barred_spiral", "loose_spiral", "edge_on_no_bulge", "merging", "", ""]
+    assert classes_by_votes(table) == expected
+    with pytest.raises(DataError, match="lacks 1 columns that the rules name: t03_bar_a06_bar_debiased"):
+        classes_by_votes(table.drop(columns="t03_bar_a06_bar_debiased"))
+
+
+def test_galaxy_zoo_pictures_are_found_by_identifier(tmp_path):
+    rows = [votes(a01_smooth=0.8, a15_no=0.9, a16_completely_round=0.7)] * 2 + [votes()]
+    table = pd.DataFrame(rows).assign(dr7objid=["587722981742084144", "587722981742084145", "3"], ra=10.0, dec=1.0)
+    table.to_csv(tmp_path / "gz2.csv.gz", index=False)
+    for name in ("587722981742084144.jpg", "3.png"):
+        Image.fromarray(RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / name)
+    with pytest.raises(DataError, match="has no picture 587722981742084145"):
+        import_galaxy_zoo(tmp_path / "gz2.csv.gz", tmp_path, tmp_path / "set")
+    result = import_galaxy_zoo(tmp_path / "gz2.csv.gz", tmp_path, tmp_path / "set", faults="skip", unlabelled=True)
+    assert result.counts == {"": 1, "round_smooth": 1}
+    assert list(result.faults) == ["587722981742084145"]
+    assert read_cutout_set(tmp_path / "set").labels["object_id"].tolist() == ["587722981742084144", "3"]
+
+
+@pytest.mark.real
+def test_rules_find_every_class_but_the_rarest_in_the_stripe_82_table(real_data):
+    path = real_data / "catalogs" / "gz2_stripe82_coadd_table5.csv.gz"
+    counts = pd.Series(classes_by_votes(pd.read_csv(path))).value_counts()
+    assert set(GALAXY10_CLASSES) <= set(counts.index)
+    assert counts.drop("").sum() > 0.3 * counts.sum()
+    assert counts["in_between_smooth"] > counts["merging"]
