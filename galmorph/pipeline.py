@@ -132,6 +132,8 @@ def classify(
         device=device,
         progress=progress,
     )
+    if len(report.rejected_tiles) == report.tiles:
+        raise RunError(_no_tiles(profile, list(report.rejected_tiles.values())))
     (folder / "run.toml").write_text(tomli_w.dumps(_without_none(config.to_dict())))
     return Classification(report, _write(report, bundle, profile, config))
 
@@ -160,7 +162,7 @@ def _write(report: RunReport, bundle: Bundle, survey: Survey, config: RunConfig)
 
 def _no_tiles(profile: Survey, reasons: Sequence[str]) -> str:
     listed = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
-    return f"no tile of survey {profile.name} among the inputs: {listed or 'nothing was given'}"
+    return f"no usable tile of survey {profile.name} among the inputs: {listed or 'nothing was given'}"
 
 
 def _without_none(value: Any) -> Any:

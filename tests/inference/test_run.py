@@ -224,7 +224,7 @@ def test_a_tile_that_was_replaced_is_done_again(troubled):
 
 def test_no_tile_at_all_is_an_error(tmp_path, bundle):
     (tmp_path / "notes.fits").write_text("no FITS")
-    with pytest.raises(RunError, match="no tile of survey mock-decals among the inputs"):
+    with pytest.raises(RunError, match="no usable tile of survey mock-decals among the inputs"):
         galmorph.classify(tmp_path / "notes.fits", SURVEY, bundle, tmp_path / "run")
 
 
