@@ -1,7 +1,6 @@
-import ast
-
 """The examples that people start from, and the lines of the documentation, run as they stand."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
