@@ -7,6 +7,7 @@ source-training and target-test.)
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,47 @@ def split_objects(object_ids: NDArray[np.str_], names: NDArray[np.str_], options
     # Rounding, so that a share like 0.7 + 0.15 does not move an object that stands exactly on the edge.
     parts = np.searchsorted(np.round(edges, 9), np.round(place, 9), side="right")
     return np.asarray(PARTS)[parts][inverse]
+
+
+def split_domains(
+    source_ids: NDArray[np.str_],
+    source_names: NDArray[np.str_],
+    target_ids: NDArray[np.str_],
+    options: SplitOptions,
+) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """Parts of the images of two domains; an object that both show is in one part.
+
+    The target's classes have no say: an object that only the target shows is placed by its identifier.
+
+    Parameters
+    ----------
+    source_ids, target_ids : ndarray of str
+        Object that each image shows, shapes ``(n,)`` and ``(m,)``.
+    source_names : ndarray of str
+        Class of each source image, shape ``(n,)``; see `split_objects`.
+    options : SplitOptions
+        Shares, salt, and whether shares are exact within the source's classes.
+
+    Returns
+    -------
+    source, target : ndarray of str
+        Part of each image, shapes ``(n,)`` and ``(m,)``.
+
+    Raises
+    ------
+    DataError
+        As `split_objects`.
+    """
+    source = split_objects(source_ids, source_names, options)
+    by_identifier = replace(options, stratified=False)
+    target = split_objects(target_ids, np.full(len(target_ids), ""), by_identifier)
+    # Exact shares within classes depend on all objects of the source: what it shows too has to follow it.
+    unique, first = np.unique(source_ids, return_index=True)
+    place = np.minimum(np.searchsorted(unique, target_ids), len(unique) - 1)
+    shared = unique[place] == target_ids
+    target = np.where(shared, source[first[place]], target)
+    check_no_leak({part: np.concatenate([source_ids[source == part], target_ids[target == part]]) for part in PARTS})
+    return source, target
 
 
 def _place(object_id: str, salt: str) -> float:

@@ -3,7 +3,7 @@ import pytest
 
 from galmorph.errors import DataError
 from galmorph.training.options import SplitOptions
-from galmorph.training.split import check_no_leak, split_objects
+from galmorph.training.split import check_no_leak, split_domains, split_objects
 
 IDS = np.array([f"object-{n}" for n in range(5000)])
 NAMES = np.array(["common", "common", "common", "rare"] * 1250)
@@ -57,3 +57,32 @@ def test_leak_is_found():
     check_no_leak({"train": np.array(["a", "a"]), "validation": np.array(["b"])})
     with pytest.raises(DataError, match="1 objects are in both train and test, for example a"):
         check_no_leak({"train": np.array(["a", "b"]), "validation": np.array(["c"]), "test": np.array(["a"])})
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+def test_two_domains_share_the_parts_of_shared_objects(stratified):
+    options = SplitOptions(stratified=stratified)
+    rng = np.random.default_rng(0)
+    source = rng.permutation(IDS[:300])
+    target = np.repeat(rng.permutation(IDS[200:500]), 2)
+    names = np.where(np.arange(300) < 30, "rare", "common")
+    source_parts, target_parts = split_domains(source, names, target, options)
+    np.testing.assert_array_equal(source_parts, split_objects(source, names, options))
+    part = dict(zip(source.tolist(), source_parts.tolist(), strict=True))
+    for name, found in zip(target.tolist(), target_parts.tolist(), strict=True):
+        assert part.get(name, found) == found
+    np.testing.assert_allclose(shares(target_parts), [0.6, 0.2, 0.2], atol=0.07)
+
+
+def test_splitting_domains_apart_by_class_leaks_and_is_found():
+    names = np.where(np.arange(300) < 30, "rare", "common")
+    options = SplitOptions(stratified=True)
+    source, target = IDS[:300], IDS[100:400]
+    parts = [split_objects(ids, names, options) for ids in (source, target)]
+    with pytest.raises(DataError, match="objects are in both train and"):
+        check_no_leak(
+            {
+                part: np.concatenate([source[parts[0] == part], target[parts[1] == part]])
+                for part in ("train", "validation", "test")
+            }
+        )
