@@ -16,6 +16,7 @@ from galmorph.cli import app, main
 
 VERBS = ["demo", "doctor", "surveys", "mock", "cutouts", "train", "export", "evaluate", "classify"]
 CATALOG_VERBS = ["info", "query", "candidates"]
+IMPORT_VERBS = ["deepmerge", "lsst", "galaxy10", "galaxy-zoo", "pictures"]
 HEAVY = ["numpy", "pandas", "astropy", "torch", "dask", "distributed", "hats", "duckdb", "onnxruntime", "sep", "cv2"]
 CONFIGURATIONS = sorted((Path(__file__).parents[2] / "inference").glob("*.toml"))
 
@@ -51,11 +52,17 @@ def run_folder(tmp_path_factory):
 def test_the_help_names_every_verb(capsys):
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    for verb in [*VERBS, "catalog"]:
+    for verb in [*VERBS, "catalog", "import"]:
         assert re.search(rf"│ {verb} +\w", out), verb
 
 
-@pytest.mark.parametrize("verb", [[verb] for verb in VERBS] + [["catalog", verb] for verb in CATALOG_VERBS])
+@pytest.mark.parametrize(
+    "verb",
+    [[verb] for verb in VERBS]
+    + [["catalog", verb] for verb in CATALOG_VERBS]
+    + [["import", verb] for verb in IMPORT_VERBS],
+    ids=" ".join,
+)
 def test_every_argument_is_explained(verb):
     command = app
     for name in verb:
