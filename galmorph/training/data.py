@@ -110,7 +110,7 @@ def _read_folder(source: Source) -> Dataset:
         table["label"].tolist(),
         ids.tolist(),
         _facts(source, stack),
-        {path.name: _sha256(path), "images": hashlib.sha256(stack.tobytes()).hexdigest()},
+        {path.name: sha256(path), "images": hashlib.sha256(stack.tobytes()).hexdigest()},
     )
 
 
@@ -118,7 +118,7 @@ def _read_arrays(source: Source) -> Dataset:
     """A pair of .npy files: images, and indices into the recipe's classes."""
     if source.labels is None:
         raise DataError("source.labels is missing: kind 'arrays' needs the .npy file of labels")
-    images, labels = _load_array(source.path), _load_array(source.labels)
+    images, labels = load_array(source.path), load_array(source.labels)
     if images.ndim != 4 or images.shape[2] != images.shape[3]:
         raise DataError(f"{source.path}: images must have the shape (n, bands, N, N), got {images.shape}")
     if labels.shape != (len(images),) or not np.all(np.equal(np.mod(labels, 1), 0)):
@@ -132,11 +132,12 @@ def _read_arrays(source: Source) -> Dataset:
         images = images.astype(np.float32)
     names = [source.classes[int(label)] for label in labels]
     ids = [str(number) for number in range(len(images))]
-    digests = {path.name: _sha256(path) for path in (source.path, source.labels)}
+    digests = {path.name: sha256(path) for path in (source.path, source.labels)}
     return _dataset(source, images, names, ids, _facts(source, images), digests)
 
 
-def _load_array(path: Path) -> NDArray[Any]:
+def load_array(path: Path) -> NDArray[Any]:
+    """An array of a ``.npy`` file, memory-mapped; nothing is unpickled."""
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -177,6 +178,7 @@ def _dataset(
     return Dataset(images, labels, words, np.array(ids, dtype=np.str_), source.classes, facts, digests)
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,10 +22,14 @@ from galmorph.scores import FeatureReference, Scores
 from galmorph.training.calibrate import Calibration, calibrate, fit_reference, statistics
 from galmorph.training.card import write_card
 from galmorph.training.data import Dataset, read_source
+from galmorph.training.domain_norm import Domain, domain_norms, set_domain
+from galmorph.training.domains import part_rows
 from galmorph.training.evaluate import predict
 from galmorph.training.evaluation import Evaluation, summarise
-from galmorph.training.fit import load_training, part_rows
+from galmorph.training.fit import load_training
 from galmorph.training.graph import add_facts, compare, export_graph
+from galmorph.training.module import Training
+from galmorph.training.networks import Classifier
 from galmorph.training.recipe import Recipe
 from galmorph.training.split import split_objects
 
@@ -33,6 +37,9 @@ from galmorph.training.split import split_objects
 #: was oversampled, as the viewers of surveys serve them, shows the same sky.
 FINER = 8.0
 
+
+#: The graph with the source's batch normalisation, in bundles of networks that have one for each domain.
+SOURCE_MODEL = "model_source.onnx"
 
 #: Packages whose versions decide what a training gives.
 VERSIONS = ("torch", "timm", "pytorch-lightning", "onnx", "onnxruntime", "numpy", "scikit-learn")
@@ -79,8 +86,9 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None) -> Path:
     if dataset.digests != record["digests"]:
         raise DataError(f"{recipe.source.path} is not the data of the training: its digests differ. Train again")
     rows = part_rows(dataset, recipe)
-    model = export_graph(module.network, tuple(record["shape"]))
-    parity = compare(model, module.network, np.asarray(dataset.images[rows["validation"][:PARITY_IMAGES]]))
+    graphs, parity = _graphs(module.network, record, np.asarray(dataset.images[rows["validation"][:PARITY_IMAGES]]))
+    # What is fitted to labelled images is fitted to what the source's own branch says of them.
+    model = graphs.get(SOURCE_MODEL, graphs[MODEL])
     _, features = predict(model, dataset.images, rows["train"])
     reference = fit_reference(features, dataset.labels[rows["train"]], len(dataset.classes))
     logits, features = predict(model, dataset.images, rows["validation"])
@@ -91,16 +99,32 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None) -> Path:
     if test.size:
         test_scores = calibration.score(*predict(model, dataset.images, test))
         evaluations["test"] = _summarise(test_scores, dataset, test, recipe, "test")
-    manifest = _manifest(recipe, record, calibration, evaluations, parity)
+    manifest = _manifest(module, record, calibration, evaluations, parity)
     table = io.BytesIO()
     statistics(scores, features, dataset.classes).to_parquet(table, index=False)
+    facts = _graph_facts(recipe, record, calibration)
     files = {
-        MODEL: add_facts(model, _graph_facts(recipe, record, calibration)),
+        **{name: add_facts(graph, facts) for name, graph in graphs.items()},
         REFERENCE: _reference_file(reference),
         STATISTICS: table.getvalue(),
         CARD: write_card(manifest, recipe.export.card).encode(),
     }
     return write_bundle(Path(out), manifest, files).path
+
+
+def _graphs(
+    network: Classifier, record: dict[str, Any], images: NDArray[np.float32]
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Graphs by file name: the target's, and the source's where they differ; parity of the first."""
+    graphs: dict[str, bytes] = {}
+    parity: dict[str, Any] = {}
+    branches: tuple[Domain, ...] = ("source", "target") if domain_norms(network) else ("source",)
+    for branch in branches:
+        set_domain(network, branch)
+        name = MODEL if branch == branches[-1] else SOURCE_MODEL
+        graphs[name] = export_graph(network, tuple(record["shape"]))
+        parity = compare(graphs[name], network, images)
+    return graphs, parity
 
 
 def _summarise(scores: Scores, dataset: Dataset, rows: NDArray[np.intp], recipe: Recipe, part: str) -> Evaluation:
@@ -123,12 +147,13 @@ def _reference_file(reference: FeatureReference) -> bytes:
 
 
 def _manifest(
-    recipe: Recipe,
+    module: Training,
     record: dict[str, Any],
     calibration: Calibration,
     evaluations: dict[str, Evaluation],
     parity: dict[str, Any],
 ) -> Manifest:
+    recipe, separation = module.recipe, module.objective.separation
     facts, tolerance = record["facts"], recipe.export.scale_tolerance
     scale = float(facts["pixel_scale"])
     classes = recipe.source.classes
@@ -146,7 +171,7 @@ def _manifest(
         stretch=record["stretch"],
         features=calibration.reference.means.shape[1],
         temperature=calibration.temperature,
-        rho=math.log(len(classes)) / 2,
+        rho=math.log(len(classes)) / 2 if separation is None else separation.tuner.rho,
         unknown=UnknownRule(
             score=calibration.unknown_score,
             threshold=calibration.threshold,
@@ -160,6 +185,8 @@ def _manifest(
             "images": record["parts"],
             "images_per_class": dict(zip(classes, record["counts"], strict=True)),
             "data": record["digests"],
+            "target": record["target"],
+            "tuner": [] if separation is None else separation.tuner.state_dict()["changes"],
             "versions": {"galmorph": galmorph.__version__} | {name: version(name) for name in VERSIONS},
             "commit": _commit(),
         },

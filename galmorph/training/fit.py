@@ -1,6 +1,7 @@
 """Train a network by a recipe."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from galmorph.errors import ConfigError, DataError
 from galmorph.training.checkpoint import SUFFIX, SafeCheckpointIO, read_checkpoint
-from galmorph.training.data import Dataset, read_source
+from galmorph.training.domain_norm import split_norms
+from galmorph.training.domains import Domains, read_domains
 from galmorph.training.folder import (
     BEST,
     CHECKPOINTS,
@@ -26,14 +27,15 @@ from galmorph.training.folder import (
     write_result,
 )
 from galmorph.training.history import History
-from galmorph.training.loaders import ordered_batches, training_batches
-from galmorph.training.methods import Objective
+from galmorph.training.late import LateCheckpoint, LateStopping
+from galmorph.training.loaders import Rows, ordered_batches, training_batches
+from galmorph.training.methods import Objective, find_method
 from galmorph.training.module import Training
 from galmorph.training.networks import build_network
 from galmorph.training.recipe import Recipe, load_recipe, parse_recipe
-from galmorph.training.split import PARTS, check_no_leak, split_objects
 from galmorph.training.stretch import Stretch, fit_stretch
 from galmorph.training.surroundings import surroundings
+from galmorph.training.terms import Setting
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ def train(
     out: Path,
     *,
     data: Path | None = None,
+    target: Path | None = None,
     device: Device = "auto",
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
@@ -61,7 +64,9 @@ def train(
     out : Path
         Folder for checkpoints, ``metrics.csv``, the resolved ``recipe.toml`` and ``result.json``.
     data : Path, optional
-        Where the images are, if not where the recipe says.
+        Where the labelled images are, if not where the recipe says.
+    target : Path, optional
+        Where the unlabelled images are that the method adapts to, if not where the recipe says.
     device : {"auto", "cpu", "cuda"}
         ``auto`` takes all accelerators there are, else the CPU; ``cuda`` fails without one.
     progress : bool
@@ -85,61 +90,54 @@ def train(
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device 'cuda' was asked for and torch finds none; use --device cpu")
-    if data is not None:
-        recipe = replace(recipe, source=replace(recipe.source, path=Path(data).resolve()))
+    recipe = _moved(recipe, data, target)
+    _check_epochs(recipe)
     out = Path(out)
-    dataset = read_source(recipe.source)
-    rows = part_rows(dataset, recipe)
-    open_folder(out, recipe, dataset)
+    domains = read_domains(recipe)
+    open_folder(out, recipe, domains)
     if (finished := read_result(out)) is not None:
         logger.info("%s holds this training, finished; nothing to do", out)
         return finished
     with surroundings(recipe.seed):
-        module = _build(recipe, dataset, rows)
+        module = _build(recipe, domains)
         trainer = _trainer(recipe, out, device, progress, callbacks)
-        batches = {"batch_size": recipe.fit.batch_size, "workers": recipe.fit.workers}
         last = out / CHECKPOINTS / f"{LAST}{SUFFIX}"
+        size, workers = recipe.fit.batch_size, recipe.fit.workers
+        source = Rows(domains.source, domains.rows["train"])
+        unlabelled = None if domains.target is None else Rows(domains.target, domains.target_rows["train"])
         trainer.fit(
             module,
-            training_batches(dataset, rows["train"], seed=recipe.seed, **batches),
-            ordered_batches(dataset, rows["validation"], **batches),
+            training_batches(source, unlabelled, batch_size=size, seed=recipe.seed, workers=workers),
+            ordered_batches(Rows(domains.source, domains.rows["validation"]), batch_size=size, workers=workers),
             ckpt_path=str(last) if last.is_file() else None,
         )
     return write_result(out)
 
 
-def part_rows(dataset: Dataset, recipe: Recipe) -> dict[str, NDArray[np.intp]]:
-    """Rows of each part that have a known class.
+def _moved(recipe: Recipe, data: Path | None, target: Path | None) -> Recipe:
+    """The recipe with other places of its data."""
+    if data is not None:
+        recipe = replace(recipe, source=replace(recipe.source, path=Path(data).resolve()))
+    if target is not None:
+        if recipe.target is None:
+            raise ConfigError("a target was given and the recipe has no table [target]; add it, with at least its path")
+        recipe = replace(recipe, target=replace(recipe.target, path=Path(target).resolve()))
+    return recipe
 
-    Parameters
-    ----------
-    dataset : Dataset
-        All images.
-    recipe : Recipe
-        How objects are divided.
 
-    Returns
-    -------
-    dict of str to ndarray of int
-        Rows in ``train``, ``validation`` and ``test``.
+def first_epoch(recipe: Recipe) -> int:
+    """The first epoch that can be the best: of a method that adapts the first with the full weights."""
+    if not find_method(recipe.method.name).adapts:
+        return 0
+    return math.ceil(recipe.method.warmup_epochs + recipe.method.ramp_epochs)
 
-    Raises
-    ------
-    DataError
-        If an object is in two parts, or a class has no image in the training or validation part.
-    """
-    parts = split_objects(dataset.object_ids, dataset.names, recipe.split)
-    known = dataset.labels >= 0
-    rows = {part: np.flatnonzero(known & (parts == part)) for part in PARTS}
-    check_no_leak({part: dataset.object_ids[chosen] for part, chosen in rows.items()})
-    for part in ("train", "validation"):
-        absent = set(range(len(dataset.classes))) - set(dataset.labels[rows[part]].tolist())
-        if absent:
-            raise DataError(
-                f"no {part} image of {', '.join(dataset.classes[k] for k in sorted(absent))}: more images are needed, "
-                "or split.stratified = true"
-            )
-    return rows
+
+def _check_epochs(recipe: Recipe) -> None:
+    if recipe.fit.epochs <= first_epoch(recipe):
+        raise ConfigError(
+            f"fit.epochs is {recipe.fit.epochs}, and warm-up and ramp of method {recipe.method.name!r} take "
+            f"{first_epoch(recipe)}: give more epochs, or lower method.warmup_epochs and method.ramp_epochs"
+        )
 
 
 def load_training(checkpoint: Path) -> tuple[Training, dict[str, Any]]:
@@ -175,8 +173,9 @@ def load_training(checkpoint: Path) -> tuple[Training, dict[str, Any]]:
     return module.eval(), record
 
 
-def _build(recipe: Recipe, dataset: Dataset, rows: dict[str, NDArray[np.intp]]) -> Training:
-    """A network with random weights and a stretch fitted to the training part."""
+def _build(recipe: Recipe, domains: Domains) -> Training:
+    """A network with random weights and a stretch fitted to the labelled training part."""
+    dataset, rows = domains.source, domains.rows
     stretch = fit_stretch(dataset.images, rows["train"], recipe.stretch)
     counts = np.bincount(dataset.labels[rows["train"]], minlength=len(dataset.classes))
     record = {
@@ -187,15 +186,28 @@ def _build(recipe: Recipe, dataset: Dataset, rows: dict[str, NDArray[np.intp]]) 
         "parts": {part: len(chosen) for part, chosen in rows.items()},
         "facts": dataset.facts,
         "digests": dataset.digests,
+        "target": None,
     }
+    if domains.target is not None:
+        record["target"] = {
+            "parts": {part: len(chosen) for part, chosen in domains.target_rows.items()},
+            "facts": domains.target.facts,
+            "digests": domains.target.digests,
+        }
     return _assemble(recipe, stretch, record)
 
 
 def _assemble(recipe: Recipe, stretch: Stretch, record: dict[str, Any]) -> Training:
     bands, size, _ = record["shape"]
-    classes = len(recipe.source.classes)
-    network = build_network(recipe.network, stretch, bands=bands, size=size, classes=classes)
-    module = Training(network, Objective(recipe.method, record["counts"]), recipe, record)
+    method = find_method(recipe.method.name)
+    network = build_network(
+        recipe.network, stretch, bands=bands, size=size, classes=len(record["counts"]), open_head=method.open_head
+    )
+    images = record["target"]["parts"]["train"] if record["target"] else 0
+    setting = Setting(record["counts"], images, *network.lengths(bands, size))
+    if method.adapts and recipe.network.batch_norm == "domain":
+        split_norms(network)
+    module = Training(network, Objective(recipe.method, setting), recipe, record)
     return module.to(memory_format=torch.channels_last)
 
 
@@ -206,11 +218,12 @@ def _trainer(recipe: Recipe, out: Path, device: Device, progress: bool, extra: S
         torch.set_float32_matmul_precision("high")
     monitor = f"valid_{recipe.fit.monitor}"
     mode = "min" if recipe.fit.monitor == "loss" else "max"
+    first = first_epoch(recipe)
     checkpoints = [
-        _checkpoints(out, filename=BEST, monitor=monitor, mode=mode),
-        _checkpoints(out, filename=LAST),
+        _checkpoints(out, first, filename=BEST, monitor=monitor, mode=mode),
+        _checkpoints(out, 0, filename=LAST),
     ]
-    stopping = EarlyStopping(monitor=monitor, mode=mode, patience=recipe.fit.patience)
+    stopping = LateStopping(first, monitor=monitor, mode=mode, patience=recipe.fit.patience)
     return pl.Trainer(
         accelerator=device,
         precision="16-mixed" if on_cuda else "32-true",
@@ -227,9 +240,10 @@ def _trainer(recipe: Recipe, out: Path, device: Device, progress: bool, extra: S
     )
 
 
-def _checkpoints(out: Path, **options: Any) -> ModelCheckpoint:
-    """One kind of checkpoint: the best, or with nothing to monitor the last."""
-    callback = ModelCheckpoint(
+def _checkpoints(out: Path, first: int, **options: Any) -> ModelCheckpoint:
+    """One kind of checkpoint: the best from an epoch on, or with nothing to monitor the last."""
+    callback = LateCheckpoint(
+        first,
         dirpath=out / CHECKPOINTS,
         # After the epoch's validation and its early-stopping check, so that the state is that of a whole epoch.
         save_on_train_epoch_end=True,

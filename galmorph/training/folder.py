@@ -9,7 +9,7 @@ import tomli_w
 
 from galmorph.errors import ConfigError
 from galmorph.training.checkpoint import SUFFIX, read_checkpoint
-from galmorph.training.data import Dataset
+from galmorph.training.domains import Domains
 from galmorph.training.history import read_history
 from galmorph.training.recipe import Recipe
 
@@ -42,7 +42,7 @@ class TrainResult:
     metrics: dict[str, float]
 
 
-def open_folder(out: Path, recipe: Recipe, dataset: Dataset) -> None:
+def open_folder(out: Path, recipe: Recipe, domains: Domains) -> None:
     """Write the resolved recipe, or refuse a folder that holds another training.
 
     Parameters
@@ -51,8 +51,8 @@ def open_folder(out: Path, recipe: Recipe, dataset: Dataset) -> None:
         The folder.
     recipe : Recipe
         All settings.
-    dataset : Dataset
-        The data; where it lies does not matter, what is in it does.
+    domains : Domains
+        The data; where they lie does not matter, what is in them does.
 
     Raises
     ------
@@ -61,8 +61,12 @@ def open_folder(out: Path, recipe: Recipe, dataset: Dataset) -> None:
     """
     settings = recipe.portable()
     # The digests say which data; where they lie may change.
-    settings["source"] = {key: value for key, value in settings["source"].items() if key not in ("path", "labels")}
-    mine = {"recipe": settings, "data": dataset.digests}
+    for table in ("source", "target"):
+        if settings[table] is not None:
+            settings[table] = {key: value for key, value in settings[table].items() if key not in ("path", "labels")}
+    mine = {"recipe": settings, "data": domains.source.digests}
+    if domains.target is not None:
+        mine["target"] = domains.target.digests
     marker = out / IDENTITY
     if marker.is_file():
         if json.loads(marker.read_text()) != mine:

@@ -1,7 +1,7 @@
 """Batches of a dataset's rows, read without copying the set."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,30 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from galmorph.training.data import Dataset as Images
 
-Batch = tuple[Tensor, Tensor]
+
+class Batch(NamedTuple):
+    """Images of one domain.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape ``(n, bands, N, N)``.
+    labels : Tensor of int
+        Classes, negative where there is none; shape ``(n,)``.
+    rows : Tensor of int
+        Place of each image in the part it is taken from, shape ``(n,)``.
+    """
+
+    images: Tensor
+    labels: Tensor
+    rows: Tensor
+
+
+class Pair(NamedTuple):
+    """A batch of each domain, of the same size."""
+
+    source: Batch
+    target: Batch
 
 
 class Rows(Dataset[Batch]):
@@ -37,9 +60,36 @@ class Rows(Dataset[Batch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """Images ``(n, bands, N, N)`` and labels ``(n,)``; the loader calls it with the indices of a batch."""
+        """A batch; the loader calls it with the indices of its images."""
         rows = self.rows[indices]
-        return torch.from_numpy(self.images.images[rows]), torch.from_numpy(self.images.labels[rows])
+        images, labels = torch.from_numpy(self.images.images[rows]), torch.from_numpy(self.images.labels[rows])
+        return Batch(images, labels, torch.tensor(indices))
+
+
+class PairedRows(Dataset[Pair]):
+    """Rows of two domains, fetched a batch of each at a time.
+
+    Parameters
+    ----------
+    source, target : Rows
+        The domains.
+    """
+
+    def __init__(self, source: Rows, target: Rows) -> None:
+        self.source = source
+        self.target = target
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: tuple[int, int]) -> Pair:
+        """One image of each domain, with a leading axis of length 1."""
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: list[tuple[int, int]]) -> Pair:
+        """A batch of each domain, of pairs of indices."""
+        source, target = zip(*indices, strict=True)
+        return Pair(self.source.__getitems__(list(source)), self.target.__getitems__(list(target)))
 
 
 class EpochShuffle(Sampler[int]):
@@ -70,48 +120,82 @@ class EpochShuffle(Sampler[int]):
         return iter(order.tolist())
 
 
-def _whole(batch: Any) -> Batch:
+class PairShuffle(Sampler[tuple[int, int]]):
+    """Pairs of indices: the source in the order of `EpochShuffle`, beside it the target.
+
+    An epoch is one pass over the source. Of a larger target another part is seen in each epoch, a smaller one is seen
+    several times, each time in another order.
+
+    Parameters
+    ----------
+    source, target : int
+        Number of rows of each.
+    seed : int
+        Seed of the training.
+    """
+
+    def __init__(self, source: int, target: int, seed: int) -> None:
+        self.source = EpochShuffle(source, seed)
+        self.target = target
+        self.seed = seed
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls it, on every process."""
+        self.source.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        rng = np.random.default_rng([self.seed, self.source.epoch, 1])
+        rounds = -(-len(self.source) // self.target)
+        order = np.concatenate([rng.permutation(self.target) for _ in range(rounds)])
+        return zip(self.source, order.tolist(), strict=False)
+
+
+def _whole(batch: Any) -> Any:
     """The batch as it is: `Rows` has put it together."""
-    images, labels = batch
-    return images, labels
+    return batch
 
 
-def training_batches(
-    images: Images, rows: NDArray[np.intp], *, batch_size: int, seed: int, workers: int
-) -> DataLoader[Batch]:
+def training_batches(source: Rows, target: Rows | None, *, batch_size: int, seed: int, workers: int) -> DataLoader[Any]:
     """Shuffled batches; a last one that is not full is left out if there are others.
 
     Parameters
     ----------
-    images : Dataset
-        All images.
-    rows : ndarray of int
-        Rows of the training part.
+    source : Rows
+        The training part of the labelled images.
+    target : Rows or None
+        That of the unlabelled images, for methods that adapt.
     batch_size, seed, workers : int
         As in the recipe.
 
     Returns
     -------
     DataLoader
-        Of images and labels.
+        Of `Batch`, or with a target of `Pair`.
     """
+    rows: Dataset[Any] = source if target is None else PairedRows(source, target)
+    sampler: Sampler[Any] = EpochShuffle(len(source), seed)
+    if target is not None:
+        sampler = PairShuffle(len(source), len(target), seed)
     return DataLoader(
-        Rows(images, rows),
+        rows,
         batch_size=batch_size,
-        sampler=EpochShuffle(len(rows), seed),
+        sampler=sampler,
         collate_fn=_whole,
         # Batch statistics of a handful of images are poor, and those of one do not exist.
-        drop_last=len(rows) > batch_size,
+        drop_last=len(source) > batch_size,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
 
 
-def ordered_batches(images: Images, rows: NDArray[np.intp], *, batch_size: int, workers: int = 0) -> DataLoader[Batch]:
+def ordered_batches(rows: Rows, *, batch_size: int, workers: int = 0) -> DataLoader[Batch]:
     """All rows in order; see `training_batches`."""
     return DataLoader(
-        Rows(images, rows),
+        rows,
         batch_size=batch_size,
         collate_fn=_whole,
         num_workers=workers,

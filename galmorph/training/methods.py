@@ -1,33 +1,49 @@
 """Methods: what a training minimises, as a named set of losses with weights."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from galmorph.errors import ConfigError
-from galmorph.training.losses import class_weights, weighted_cross_entropy
-from galmorph.training.options import MethodOptions
+from galmorph.training.astrouda import Clustering, Separation
+from galmorph.training.method_options import MethodOptions
+from galmorph.training.outputs import Outputs
+from galmorph.training.terms import (
+    ConditionalAdversary,
+    Confusion,
+    Coral,
+    CrossEntropy,
+    DomainAdversary,
+    Entropy,
+    Facts,
+    Fisher,
+    Mmd,
+    Neighbourhood,
+    OneVsAll,
+    OpenEntropy,
+    Setting,
+    Term,
+    merge_facts,
+)
 
-
-@dataclass(frozen=True)
-class Outputs:
-    """What a training step hands to the losses.
-
-    Parameters
-    ----------
-    logits : Tensor
-        Of the labelled source batch, shape ``(n, K)``.
-    features : Tensor
-        Of the same, shape ``(n, d)``.
-    labels : Tensor of int
-        True classes, shape ``(n,)``.
-    """
-
-    logits: Tensor
-    features: Tensor
-    labels: Tensor
+#: Every loss that a method can name.
+TERMS: Mapping[str, type[Term]] = {
+    "cross_entropy": CrossEntropy,
+    "mmd": Mmd,
+    "adversary": DomainAdversary,
+    "conditional_adversary": ConditionalAdversary,
+    "fisher": Fisher,
+    "entropy": Entropy,
+    "clustering": Clustering,
+    "separation": Separation,
+    "neighbourhood": Neighbourhood,
+    "coral": Coral,
+    "confusion": Confusion,
+    "one_vs_all": OneVsAll,
+    "open_entropy": OpenEntropy,
+}
 
 
 @dataclass(frozen=True)
@@ -41,12 +57,22 @@ class Method:
     reference : str
         Where it comes from.
     losses : mapping of str to float
-        Weight of each loss; keys of `TERMS`.
+        Weight of each loss; keys of `TERMS`. Weights are relative to the plain cross-entropy, see `Objective`.
     """
 
     summary: str
     reference: str
     losses: Mapping[str, float]
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it needs unlabelled images of a target."""
+        return any(TERMS[name].adapts for name in self.losses)
+
+    @property
+    def open_head(self) -> bool:
+        """Whether the network needs a classifier of each class against all others."""
+        return "one_vs_all" in self.losses
 
 
 #: Every method by name.
@@ -56,38 +82,116 @@ METHODS: Mapping[str, Method] = {
         reference="DeepAstroUDA (Ćiprijanović et al. 2023), equation 4",
         losses={"cross_entropy": 1.0},
     ),
+    "mmd": Method(
+        summary="maximum mean discrepancy of the domains, 19 Gaussian kernels",
+        reference="DeepMerge II (Ćiprijanović et al. 2021), equation 6",
+        losses={"cross_entropy": 1.0, "mmd": 1.0},
+    ),
+    "mmd_f": Method(
+        summary="mmd with compact source classes (Fisher) and target entropy minimised",
+        reference="DeepMerge II (Ćiprijanović et al. 2021), equations 6, 10, 11",
+        losses={"cross_entropy": 1.0, "mmd": 1.0, "fisher": 1.0, "entropy": 0.05},
+    ),
+    "adversarial": Method(
+        summary="a discriminator of domains with reversed gradient (DANN)",
+        reference="DeepMerge II (Ćiprijanović et al. 2021), equation 9; Ganin et al. 2016",
+        losses={"cross_entropy": 1.0, "adversary": 1.0},
+    ),
+    "adversarial_f": Method(
+        summary="adversarial with compact source classes (Fisher) and target entropy minimised",
+        reference="DeepMerge II (Ćiprijanović et al. 2021), equations 9 to 11",
+        losses={"cross_entropy": 1.0, "adversary": 1.0, "fisher": 1.0, "entropy": 0.05},
+    ),
+    "dance": Method(
+        summary="neighbourhood clustering and entropy separation of the target, open set",
+        reference="DANCE (Saito et al. 2020)",
+        losses={"cross_entropy": 1.0, "neighbourhood": 0.05, "separation": 0.05},
+    ),
+    "deepastrouda": Method(
+        summary="adaptive clustering with a bank of both domains and tuned entropy separation, open set",
+        reference="DeepAstroUDA (Ćiprijanović et al. 2023), equations 1 to 4, algorithm 1",
+        losses={"cross_entropy": 1.0, "clustering": 0.5, "separation": 0.3},
+    ),
+    "coral": Method(
+        summary="alignment of the domains' covariances",
+        reference="Deep CORAL (Sun & Saenko 2016)",
+        losses={"cross_entropy": 1.0, "coral": 1.0},
+    ),
+    "cdan": Method(
+        summary="a discriminator of domains conditioned on the predicted class",
+        reference="CDAN (Long et al. 2018)",
+        losses={"cross_entropy": 1.0, "conditional_adversary": 1.0},
+    ),
+    "mcc": Method(
+        summary="confusion between classes on the target minimised",
+        reference="MCC (Jin et al. 2020)",
+        losses={"cross_entropy": 1.0, "confusion": 1.0},
+    ),
+    "ovanet": Method(
+        summary="a classifier of each class against all others, whose threshold is learned, open set",
+        reference="OVANet (Saito & Saenko 2021)",
+        losses={"cross_entropy": 1.0, "one_vs_all": 1.0, "open_entropy": 0.1},
+    ),
 }
 
 
-class CrossEntropy(nn.Module):
-    """`weighted_cross_entropy` of the source batch, with weights from the frequencies of classes."""
+def find_method(name: str) -> Method:
+    """Method of a name.
 
-    weights: Tensor
+    Parameters
+    ----------
+    name : str
+        A key of `METHODS`.
 
-    def __init__(self, options: MethodOptions, counts: Sequence[int]) -> None:
-        super().__init__()
-        self.smoothing = options.label_smoothing
-        weights = class_weights(counts if options.class_weights else [1] * len(counts))
-        self.register_buffer("weights", weights, persistent=False)
+    Returns
+    -------
+    Method
+        The method.
 
-    def forward(self, outputs: Outputs) -> Tensor:
-        """Loss of a batch."""
-        return weighted_cross_entropy(outputs.logits, outputs.labels, self.weights, self.smoothing)
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    if name not in METHODS:
+        raise ConfigError(f"method.name must be one of {', '.join(METHODS)}; got {name!r}")
+    return METHODS[name]
 
 
-#: Every loss that a method can name: made from the options and the number of training images of each class.
-TERMS: Mapping[str, Callable[[MethodOptions, Sequence[int]], nn.Module]] = {"cross_entropy": CrossEntropy}
+def ramp(options: MethodOptions, epoch: float) -> float:
+    """Share of their weight that losses which adapt have, at a time of the training.
+
+    Parameters
+    ----------
+    options : MethodOptions
+        With the lengths of warm-up and ramp.
+    epoch : float
+        Epochs trained so far.
+
+    Returns
+    -------
+    float
+        0 during the warm-up, 1 after the ramp.
+    """
+    if epoch < options.warmup_epochs:
+        return 0.0
+    if options.ramp_epochs == 0:
+        return 1.0
+    return min(1.0, (epoch - options.warmup_epochs) / options.ramp_epochs)
 
 
 class Objective(nn.Module):
     """The weighted sum of a method's losses.
 
+    The cross-entropy's class weights sum to 1, which makes it 1/K of the plain one where classes are equally frequent.
+    The other losses are divided by K too, so that their weights mean the same for any number of classes.
+
     Parameters
     ----------
     options : MethodOptions
         Which method, and weights that differ from its own.
-    counts : sequence of int
-        Training images of each class.
+    setting : Setting
+        What losses have to know of data and network.
 
     Raises
     ------
@@ -95,22 +199,70 @@ class Objective(nn.Module):
         If there is no such method, or a weight is given for a loss that it does not have.
     """
 
-    def __init__(self, options: MethodOptions, counts: Sequence[int]) -> None:
+    def __init__(self, options: MethodOptions, setting: Setting) -> None:
         super().__init__()
-        if options.name not in METHODS:
-            raise ConfigError(f"method.name must be one of {', '.join(METHODS)}; got {options.name!r}")
-        losses = METHODS[options.name].losses
+        losses = find_method(options.name).losses
         strangers = sorted(set(options.weights) - set(losses))
         if strangers:
             raise ConfigError(
                 f"method {options.name!r} has the losses {', '.join(losses)}; "
                 f"method.weights names {', '.join(strangers)}"
             )
-        self.weights = {**losses, **options.weights}
-        self.terms = nn.ModuleDict({name: TERMS[name](options, counts) for name in losses})
+        weights = {**losses, **options.weights}
+        self.weights = {
+            name: weight if name == "cross_entropy" else weight / setting.classes for name, weight in weights.items()
+        }
+        self.terms = nn.ModuleDict({name: TERMS[name](options, setting) for name in losses})
 
-    def forward(self, outputs: Outputs) -> tuple[Tensor, dict[str, Tensor]]:
-        """Total loss of a step and its parts before weighting."""
-        parts: dict[str, Tensor] = {name: term(outputs) for name, term in self.terms.items()}
-        total: Tensor = torch.stack([self.weights[name] * value for name, value in parts.items()]).sum()
-        return total, parts
+    @property
+    def second(self) -> bool:
+        """Whether a loss needs a second view of each image."""
+        return any(TERMS[name].second for name in self.terms)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether a loss needs the target."""
+        return any(TERMS[name].adapts for name in self.terms)
+
+    @property
+    def separation(self) -> Separation | None:
+        """The entropy separation, if the method has one."""
+        return next((term for term in self.terms.values() if isinstance(term, Separation)), None)
+
+    def end_epoch(self, epoch: int, loss: float) -> None:
+        """Let the tuner look at the loss of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Counted from 0.
+        loss : float
+            Mean of the total training loss: without a label of the target.
+        """
+        if self.separation is not None and self.separation.tuned:
+            self.separation.tuner.end_epoch(epoch, loss)
+
+    def forward(self, outputs: Outputs, adapting: float = 1.0) -> tuple[Tensor, dict[str, Tensor], Facts]:
+        """Total loss of a step.
+
+        Parameters
+        ----------
+        outputs : Outputs
+            What the network gave.
+        adapting : float
+            Share of their weight that losses which adapt have; see `ramp`.
+
+        Returns
+        -------
+        total : Tensor
+            A scalar.
+        parts : dict of str to Tensor
+            Each loss before weighting.
+        facts : dict of str to Tensor
+            Other numbers worth logging.
+        """
+        values = {name: term(outputs) for name, term in self.terms.items()}
+        parts: dict[str, Tensor] = {name: value for name, (value, _) in values.items()}
+        shares = {name: adapting if TERMS[name].adapts else 1.0 for name in parts}
+        total: Tensor = torch.stack([shares[name] * self.weights[name] * value for name, value in parts.items()]).sum()
+        return total, parts, merge_facts({name: facts for name, (_, facts) in values.items()})

@@ -11,13 +11,14 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from galmorph.errors import ConfigError
-from galmorph.training.loaders import Batch
+from galmorph.training.domain_norm import set_domain, start_target_from_source
+from galmorph.training.loaders import Batch, Pair
 from galmorph.training.losses import class_weights, weighted_cross_entropy
-from galmorph.training.methods import Objective, Outputs
+from galmorph.training.methods import Objective, ramp
 from galmorph.training.networks import Classifier
-from galmorph.training.optimise import build_optimiser, build_schedule
+from galmorph.training.optimise import build_optimiser, build_schedule, parameter_groups
 from galmorph.training.recipe import Recipe
-from galmorph.training.views import random_view
+from galmorph.training.step import observe
 
 
 class Training(pl.LightningModule):
@@ -25,7 +26,8 @@ class Training(pl.LightningModule):
 
     Logs ``train_loss``, ``train_<loss>`` for each loss of the method, the ``learning_rate`` at the start of the epoch,
     and on the source's validation part ``valid_loss`` (the cross-entropy), ``valid_accuracy`` and ``valid_recall``
-    (mean of per-class recalls).
+    (mean of per-class recalls). Methods that adapt add ``adapting``, the share of their weight that the losses which
+    adapt have at the end of the epoch, and what their losses have to say.
 
     Parameters
     ----------
@@ -60,11 +62,13 @@ class Training(pl.LightningModule):
         return logits, features
 
     def on_train_epoch_start(self) -> None:
-        """Log the learning rate."""
+        """Log the learning rate; when the warm-up ends, start the target's branch from the source's."""
+        if self.current_epoch == math.ceil(self.recipe.method.warmup_epochs) > 0:
+            start_target_from_source(self.network)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.log("learning_rate", float(rate), sync_dist=True)
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+    def training_step(self, batch: Batch | Pair, batch_index: int) -> Tensor:
         """Loss of a batch of random views.
 
         What is random in it depends on seed, epoch, batch and process alone, so that a resumed training draws the same.
@@ -72,27 +76,42 @@ class Training(pl.LightningModule):
         draw = np.random.SeedSequence([self.recipe.seed, self.current_epoch, batch_index, self.global_rank])
         for_dropout, for_views = draw.generate_state(2).tolist()
         torch.manual_seed(for_dropout)
-        views = torch.Generator().manual_seed(for_views)
-        images, labels = batch
-        logits, features = self(random_view(images, self.recipe.views, views))
+        epoch = self.current_epoch + batch_index / max(1, int(self.trainer.num_training_batches))
+        outputs = observe(
+            self.network,
+            batch,
+            self.recipe.views,
+            torch.Generator().manual_seed(for_views),
+            second=self.objective.second,
+            mixed=self.recipe.network.batch_norm == "mixed",
+            progress=epoch / self.recipe.fit.epochs,
+        )
+        adapting = ramp(self.recipe.method, epoch)
         total: Tensor
-        total, parts = self.objective(Outputs(logits=logits, features=features, labels=labels))
+        total, parts, facts = self.objective(outputs, adapting)
         values = {f"train_{name}": value.detach() for name, value in parts.items()} | {"train_loss": total.detach()}
-        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(labels))
+        if self.objective.adapts:
+            facts = {**facts, "adapting": torch.tensor(adapting)}
+        size = len(outputs.labels)
+        self.log_dict({**values, **facts}, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
         return total
 
     def on_train_epoch_end(self) -> None:
-        """Fail when the loss is no number: nothing that follows could be trusted."""
+        """Let the tuner see the loss; fail when it is no number: nothing that follows could be trusted."""
         loss = float(self.trainer.callback_metrics["train_loss"])
         if not math.isfinite(loss):
             raise ConfigError(
                 f"the loss of epoch {self.current_epoch} is {loss}: training diverged, or an image holds values that "
                 "are not finite. Lower optimiser.learning_rate, or check the images"
             )
+        # While the weights rise so does the loss, which would tell the tuner nothing.
+        if ramp(self.recipe.method, self.current_epoch) == 1:
+            self.objective.end_epoch(self.current_epoch, loss)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Add a batch to the metrics of the validation part."""
-        images, labels = batch
+        images, labels, _ = batch
+        set_domain(self.network, "source")
         logits, _ = self(images)
         self.loss.update(weighted_cross_entropy(logits, labels, self.weights), len(labels))
         self.accuracy.update(logits, labels)
@@ -103,7 +122,7 @@ class Training(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimiser and a schedule that is stepped after every batch."""
         options, epochs = self.recipe.optimiser, self.recipe.fit.epochs
-        optimiser = build_optimiser(self.network.parameters(), options)
+        optimiser = build_optimiser(parameter_groups(self.network, self.objective.terms.values(), options), options)
         steps = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
         schedule = build_schedule(optimiser, options, steps, epochs)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,12 +1,37 @@
 """Networks: a stretch, an encoder, a classifier; images in, logits and features out."""
 
+from typing import NamedTuple
+
 import timm
 import torch
 from torch import Tensor, nn
 
 from galmorph.errors import ConfigError
+from galmorph.training.heads import CosineHead, OpenHead
+from galmorph.training.losses import joint_logits
 from galmorph.training.options import NetworkOptions
 from galmorph.training.stretch import Stretch
+
+
+class Activations(NamedTuple):
+    """What a network gives in training.
+
+    Parameters
+    ----------
+    embedding : Tensor
+        Output of the encoder, which domains are aligned by; shape ``(n, D)``.
+    features : Tensor
+        What the last layer takes, shape ``(n, d)``.
+    logits : Tensor
+        Of the known classes, shape ``(n, K)``.
+    open_logits : Tensor or None
+        Of each class against all others, shape ``(n, K, 2)``, if the network has such a head.
+    """
+
+    embedding: Tensor
+    features: Tensor
+    logits: Tensor
+    open_logits: Tensor | None = None
 
 
 class Classifier(nn.Module):
@@ -20,23 +45,47 @@ class Classifier(nn.Module):
         ``(n, bands, N, N)`` to ``(n, D)``.
     neck : Module
         ``(n, D)`` to the features ``(n, d)``; the identity for most networks.
-    features : int
-        d.
-    classes : int
-        K.
+    head : Module
+        Features to logits ``(n, K)``.
     dropout : float
         Dropped share of the features before the last layer, in training.
+    open_head : OpenHead, optional
+        One classifier for each class against all others.
     """
 
     def __init__(
-        self, stretch: Stretch, encoder: nn.Module, neck: nn.Module, features: int, classes: int, dropout: float
+        self,
+        stretch: Stretch,
+        encoder: nn.Module,
+        neck: nn.Module,
+        head: nn.Module,
+        dropout: float,
+        open_head: OpenHead | None = None,
     ) -> None:
         super().__init__()
         self.stretch = stretch
         self.encoder = encoder
         self.neck = neck
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(features, classes)
+        self.head = head
+        self.open_head = open_head
+
+    def lengths(self, bands: int, size: int) -> tuple[int, int]:
+        """Lengths of embeddings and features, for images of ``(bands, size, size)``."""
+        training = self.training
+        self.eval()
+        with torch.inference_mode():
+            embedding, features, *_ = self.activations(torch.zeros(1, bands, size, size))
+        self.train(training)
+        return embedding.shape[1], features.shape[1]
+
+    def activations(self, images: Tensor) -> Activations:
+        """Everything that losses look at; see `forward` for `images`."""
+        embedding = self.encoder(self.stretch(images))
+        features = self.neck(embedding)
+        taken = self.dropout(features)
+        open_logits = None if self.open_head is None else self.open_head(taken)
+        return Activations(embedding, features, self.head(taken), open_logits)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and features.
@@ -49,12 +98,12 @@ class Classifier(nn.Module):
         Returns
         -------
         logits : Tensor
-            Shape ``(n, K)``.
+            Shape ``(n, K)``; with an open head those of `galmorph.training.losses.joint_logits`.
         features : Tensor
             What the last layer takes, shape ``(n, d)``.
         """
-        features = self.neck(self.encoder(self.stretch(images)))
-        return self.head(self.dropout(features)), features
+        _, features, logits, open_logits = self.activations(images)
+        return logits if open_logits is None else joint_logits(logits, open_logits), features
 
 
 class DeepMergeEncoder(nn.Sequential):
@@ -81,7 +130,9 @@ class DeepMergeEncoder(nn.Sequential):
         super().__init__(*layers, nn.Flatten())
 
 
-def build_network(options: NetworkOptions, stretch: Stretch, *, bands: int, size: int, classes: int) -> Classifier:
+def build_network(
+    options: NetworkOptions, stretch: Stretch, *, bands: int, size: int, classes: int, open_head: bool = False
+) -> Classifier:
     """Make a network with random weights.
 
     Parameters
@@ -94,6 +145,8 @@ def build_network(options: NetworkOptions, stretch: Stretch, *, bands: int, size
         Images are ``(bands, size, size)``.
     classes : int
         Outputs.
+    open_head : bool
+        With a classifier of each class against all others.
 
     Returns
     -------
@@ -106,7 +159,15 @@ def build_network(options: NetworkOptions, stretch: Stretch, *, bands: int, size
         If there is no such encoder, or it does not take the options or images of this size.
     """
     if options.encoder == "deepmerge":
-        return _build_deepmerge(options, stretch, bands, size, classes)
+        encoder, neck, features = _deepmerge_parts(options, bands, size)
+    else:
+        encoder, neck, features = _timm_parts(options, bands, size)
+    head = CosineHead(features, classes) if options.head == "cosine" else nn.Linear(features, classes)
+    return Classifier(stretch, encoder, neck, head, options.dropout, OpenHead(features, classes) if open_head else None)
+
+
+def _timm_parts(options: NetworkOptions, bands: int, size: int) -> tuple[nn.Module, nn.Module, int]:
+    """Encoder of timm, with a bottleneck if asked for; neck; length of features."""
     if not timm.is_model(options.encoder):
         close = timm.list_models(f"*{options.encoder}*")[:5]
         hint = f"; like it: {', '.join(close)}" if close else ""
@@ -121,7 +182,9 @@ def build_network(options: NetworkOptions, stretch: Stretch, *, bands: int, size
             f"network.encoder {options.encoder!r} cannot be made for {bands} x {size} x {size} images with "
             f"encoder_options {dict(options.encoder_options)}: {error}"
         ) from error
-    return Classifier(stretch, encoder, nn.Identity(), features, classes, options.dropout)
+    if options.bottleneck:
+        encoder, features = nn.Sequential(encoder, nn.Linear(features, options.bottleneck)), options.bottleneck
+    return encoder, nn.Identity(), features
 
 
 def _count_features(encoder: nn.Module, bands: int, size: int) -> int:
@@ -134,11 +197,15 @@ def _count_features(encoder: nn.Module, bands: int, size: int) -> int:
     return int(output.shape[1])
 
 
-def _build_deepmerge(options: NetworkOptions, stretch: Stretch, bands: int, size: int, classes: int) -> Classifier:
-    if options.encoder_options:
-        raise ConfigError(f"deepmerge takes no encoder_options, got {dict(options.encoder_options)}")
+def _deepmerge_parts(options: NetworkOptions, bands: int, size: int) -> tuple[nn.Module, nn.Module, int]:
+    """Encoder, fully connected layers, length of features."""
+    if options.encoder_options or options.bottleneck:
+        raise ConfigError(
+            f"deepmerge takes no encoder_options and no bottleneck, got {dict(options.encoder_options)} and "
+            f"{options.bottleneck}"
+        )
     if size < 8:
         raise ConfigError(f"deepmerge halves images three times: they must be at least 8 pixels, got {size}")
     flat = 32 * (size // 8) ** 2
     neck = nn.Sequential(nn.Linear(flat, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU())
-    return Classifier(stretch, DeepMergeEncoder(bands), neck, 32, classes, options.dropout)
+    return DeepMergeEncoder(bands), neck, 32

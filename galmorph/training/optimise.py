@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,13 +14,40 @@ from galmorph.training.options import OptimiserOptions
 MOMENTUM = 0.9
 
 
-def build_optimiser(parameters: Iterable[nn.Parameter], options: OptimiserOptions) -> torch.optim.Optimizer:
+#: Learning rate at the ends of the ``triangle`` schedule, as a fraction of the largest.
+TRIANGLE_FLOOR = 0.1
+
+
+def parameter_groups(network: nn.Module, terms: Iterable[Any], options: OptimiserOptions) -> list[dict[str, Any]]:
+    """The network's parameters, and those of losses with learning rates of their own.
+
+    Parameters
+    ----------
+    network : Module
+        Its parameters learn at the recipe's rate.
+    terms : iterable of Term
+        Losses, each with a `rate`: a multiple of the recipe's.
+    options : OptimiserOptions
+        The recipe's rate.
+
+    Returns
+    -------
+    list of dict
+        For `build_optimiser`.
+    """
+    groups: list[dict[str, Any]] = [{"params": list(network.parameters())}]
+    own = [(list(term.parameters()), term.rate) for term in terms]
+    groups += [{"params": some, "lr": options.learning_rate * rate} for some, rate in own if some]
+    return groups
+
+
+def build_optimiser(parameters: Iterable[Any], options: OptimiserOptions) -> torch.optim.Optimizer:
     """Optimiser with its largest learning rate.
 
     Parameters
     ----------
-    parameters : iterable of Parameter
-        What to train.
+    parameters : iterable of Parameter or dict
+        What to train, perhaps in groups.
     options : OptimiserOptions
         Which.
 
@@ -32,7 +60,7 @@ def build_optimiser(parameters: Iterable[nn.Parameter], options: OptimiserOption
     if options.name == "sgd":
         return torch.optim.SGD(parameters, lr=rate, momentum=MOMENTUM, nesterov=True, weight_decay=decay)
     maker = torch.optim.Adam if options.name == "adam" else torch.optim.AdamW
-    return maker(parameters, lr=rate, weight_decay=decay)
+    return maker(parameters, lr=rate, weight_decay=decay, betas=options.betas)
 
 
 def rate_factor(step: int, options: OptimiserOptions, steps_per_epoch: int, epochs: int) -> float:
@@ -57,6 +85,10 @@ def rate_factor(step: int, options: OptimiserOptions, steps_per_epoch: int, epoc
         return (step + 1) / (warmup + 1)
     if options.schedule == "constant":
         return 1.0
+    if options.schedule == "triangle":
+        cycle = options.cycle_epochs * steps_per_epoch
+        height = 1 - abs(2 * ((step - warmup) % cycle) / cycle - 1)
+        return TRIANGLE_FLOOR + (1 - TRIANGLE_FLOOR) * height
     if options.schedule == "step":
         return float(options.step_factor ** (step // steps_per_epoch // options.step_epochs))
     progress = (step - warmup) / max(1.0, steps_per_epoch * epochs - warmup)

@@ -56,6 +56,30 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Target:
+    """Images without labels to adapt to. If they have labels, these are not read.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the set or of the images, or the ``.npy`` file of images. Relative to the recipe's folder.
+    kind : {"cutouts", "folder", "arrays"}
+        As of `Source`; a ``folder`` needs no table, all images in it are taken.
+    bands : tuple of str
+        Names of the bands, for ``folder`` and ``arrays``.
+    size : int or None
+        ``folder``: images are resized to this many pixels a side.
+    """
+
+    __pydantic_config__ = STRICT
+
+    path: Path
+    kind: Literal["cutouts", "folder", "arrays"] = "cutouts"
+    bands: tuple[str, ...] = ()
+    size: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SplitOptions:
     """How objects are divided, by their identifier alone; see `galmorph.training.split`.
 
@@ -146,39 +170,25 @@ class NetworkOptions:
         ``deepmerge``, or any encoder that timm makes by this name.
     encoder_options : mapping
         Handed to timm as they are, for example ``channels = [16, 32, 64, 128]`` for a slim ``resnet18``.
+    bottleneck : int
+        Length of a linear layer after the encoder; 0 is none. 256 in DeepMerge II's ResNet18.
     dropout : float
         Dropped share of the features before the classifier, in training.
+    head : {"linear", "cosine"}
+        The last layer; ``cosine`` is DANCE's.
+    batch_norm : {"domain", "shared", "mixed"}
+        Batch normalisation of methods that adapt. ``domain``: each domain has statistics and parameters of its own.
+        ``shared``: batches of one domain at a time pass through the same. ``mixed``: both domains in one batch.
     """
 
     __pydantic_config__ = STRICT
 
     encoder: str = "resnet18"
     encoder_options: Mapping[str, Any] = field(default_factory=dict)
+    bottleneck: Natural = 0
     dropout: Fraction = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodOptions:
-    """What is minimised; see `galmorph.training.methods`.
-
-    Parameters
-    ----------
-    name : str
-        A key of `galmorph.training.methods.METHODS`.
-    weights : mapping
-        Weights of the method's losses where they differ from its own.
-    class_weights : bool
-        Weight classes by inverse frequency (DeepAstroUDA, equation 4).
-    label_smoothing : float
-        Share of the target probability that is spread over all classes.
-    """
-
-    __pydantic_config__ = STRICT
-
-    name: str = "source_only"
-    weights: Mapping[str, float] = field(default_factory=dict)
-    class_weights: bool = True
-    label_smoothing: Fraction = 0.0
+    head: Literal["linear", "cosine"] = "linear"
+    batch_norm: Literal["domain", "shared", "mixed"] = "domain"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,14 +203,19 @@ class OptimiserOptions:
         The largest of the schedule.
     weight_decay : float
         L2 penalty for ``sgd`` and ``adam``, decoupled decay for ``adamw``.
-    schedule : {"constant", "step", "cosine"}
+    betas : tuple of float
+        Decay of the moments of ``adam`` and ``adamw``; 0.7 and 0.8 in DeepMerge II.
+    schedule : {"constant", "step", "cosine", "triangle"}
         ``step``: times `step_factor` every `step_epochs` epochs. ``cosine``: down to zero over all epochs.
+        ``triangle``: from a tenth up to the whole and down again within `cycle_epochs`, repeated (DeepMerge II).
     warmup_epochs : float
         Epochs over which the rate rises linearly from zero.
     step_epochs : int
         For ``step``; 10 in DeepAstroUDA.
     step_factor : float
         For ``step``; 0.1 in DeepAstroUDA.
+    cycle_epochs : int
+        For ``triangle``.
     clip : float
         Largest norm of the gradient; 0 does not clip.
     """
@@ -210,10 +225,12 @@ class OptimiserOptions:
     name: Literal["sgd", "adam", "adamw"] = "adamw"
     learning_rate: Positive = 1e-3
     weight_decay: NotNegative = 1e-2
-    schedule: Literal["constant", "step", "cosine"] = "cosine"
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    schedule: Literal["constant", "step", "cosine", "triangle"] = "cosine"
     warmup_epochs: NotNegative = 1.0
     step_epochs: Count = 10
     step_factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    cycle_epochs: Count = 8
     clip: NotNegative = 1.0
 
 

@@ -14,19 +14,23 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from galmorph.errors import ConfigError
+from galmorph.training.method_options import MethodOptions
 from galmorph.training.options import (
     STRICT,
     ExportOptions,
     FitOptions,
-    MethodOptions,
     Natural,
     NetworkOptions,
     OptimiserOptions,
     Source,
     SplitOptions,
     StretchOptions,
+    Target,
     ViewOptions,
 )
+
+#: Settings that are paths, by table.
+PATHS = (("source", "path"), ("source", "labels"), ("target", "path"), ("export", "card"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class Recipe:
         Name of the model.
     source : Source
         Labelled images.
+    target : Target or None
+        Unlabelled images to adapt to; only methods that adapt use them.
     seed : int
         Seed of everything random.
     description : str
@@ -51,6 +57,7 @@ class Recipe:
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     source: Source
+    target: Target | None = None
     seed: Natural = 0
     description: str = ""
     split: SplitOptions = field(default_factory=SplitOptions)
@@ -70,8 +77,8 @@ class Recipe:
     def portable(self) -> dict[str, Any]:
         """The same without the folders of the machine: of paths only the names."""
         values = self.to_dict()
-        for table, key in (("source", "path"), ("source", "labels"), ("export", "card")):
-            if values[table][key] is not None:
+        for table, key in PATHS:
+            if values[table] is not None and values[table][key] is not None:
                 values[table][key] = Path(values[table][key]).name
         return values
 
@@ -134,12 +141,13 @@ def parse_recipe(values: Mapping[str, Any], folder: Path, name: str = "recipe") 
         recipe = _ADAPTER.validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         raise ConfigError(f"{name}: " + "; ".join(_say(problem) for problem in error.errors())) from error
-    source, export = recipe.source, recipe.export
+    source, target, export = recipe.source, recipe.target, recipe.export
     return dataclasses.replace(
         recipe,
         source=dataclasses.replace(
             source, path=_absolute(source.path, folder), labels=_absolute(source.labels, folder)
         ),
+        target=target and dataclasses.replace(target, path=_absolute(target.path, folder)),
         export=dataclasses.replace(export, card=_absolute(export.card, folder)),
     )
 

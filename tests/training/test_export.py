@@ -88,7 +88,7 @@ def test_built_in_card_is_a_template():
 def test_nothing_of_private_or_test_images_decides(trained, bundle, cutouts, tmp_path):
     """Lens and test images are made unrecognisable: weights' reference, temperature and threshold stay."""
     from galmorph.training.data import read_source
-    from galmorph.training.fit import part_rows
+    from galmorph.training.domains import part_rows
 
     recipe = tiny_recipe(cutouts, fit={"epochs": 2})
     dataset = read_source(recipe.source)

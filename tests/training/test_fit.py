@@ -14,7 +14,8 @@ from pytorch_lightning.callbacks import Callback
 from galmorph.errors import ConfigError, DataError
 from galmorph.training.checkpoint import read_checkpoint, write_checkpoint
 from galmorph.training.data import read_source
-from galmorph.training.fit import load_training, part_rows, train
+from galmorph.training.domains import part_rows
+from galmorph.training.fit import load_training, train
 from galmorph.training.folder import METRICS, TrainResult
 from galmorph.training.history import read_history
 

@@ -52,7 +52,6 @@ def open_entropy(logits: Tensor) -> Tensor:
     return -(log_p.exp() * log_p).sum() / max(1, logits.shape[0] * logits.shape[1])
 
 
-@full_precision
 def joint_logits(logits: Tensor, open_logits: Tensor) -> Tensor:
     """Log-probability that a sample is of a class by the classifier and is inside it by that class's own.
 

@@ -1,0 +1,112 @@
+"""The images of a training: labelled ones of the source, unlabelled ones of the target, and their parts."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galmorph.errors import ConfigError, DataError
+from galmorph.training.data import Dataset, read_source
+from galmorph.training.methods import find_method
+from galmorph.training.recipe import Recipe
+from galmorph.training.split import PARTS, check_no_leak, split_objects
+from galmorph.training.target import read_target, target_rows
+
+Rows = dict[str, NDArray[np.intp]]
+
+
+@dataclass(frozen=True)
+class Domains:
+    """The images of a training.
+
+    Parameters
+    ----------
+    source : Dataset
+        Labelled images.
+    rows : dict of str to ndarray of int
+        Their rows in ``train``, ``validation`` and ``test`` that have a known class.
+    target : Dataset or None
+        Unlabelled images, if the method adapts to them.
+    target_rows : dict of str to ndarray of int
+        Their rows in ``train`` and ``validation``.
+    """
+
+    source: Dataset
+    rows: Rows
+    target: Dataset | None = None
+    target_rows: Rows = field(default_factory=dict)
+
+
+def read_domains(recipe: Recipe) -> Domains:
+    """Read what a recipe names and divide it.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Settings. A target is only read for a method that adapts.
+
+    Returns
+    -------
+    Domains
+        No object is in different parts of the two domains.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such method, or it adapts and the recipe names no target.
+    DataError
+        If the data cannot be used.
+    """
+    source = read_source(recipe.source)
+    rows = part_rows(source, recipe)
+    if not find_method(recipe.method.name).adapts:
+        return Domains(source, rows)
+    if recipe.target is None:
+        raise ConfigError(
+            f"method {recipe.method.name!r} adapts to unlabelled images: "
+            "give the recipe a table [target] with their path"
+        )
+    target = read_target(recipe.target, source)
+    parts = split_objects(source.object_ids, source.names, recipe.split)
+    chosen = target_rows(target, source, parts, recipe.split)
+    check_no_leak(
+        {
+            part: np.concatenate([source.object_ids[rows[part]], target.object_ids[chosen.get(part, [])]])
+            for part in PARTS
+        }
+    )
+    return Domains(source, rows, target, chosen)
+
+
+def part_rows(dataset: Dataset, recipe: Recipe) -> dict[str, NDArray[np.intp]]:
+    """Rows of each part that have a known class.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        All images.
+    recipe : Recipe
+        How objects are divided.
+
+    Returns
+    -------
+    dict of str to ndarray of int
+        Rows in ``train``, ``validation`` and ``test``.
+
+    Raises
+    ------
+    DataError
+        If an object is in two parts, or a class has no image in the training or validation part.
+    """
+    parts = split_objects(dataset.object_ids, dataset.names, recipe.split)
+    known = dataset.labels >= 0
+    rows = {part: np.flatnonzero(known & (parts == part)) for part in PARTS}
+    check_no_leak({part: dataset.object_ids[chosen] for part, chosen in rows.items()})
+    for part in ("train", "validation"):
+        absent = set(range(len(dataset.classes))) - set(dataset.labels[rows[part]].tolist())
+        if absent:
+            raise DataError(
+                f"no {part} image of {', '.join(dataset.classes[k] for k in sorted(absent))}: more images are needed, "
+                "or split.stratified = true"
+            )
+    return rows

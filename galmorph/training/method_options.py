@@ -1,0 +1,146 @@
+"""The recipe's table ``[method]`` and its own tables: settings of losses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from galmorph.training.options import STRICT, Count, Fraction, NotNegative, Positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusteringOptions:
+    """Adaptive clustering; see `galmorph.training.losses.clustering`.
+
+    Parameters
+    ----------
+    space : {"probability", "feature"}
+        What is ranked: probabilities (DeepAstroUDA) or features (the code it builds on).
+    match : {"ordered", "set"}
+        Whether a pair is alike when the largest entries are the same in order, or as a set.
+    top : int
+        How many entries; of probabilities at most K - 1 are used, since K as a set would always agree.
+    bank : bool
+        Pair a batch with all images of both domains as last seen; otherwise within itself.
+    adversarial : bool
+        Let the classifier raise the loss that the encoder lowers (Li et al. 2021).
+    """
+
+    __pydantic_config__ = STRICT
+
+    space: Literal["probability", "feature"] = "probability"
+    match: Literal["ordered", "set"] = "ordered"
+    top: Count = 3
+    bank: bool = True
+    adversarial: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparationOptions:
+    """Entropy separation; see `galmorph.training.losses.entropy_separation`.
+
+    Parameters
+    ----------
+    rho : float
+        Boundary between known and unknown, as a fraction of ln K.
+    margin : float
+        Samples this close to the boundary are left alone; as a fraction of ln K.
+    tuner : {"off", "paper", "bounded"}
+        Whether both are changed in training; see `galmorph.training.tuner`.
+    """
+
+    __pydantic_config__ = STRICT
+
+    rho: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    margin: Fraction = 0.15
+    tuner: Literal["off", "paper", "bounded"] = "bounded"
+
+    def __post_init__(self) -> None:
+        if self.margin >= max(self.rho, 1 - self.rho):
+            raise ValueError(
+                f"the margin must be less than {max(self.rho, 1 - self.rho):g} with rho = {self.rho:g}, "
+                "or no sample is ever active"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FisherOptions:
+    """Fisher loss; see `galmorph.training.losses.fisher_ratio`.
+
+    Parameters
+    ----------
+    within, between : float
+        Weights of the two traces in DeepMerge II, lambda_w and lambda_b.
+    centroids : {"batch", "learned"}
+        Class means of the batch, or parameters that are trained at ten times the learning rate.
+    """
+
+    __pydantic_config__ = STRICT
+
+    within: Positive = 0.01
+    between: Positive = 1.0
+    centroids: Literal["batch", "learned"] = "batch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorOptions:
+    """The domain discriminator of adversarial methods; see `galmorph.training.losses.adversarial`.
+
+    Parameters
+    ----------
+    hidden : int
+        Units of its hidden layer.
+    reversal : {"constant", "ramp"}
+        Strength of the reversed gradient: 1, or rising from 0 as in Ganin et al. (2016).
+    rate : float
+        Its learning rate as a multiple of the network's.
+    """
+
+    __pydantic_config__ = STRICT
+
+    hidden: Count = 1024
+    reversal: Literal["constant", "ramp"] = "constant"
+    rate: Positive = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodOptions:
+    """What is minimised; see `galmorph.training.methods`.
+
+    Parameters
+    ----------
+    name : str
+        A key of `galmorph.training.methods.METHODS`.
+    weights : mapping
+        Weights of the method's losses where they differ from its own.
+    class_weights : bool
+        Weight classes by inverse frequency (DeepAstroUDA, equation 4).
+    label_smoothing : float
+        Share of the target probability that is spread over all classes.
+    warmup_epochs : float
+        Epochs on the source alone, before the losses that adapt begin to count.
+    ramp_epochs : float
+        Epochs over which their weights then rise linearly to the full. Only later epochs can be the best.
+    confusion_temperature : float
+        Divides logits in minimum class confusion.
+    neighbour_temperature : float
+        Divides cosines in neighbourhood clustering.
+    clustering, separation, fisher, discriminator
+        See the classes.
+    """
+
+    __pydantic_config__ = STRICT
+
+    name: str = "source_only"
+    weights: Mapping[str, NotNegative] = field(default_factory=dict)
+    class_weights: bool = True
+    label_smoothing: Fraction = 0.0
+    warmup_epochs: NotNegative = 1.0
+    ramp_epochs: NotNegative = 4.0
+    confusion_temperature: Positive = 2.5
+    neighbour_temperature: Positive = 0.05
+    clustering: ClusteringOptions = field(default_factory=ClusteringOptions)
+    separation: SeparationOptions = field(default_factory=SeparationOptions)
+    fisher: FisherOptions = field(default_factory=FisherOptions)
+    discriminator: DiscriminatorOptions = field(default_factory=DiscriminatorOptions)

@@ -1,0 +1,138 @@
+"""Unlabelled images of the target domain. Labels that may lie beside them are never read."""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from galmorph.cutout_set import REQUIRED_FACTS, read_cutout_set
+from galmorph.errors import DataError
+from galmorph.training.data import UNLABELLED, Dataset, Float32, load_array, read_image, sha256
+from galmorph.training.options import SplitOptions, Target
+from galmorph.training.split import split_objects
+
+#: Fewest target images of the training part: batch statistics and pairs need some.
+FEWEST = 2
+
+
+def read_target(target: Target, source: Dataset) -> Dataset:
+    """Read unlabelled images, as unlabelled.
+
+    Parameters
+    ----------
+    target : Target
+        Where they are.
+    source : Dataset
+        The labelled images, which they have to be like.
+
+    Returns
+    -------
+    Dataset
+        With every label `UNLABELLED` and every name empty.
+
+    Raises
+    ------
+    DataError
+        If files are missing or unreadable, or differ from the source in bands, size or framing.
+    """
+    images, ids, facts, digests = {"cutouts": _read_cutouts, "folder": _read_folder, "arrays": _read_arrays}[
+        target.kind
+    ](target)
+    _check_alike(target, images, facts, source)
+    labels = np.full(len(images), UNLABELLED, dtype=np.int64)
+    names = np.full(len(images), "", dtype=np.str_)
+    return Dataset(images, labels, names, np.array(ids, dtype=np.str_), source.classes, facts, digests)
+
+
+def target_rows(
+    target: Dataset, source: Dataset, parts: NDArray[np.str_], options: SplitOptions
+) -> dict[str, NDArray[np.intp]]:
+    """Rows of each part of the target: an object that is in the source too falls into the same part.
+
+    Parameters
+    ----------
+    target, source : Dataset
+        Both domains.
+    parts : ndarray of str
+        Part of each source image.
+    options : SplitOptions
+        How other objects are divided, by their identifiers alone, since they have no classes.
+
+    Returns
+    -------
+    dict of str to ndarray of int
+        Rows in ``train`` and ``validation``.
+
+    Raises
+    ------
+    DataError
+        If a part has too few images.
+    """
+    free = SplitOptions(
+        train=options.train, validation=options.validation, test=options.test, salt=options.salt, stratified=False
+    )
+    own = split_objects(target.object_ids, target.names, free)
+    known = dict(zip(source.object_ids.tolist(), parts.tolist(), strict=True))
+    chosen = np.array([known.get(name, part) for name, part in zip(target.object_ids.tolist(), own, strict=True)])
+    rows = {part: np.flatnonzero(chosen == part) for part in ("train", "validation")}
+    for part, numbers in rows.items():
+        if len(numbers) < FEWEST:
+            raise DataError(
+                f"{len(numbers)} target images fall into the {part} part, at least {FEWEST} are needed. "
+                "Give more images, or larger shares in [split]"
+            )
+    return rows
+
+
+def _check_alike(target: Target, images: Float32, facts: dict[str, Any], source: Dataset) -> None:
+    """Fail unless the target's images are made as the source's."""
+    if images.shape[1:] != source.images.shape[1:]:
+        raise DataError(
+            f"{target.path}: target images have the shape {images.shape[1:]}, the source's {source.images.shape[1:]}. "
+            "Cut both alike"
+        )
+    for key in ("bands", "framing", "unit"):
+        if key in facts and key in source.facts and facts[key] != source.facts[key]:
+            raise DataError(
+                f"{target.path}: target images have {key} {facts[key]}, the source's {source.facts[key]}. "
+                "Cut both alike: what differs here is no matter of adaptation"
+            )
+
+
+def _read_cutouts(target: Target) -> tuple[Float32, list[str], dict[str, Any], dict[str, str]]:
+    cutouts = read_cutout_set(target.path)
+    facts = {key: cutouts.meta[key] for key in REQUIRED_FACTS}
+    return cutouts.images, cutouts.labels["object_id"].astype(str).tolist(), facts, cutouts.digests()
+
+
+def _read_folder(target: Target) -> tuple[Float32, list[str], dict[str, Any], dict[str, str]]:
+    """All pictures of a folder; an object is known by the name of its file."""
+    known = Image.registered_extensions()
+    files = sorted(path for path in Path(target.path).glob("*") if path.suffix.lower() in known)
+    if not files:
+        raise DataError(f"{target.path} holds no picture; give the folder with the target's images")
+    images = [read_image(path, target.size) for path in files]
+    shapes = Counter(image.shape for image in images)
+    if len(shapes) > 1:
+        raise DataError(f"images in {target.path} differ in shape: {dict(shapes)}. Set target.size to resize them")
+    stack = np.stack(images)
+    digests = {"images": hashlib.sha256(stack.tobytes()).hexdigest()}
+    return stack, [path.stem for path in files], _facts(target), digests
+
+
+def _read_arrays(target: Target) -> tuple[Float32, list[str], dict[str, Any], dict[str, str]]:
+    """A .npy file of images; objects are known by their numbers, the same ones as in the source."""
+    images = load_array(target.path)
+    if images.ndim != 4:
+        raise DataError(f"{target.path}: images must have the shape (n, bands, N, N), got {images.shape}")
+    images = images if images.dtype == np.float32 else images.astype(np.float32)
+    ids = [str(number) for number in range(len(images))]
+    return images, ids, _facts(target), {target.path.name: sha256(target.path)}
+
+
+def _facts(target: Target) -> dict[str, Any]:
+    return {"bands": list(target.bands)} if target.bands else {}
