@@ -16,6 +16,7 @@ def train(
     *,
     out: Path | None = None,
     data: Path | None = None,
+    target: Path | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
     """Train a network by a recipe; a training that was stopped goes on when the command is repeated.
@@ -28,6 +29,8 @@ def train(
         Folder of results; by default runs/NAME, NAME being the recipe's file name.
     data
         Labelled images, in place of the recipe's.
+    target
+        Unlabelled images to adapt to, in place of the recipe's.
     device
         auto, cpu or cuda.
     """
@@ -36,7 +39,7 @@ def train(
     except ImportError as error:
         raise _missing(error) from error
     folder = out or Path("runs") / recipe.stem
-    result = run_train(recipe, folder, data=data, device=device)
+    result = run_train(recipe, folder, data=data, target=target, device=device)
     console = Console(highlight=False)
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())
     console.print(f"{result.epochs} epochs, the best is {result.best_epoch}: {numbers}", soft_wrap=True)

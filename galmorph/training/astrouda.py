@@ -87,9 +87,9 @@ class Separation(Term):
     def __init__(self, options: MethodOptions, setting: Setting) -> None:
         super().__init__(options, setting)
         largest = math.log(setting.classes)
-        self.tuned = options.separation.tuner != "off"
-        mode = options.separation.tuner if options.separation.tuner != "off" else "bounded"
-        self.tuner = Tuner(options.separation.rho * largest, options.separation.margin * largest, setting.classes, mode)
+        chosen = options.separation
+        mode = "bounded" if chosen.tuner == "off" else chosen.tuner
+        self.tuner = Tuner(chosen.rho * largest, chosen.margin * largest, setting.classes, mode)
 
     def forward(self, outputs: Outputs) -> tuple[Tensor, Facts]:
         """Of the first view."""

@@ -47,7 +47,7 @@ class SeparationOptions:
     margin : float
         Samples this close to the boundary are left alone; as a fraction of ln K.
     tuner : {"off", "paper", "bounded"}
-        Whether both are changed in training; see `galmorph.training.tuner`.
+        How ``deepastrouda`` changes both in training; see `galmorph.training.tuner`. Other methods leave them.
     """
 
     __pydantic_config__ = STRICT

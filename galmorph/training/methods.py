@@ -58,11 +58,14 @@ class Method:
         Where it comes from.
     losses : mapping of str to float
         Weight of each loss; keys of `TERMS`. Weights are relative to the plain cross-entropy, see `Objective`.
+    tuned : bool
+        Whether the boundary of entropy separation is tuned in training, unless the recipe turns it off.
     """
 
     summary: str
     reference: str
     losses: Mapping[str, float]
+    tuned: bool = False
 
     @property
     def adapts(self) -> bool:
@@ -111,6 +114,7 @@ METHODS: Mapping[str, Method] = {
         summary="adaptive clustering with a bank of both domains and tuned entropy separation, open set",
         reference="DeepAstroUDA (Ćiprijanović et al. 2023), equations 1 to 4, algorithm 1",
         losses={"cross_entropy": 1.0, "clustering": 0.5, "separation": 0.3},
+        tuned=True,
     ),
     "coral": Method(
         summary="alignment of the domains' covariances",
@@ -201,7 +205,9 @@ class Objective(nn.Module):
 
     def __init__(self, options: MethodOptions, setting: Setting) -> None:
         super().__init__()
-        losses = find_method(options.name).losses
+        method = find_method(options.name)
+        losses = method.losses
+        self.tuned = method.tuned and options.separation.tuner != "off"
         strangers = sorted(set(options.weights) - set(losses))
         if strangers:
             raise ConfigError(
@@ -239,7 +245,7 @@ class Objective(nn.Module):
         loss : float
             Mean of the total training loss: without a label of the target.
         """
-        if self.separation is not None and self.separation.tuned:
+        if self.separation is not None and self.tuned:
             self.separation.tuner.end_epoch(epoch, loss)
 
     def forward(self, outputs: Outputs, adapting: float = 1.0) -> tuple[Tensor, dict[str, Tensor], Facts]:

@@ -11,8 +11,9 @@ from PIL import Image
 
 from galmorph.cutout_set import REQUIRED_FACTS, read_cutout_set
 from galmorph.errors import DataError
-from galmorph.training.data import UNLABELLED, Dataset, Float32, load_array, read_image, sha256
+from galmorph.training.data import UNLABELLED, Dataset, Float32, load_array, sha256
 from galmorph.training.options import SplitOptions, Target
+from galmorph.training.pictures import read_picture
 from galmorph.training.split import split_objects
 
 #: Fewest target images of the training part: batch statistics and pairs need some.
@@ -115,7 +116,7 @@ def _read_folder(target: Target) -> tuple[Float32, list[str], dict[str, Any], di
     files = sorted(path for path in Path(target.path).glob("*") if path.suffix.lower() in known)
     if not files:
         raise DataError(f"{target.path} holds no picture; give the folder with the target's images")
-    images = [read_image(path, target.size) for path in files]
+    images = [read_picture(path, target.size) for path in files]
     shapes = Counter(image.shape for image in images)
     if len(shapes) > 1:
         raise DataError(f"images in {target.path} differ in shape: {dict(shapes)}. Set target.size to resize them")

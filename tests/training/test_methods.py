@@ -1,53 +1,297 @@
+import dataclasses
+import math
+
 import pytest
 import torch
 
 from galmorph.errors import ConfigError
-from galmorph.training.losses import class_weights, weighted_cross_entropy
-from galmorph.training.methods import METHODS, TERMS, Objective, Outputs
-from galmorph.training.options import MethodOptions
+from galmorph.training import losses
+from galmorph.training.heads import CosineHead
+from galmorph.training.method_options import (
+    ClusteringOptions,
+    DiscriminatorOptions,
+    FisherOptions,
+    MethodOptions,
+    SeparationOptions,
+)
+from galmorph.training.methods import METHODS, TERMS, Objective, ramp
+from galmorph.training.networks import Activations
+from galmorph.training.outputs import Outputs, Seen
+from galmorph.training.terms import Setting
+
+COUNTS = [1, 2, 3]
+SETTING = Setting(COUNTS, target_images=8, embedding=7, features=5)
+
+
+def activations(n: int, seed: int) -> Activations:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = (7,), (5,), (3,), (3, 2)
+    return Activations(*(torch.randn(n, *shape, generator=generator, requires_grad=True) for shape in shapes))
 
 
 @pytest.fixture
 def outputs() -> Outputs:
-    generator = torch.Generator().manual_seed(0)
     return Outputs(
-        logits=torch.randn(6, 3, generator=generator),
-        features=torch.randn(6, 5, generator=generator),
+        source=Seen(torch.arange(6), activations(6, 0), activations(6, 1)),
         labels=torch.arange(6) % 3,
+        target=Seen(torch.tensor([7, 0, 3, 2, 5]), activations(5, 2), activations(5, 3)),
+        head=CosineHead(5, 3),
+        progress=0.5,
     )
+
+
+def make(name="source_only", setting=SETTING, **options):
+    torch.manual_seed(0)
+    return Objective(MethodOptions(name=name, **options), setting)
 
 
 def test_every_method_names_losses_that_exist():
     assert all(set(method.losses) <= set(TERMS) for method in METHODS.values())
+    assert {name for method in METHODS.values() for name in method.losses} == set(TERMS)
+
+
+def test_methods_of_both_papers_and_the_common_ones_are_there():
+    papers = {"source_only", "mmd", "mmd_f", "adversarial", "adversarial_f", "dance", "deepastrouda"}
+    assert set(METHODS) == papers | {"coral", "cdan", "mcc", "ovanet"}
+    assert [name for name, method in METHODS.items() if not method.adapts] == ["source_only"]
 
 
 def test_source_only_is_the_weighted_cross_entropy(outputs):
-    total, parts = Objective(MethodOptions(label_smoothing=0.1), [1, 2, 3])(outputs)
-    expected = weighted_cross_entropy(outputs.logits, outputs.labels, class_weights([1, 2, 3]), 0.1)
+    total, parts, _ = make(label_smoothing=0.1)(outputs)
+    logits = outputs.source.first.logits
+    expected = losses.weighted_cross_entropy(logits, outputs.labels, losses.class_weights(COUNTS), 0.1)
     torch.testing.assert_close(total, expected)
     assert set(parts) == {"cross_entropy"}
 
 
 def test_weight_scales_the_total_and_not_the_part(outputs):
-    plain, parts = Objective(MethodOptions(), [1, 2, 3])(outputs)
-    scaled, scaled_parts = Objective(MethodOptions(weights={"cross_entropy": 2.5}), [1, 2, 3])(outputs)
+    plain, parts, _ = make()(outputs)
+    scaled, scaled_parts, _ = make(weights={"cross_entropy": 2.5})(outputs)
     torch.testing.assert_close(scaled, 2.5 * plain)
     assert scaled_parts == parts
 
 
 def test_without_class_weights_all_classes_count_alike(outputs):
-    first, _ = Objective(MethodOptions(class_weights=False), [1, 2, 3])(outputs)
-    second, _ = Objective(MethodOptions(), [4, 4, 4])(outputs)
+    first, *_ = make(class_weights=False)(outputs)
+    second, *_ = make(setting=dataclasses.replace(SETTING, counts=[4, 4, 4]))(outputs)
     torch.testing.assert_close(first, second)
+
+
+def test_losses_that_adapt_are_relative_to_the_plain_cross_entropy(outputs):
+    """With equal classes the total is that of plain losses, divided by K."""
+    total, *_ = make("mmd", weights={"mmd": 0.7}, class_weights=False)(outputs)
+    plain = torch.nn.functional.cross_entropy(outputs.source.first.logits, outputs.labels)
+    mmd = losses.mmd(outputs.source.first.embedding, outputs.target.first.embedding)
+    torch.testing.assert_close(total, (plain + 0.7 * mmd) / 3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_during_the_warm_up_only_the_source_counts(outputs, name):
+    objective = make(name)
+    total, parts, _ = objective(outputs, adapting=0.0)
+    on_source = sum(objective.weights[term] * parts[term] for term in parts if not TERMS[term].adapts)
+    torch.testing.assert_close(total, on_source)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_target_has_a_gradient_if_the_method_adapts(outputs, name):
+    make(name)(outputs)[0].backward()
+    views = outputs.target.first, outputs.target.second
+    touched = any(value.grad is not None and value.grad.abs().sum() > 0 for view in views for value in view)
+    assert touched == METHODS[name].adapts
+
+
+@pytest.mark.parametrize(("epoch", "share"), [(0, 0), (1.99, 0), (2, 0), (3, 0.25), (6, 1), (9, 1)])
+def test_ramp(epoch, share):
+    assert ramp(MethodOptions(warmup_epochs=2, ramp_epochs=4), epoch) == share
+
+
+def test_no_ramp():
+    options = MethodOptions(warmup_epochs=2, ramp_epochs=0)
+    assert [ramp(options, epoch) for epoch in (1.9, 2.0)] == [0, 1]
+
+
+def test_closed_set_terms_are_the_losses(outputs):
+    source, target = outputs.source.first, outputs.target.first
+    expected = {
+        "coral": losses.coral(source.embedding, target.embedding),
+        "confusion": losses.class_confusion(target.logits, 2.5),
+        "entropy": losses.entropy_minimisation(target.logits),
+        "open_entropy": losses.open_entropy(target.open_logits),
+        "one_vs_all": 0.5 * losses.one_vs_all_loss(source.open_logits, outputs.labels),
+        "fisher": losses.fisher_ratio(
+            source.embedding, outputs.labels, *losses.class_centroids(source.embedding, outputs.labels, 3), 0.01, 1.0
+        ),
+    }
+    found = {}
+    for name in ("coral", "mcc", "mmd_f", "ovanet"):
+        found |= make(name)(outputs)[1]
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+
+
+@pytest.mark.parametrize(("reversal", "strength"), [("constant", 1.0), ("ramp", losses.reversal_ramp(0.5))])
+def test_the_network_gets_the_reversed_gradient_of_the_discriminator(outputs, reversal, strength):
+    objective = make("adversarial", discriminator=DiscriminatorOptions(reversal=reversal)).eval()
+    term = objective.terms["adversary"]
+    value, facts = term(outputs)
+    value.backward()
+    reversed_gradient = outputs.source.first.embedding.grad.clone()
+    source, target = (seen.first.embedding.detach().requires_grad_(True) for seen in (outputs.source, outputs.target))
+    plain = losses.domain_loss(term.discriminator(source), term.discriminator(target))
+    plain.backward()
+    torch.testing.assert_close(value, plain)
+    torch.testing.assert_close(reversed_gradient, -strength * source.grad)
+    assert 0 <= facts["discriminator_accuracy"] <= 1
+
+
+def test_long_features_take_the_randomised_map(outputs):
+    objective = make("cdan", setting=dataclasses.replace(SETTING, embedding=2000))
+    assert objective.terms["conditional_adversary"].discriminator[0].in_features == 1024
+    assert make("cdan").terms["conditional_adversary"].discriminator[0].in_features == 21
+
+
+def test_rates_of_their_own():
+    rated = make(
+        "adversarial_f", fisher=FisherOptions(centroids="learned"), discriminator=DiscriminatorOptions(rate=0.1)
+    )
+    assert {name: term.rate for name, term in rated.terms.items()} == {
+        "cross_entropy": 1.0, "adversary": 0.1, "fisher": 10.0, "entropy": 1.0,
+    }  # fmt: skip
+    assert rated.terms["fisher"].centroids.shape == (3, 7)
+
+
+def clustering_by_hand(outputs, top, ordered):
+    """All pairs of the batch with itself, one at a time."""
+    first = torch.cat([outputs.source.first.logits, outputs.target.first.logits]).detach().softmax(1)
+    second = torch.cat([outputs.source.second.logits, outputs.target.second.logits]).detach().softmax(1)
+    labels = [*outputs.labels.tolist(), *[None] * 5]
+    values, positives = [], []
+    for i in range(11):
+        for j in range(11):
+            if i == j:
+                continue
+            a, b = (first[n].argsort(descending=True)[:top].tolist() for n in (i, j))
+            alike = a == b if ordered else set(a) == set(b)
+            if labels[i] is not None and labels[j] is not None:
+                alike = labels[i] == labels[j]
+            else:
+                positives.append(alike)
+            score = float(second[i] @ first[j])
+            values.append(-math.log(score if alike else 1 - score))
+    return sum(values) / len(values), sum(positives) / len(positives)
+
+
+@pytest.mark.parametrize("bank", [True, False])
+@pytest.mark.parametrize("match", ["ordered", "set"])
+def test_clustering_by_hand(outputs, bank, match):
+    """On the first step the bank holds the batch, so that both forms are the same."""
+    objective = make("deepastrouda", clustering=ClusteringOptions(bank=bank, match=match, top=2))
+    value, facts = objective.terms["clustering"](outputs)
+    expected, positives = clustering_by_hand(outputs, 2, match == "ordered")
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+    assert facts["positive_rate"].item() == pytest.approx(positives)
+
+
+def test_bank_keeps_images_that_are_not_in_the_batch(outputs):
+    term = make("deepastrouda").terms["clustering"]
+    term(outputs)
+    later = dataclasses.replace(outputs, target=dataclasses.replace(outputs.target, rows=torch.tensor([1, 4, 6, 2, 5])))
+    term(later)
+    assert term.bank.seen.tolist() == [True] * 14
+    assert term.bank.labels.tolist() == [0, 1, 2, 0, 1, 2] + [-1] * 8
+
+
+def test_ranks_of_all_classes_are_never_compared(outputs):
+    assert make("deepastrouda", clustering=ClusteringOptions(top=9)).terms["clustering"].top == 2
+    assert make("deepastrouda", clustering=ClusteringOptions(top=9, space="feature")).terms["clustering"].top == 5
+
+
+def test_adversarial_clustering_reverses_the_gradient_of_the_classifier_only(outputs):
+    head = outputs.head
+
+    def gradients(adversarial):
+        head.zero_grad()
+        features = outputs.target.second.features.detach().requires_grad_(True)
+        logits = head(features)
+        second = outputs.target.second._replace(features=features, logits=logits)
+        source = outputs.source.second._replace(logits=head(outputs.source.second.features))
+        changed = dataclasses.replace(
+            outputs,
+            target=dataclasses.replace(outputs.target, second=second),
+            source=dataclasses.replace(outputs.source, second=source),
+        )
+        options = ClusteringOptions(adversarial=adversarial)
+        make("deepastrouda", clustering=options).terms["clustering"](changed)[0].backward()
+        return features.grad, head.weight.grad.clone()
+
+    plain, reverse = gradients(False), gradients(True)
+    torch.testing.assert_close(reverse[0], plain[0])
+    torch.testing.assert_close(reverse[1], -plain[1])
+
+
+@pytest.mark.parametrize("classes", [2, 3, 9, 10])
+def test_default_separation_is_active(classes):
+    """Random predictions of a network that has learned something: some are far enough from the boundary."""
+    logits = 3 * torch.randn(200, classes, generator=torch.Generator().manual_seed(0))
+    chosen, largest = SeparationOptions(), math.log(classes)
+    active = losses.active_fraction(logits, chosen.rho * largest, chosen.margin * largest)
+    assert 0.1 < active < 1
+
+
+def test_separation_whose_margin_leaves_nothing_is_refused():
+    with pytest.raises(ValueError, match="no sample is ever active"):
+        SeparationOptions(rho=0.5, margin=0.5)
+
+
+def test_separation_logs_what_it_does(outputs):
+    _, _, facts = make("dance")(outputs)
+    assert facts["rho"].item() == pytest.approx(math.log(3) / 2)
+    assert facts["margin"].item() == pytest.approx(0.15 * math.log(3))
+    assert 0 <= facts["active_fraction"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "tuner", "changes"),
+    [("deepastrouda", "paper", 1), ("deepastrouda", "bounded", 1), ("deepastrouda", "off", 0), ("dance", "paper", 0)],
+)
+def test_only_deepastrouda_tunes_and_only_if_it_is_to(name, tuner, changes):
+    objective = make(name, separation=SeparationOptions(tuner=tuner))
+    for epoch in range(7):
+        objective.end_epoch(epoch, 1.0)
+    assert len(objective.separation.tuner.changes) == changes
+
+
+def test_memory_of_neighbours(outputs):
+    term = make("dance").terms["neighbourhood"]
+    first, _ = term(outputs)
+    empty = losses.neighbourhood_loss(
+        outputs.target.first.features, torch.zeros(8, 5), outputs.head.weight, outputs.target.rows, 0.05
+    )
+    torch.testing.assert_close(first, empty)
+    lengths = term.memory.norm(dim=1)
+    assert lengths[outputs.target.rows].tolist() == pytest.approx([1] * 5)
+    assert lengths.sum().item() == pytest.approx(5)
+
+
+@pytest.mark.parametrize("name", ["deepastrouda", "dance"])
+def test_state_is_a_checkpoints(outputs, name):
+    first, second = make(name), make(name)
+    first(outputs)
+    for epoch in range(8):
+        first.end_epoch(epoch, 1.0)
+    second.load_state_dict(first.state_dict())
+    torch.testing.assert_close(second(outputs)[0], first(outputs)[0])
+    assert second.separation.tuner.changes == first.separation.tuner.changes
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (MethodOptions(name="magic"), "method.name must be one of source_only; got 'magic'"),
+        (MethodOptions(name="magic"), "method.name must be one of source_only, .*; got 'magic'"),
         (MethodOptions(weights={"mmd": 1.0}), "has the losses cross_entropy; method.weights names mmd"),
     ],
 )
 def test_impossible_methods(options, message):
     with pytest.raises(ConfigError, match=message):
-        Objective(options, [1, 2])
+        Objective(options, SETTING)

@@ -2,6 +2,8 @@ import pytest
 import torch
 
 from galmorph.errors import ConfigError
+from galmorph.training.heads import CosineHead
+from galmorph.training.losses import joint_logits
 from galmorph.training.networks import build_network
 from galmorph.training.options import NetworkOptions
 from galmorph.training.stretch import Stretch
@@ -63,3 +65,29 @@ def test_evaluation_does_not_depend_on_the_batch():
 def test_impossible_networks(options, message):
     with pytest.raises(ConfigError, match=message):
         build(**options)
+
+
+def test_bottleneck_is_what_domains_are_aligned_by():
+    network = build(encoder="resnet18", encoder_options={"channels": [8, 8, 8, 8]}, bottleneck=16).eval()
+    seen = network.activations(torch.zeros(2, 3, 32, 32))
+    assert seen.embedding.shape == seen.features.shape == (2, 16)
+    assert isinstance(network.encoder[-1], torch.nn.Linear)
+    assert build(encoder="deepmerge").lengths(3, 32) == (32 * 4 * 4, 32)
+    with pytest.raises(ConfigError, match="no bottleneck"):
+        build(encoder="deepmerge", bottleneck=16)
+
+
+def test_cosine_head_by_hand():
+    head = CosineHead(2, 2)
+    head.weight.data = torch.tensor([[2.0, 0.0], [1.0, 1.0]])
+    logits = head(torch.tensor([[3.0, 0.0]]))
+    assert logits[0].tolist() == pytest.approx([20.0, 20 / 2**0.5])
+    torch.testing.assert_close(head(torch.tensor([[30.0, 0.0]])), logits)
+
+
+def test_open_head_joins_the_logits():
+    network = build_network(NetworkOptions(encoder="deepmerge"), STRETCH, bands=3, size=24, classes=4, open_head=True)
+    images = torch.randn(2, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    seen = network.eval().activations(images)
+    assert seen.open_logits.shape == (2, 4, 2)
+    torch.testing.assert_close(network(images)[0], joint_logits(seen.logits, seen.open_logits))

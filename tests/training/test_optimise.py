@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from galmorph.training.optimise import build_optimiser, build_schedule, rate_factor
+from galmorph.training.optimise import build_optimiser, build_schedule, parameter_groups, rate_factor
 from galmorph.training.options import OptimiserOptions
 
 
@@ -44,3 +44,30 @@ def test_optimisers(name, kind):
         optimiser.step()
         schedule.step()
     assert optimiser.param_groups[0]["lr"] == pytest.approx(0.02)
+
+
+def test_triangle_goes_from_a_tenth_up_and_down_in_each_cycle():
+    values = factors(OptimiserOptions(schedule="triangle", warmup_epochs=0.0, cycle_epochs=8))
+    assert values[0] == pytest.approx(0.1)
+    assert values[40] == pytest.approx(1.0)
+    assert values[20] == pytest.approx(0.55)
+    assert values[80:160] == pytest.approx(values[:80])
+
+
+def test_moments_of_deepmerge():
+    optimiser = build_optimiser([torch.nn.Parameter(torch.zeros(1))], OptimiserOptions(name="adam", betas=(0.7, 0.8)))
+    assert optimiser.defaults["betas"] == (0.7, 0.8)
+
+
+def test_losses_learn_at_rates_of_their_own():
+    options = OptimiserOptions(learning_rate=0.01, schedule="step", warmup_epochs=0.0, step_epochs=1)
+    network, silent, judge = torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1)
+    silent.rate, judge.rate = 1.0, 10.0
+    groups = parameter_groups(network, [silent, judge], options)
+    assert [len(group["params"]) for group in groups] == [2, 2]
+    optimiser = build_optimiser(groups, options)
+    schedule = build_schedule(optimiser, options, steps_per_epoch=1, epochs=3)
+    assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([0.01, 0.1])
+    optimiser.step()
+    schedule.step()
+    assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([0.001, 0.01])

@@ -1,0 +1,21 @@
+"""``galmorph methods``."""
+
+from rich.console import Console
+from rich.table import Table
+
+from galmorph.errors import MissingExtraError
+
+
+def methods() -> None:
+    """List the methods that a training can use: what each does, and where it comes from."""
+    try:
+        from galmorph.training.methods import METHODS
+    except ImportError as error:
+        raise MissingExtraError("Training", str(error.name), "training") from error
+    table = Table("name", "target", "what it does", "losses", "source", box=None, pad_edge=False)
+    for name, method in METHODS.items():
+        losses = ", ".join(f"{loss} {weight:g}" for loss, weight in method.losses.items())
+        table.add_row(name, "needed" if method.adapts else "", method.summary, losses, method.reference)
+    console = Console()
+    console.print(table)
+    console.print('\nIn a recipe: method.name = "NAME"; method.weights changes the weights of its losses.')

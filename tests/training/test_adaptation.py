@@ -1,0 +1,152 @@
+"""Every method from end to end: two domains in, a bundle out."""
+
+import shutil
+
+import numpy as np
+import onnxruntime as ort
+import pandas as pd
+import pytest
+import torch
+from make_cutouts import make_cutouts
+from make_recipe import tiny_recipe
+from pytorch_lightning.callbacks import Callback
+
+from galmorph.bundle import load_bundle
+from galmorph.errors import ConfigError
+from galmorph.training.checkpoint import read_checkpoint
+from galmorph.training.export import SOURCE_MODEL, export
+from galmorph.training.fit import load_training, train
+from galmorph.training.history import read_history
+from galmorph.training.methods import METHODS
+
+#: Where a network has normalisation layers of each domain's own, the bundle holds two graphs; one method shows it.
+NORMS = {"deepastrouda": "domain", "dance": "mixed"}
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory):
+    return make_cutouts(tmp_path_factory.mktemp("target") / "set", each=10, seed=7)
+
+
+def recipe_for(cutouts, target, name, **tables):
+    values = {
+        "target": {"path": str(target)},
+        "method": {"name": name, "warmup_epochs": 0.5, "ramp_epochs": 0.5},
+        "network": {"encoder": "deepmerge", "batch_norm": NORMS.get(name, "shared")},
+        "fit": {"epochs": 2, "batch_size": 24},
+        **tables,
+    }
+    return tiny_recipe(cutouts, **values)
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def finished(request, cutouts, target, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    result = train(recipe_for(cutouts, target, request.param), folder / "out", device="cpu", progress=False)
+    return request.param, result, export(result.checkpoint, folder / "bundle")
+
+
+def test_every_method_trains_and_ships(finished):
+    name, result, bundle = finished
+    history = read_history(result.last.parents[1] / "metrics.csv")
+    assert {f"train_{loss}" for loss in METHODS[name].losses} <= set(history[-1])
+    assert np.isfinite([value for row in history for value in row.values()]).all()
+    manifest = load_bundle(bundle).manifest
+    assert manifest.parity["logits"] < 1e-2
+    assert (manifest.training["target"] is not None) == METHODS[name].adapts
+    assert manifest.training["recipe"]["method"]["name"] == name
+    if METHODS[name].adapts:
+        assert history[-1]["adapting"] == 1
+        assert result.best_epoch >= 1
+    assert (SOURCE_MODEL in manifest.files) == (name == "deepastrouda")
+
+
+def branches(bundle, cutouts):
+    """Logits of some images by each graph of a bundle."""
+    images = np.load(cutouts / "images.npy")[:16]
+    return [
+        ort.InferenceSession(bundle / name, providers=["CPUExecutionProvider"]).run(["logits"], {"image": images})[0]
+        for name in (SOURCE_MODEL, "model.onnx")
+    ]
+
+
+@pytest.fixture(scope="module")
+def longer(cutouts, target, tmp_path_factory):
+    """Four epochs of DeepAstroUDA, its folder as it was after each, and at last."""
+
+    class Keep(Callback):
+        def on_train_epoch_start(self, trainer, module):
+            if trainer.current_epoch:
+                shutil.copytree(out, kept / str(trainer.current_epoch))
+
+    out, kept = tmp_path_factory.mktemp("whole") / "out", tmp_path_factory.mktemp("kept")
+    method = {
+        "name": "deepastrouda", "warmup_epochs": 1, "ramp_epochs": 0,
+        "separation": {"tuner": "paper"}, "weights": {"separation": 1.0},
+    }  # fmt: skip
+    recipe = recipe_for(cutouts, target, "deepastrouda", method=method, fit={"epochs": 4, "batch_size": 24})
+    result = train(recipe, out, device="cpu", progress=False, callbacks=[Keep()])
+    shutil.copytree(out, kept / "4")
+    return recipe, result, kept
+
+
+def flat(path):
+    """The training's state, and the names of the tensors in it."""
+    state = read_checkpoint(path)["state_dict"]
+    return state, {name for name, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_resumed_is_the_same_bank_and_tuner_included(longer, epochs, tmp_path):
+    recipe, whole, kept = longer
+    out = whole.last.parents[1]
+    first, tensors = flat(whole.last)
+    shutil.rmtree(out)
+    shutil.copytree(kept / str(epochs), out)
+    resumed = train(recipe, out, device="cpu", progress=False)
+    assert resumed == whole
+    second, _ = flat(resumed.last)
+    assert {"objective.terms.clustering.bank.probabilities", "network.head.weight"} <= tensors
+    assert all(torch.equal(first[name], second[name]) for name in tensors)
+    extra = "objective.terms.separation._extra_state"
+    assert first[extra] == second[extra]
+    assert read_history(out / "metrics.csv") == read_history(kept / "4" / "metrics.csv")
+
+
+def test_only_epochs_with_the_full_weight_can_be_the_best(longer):
+    _, whole, _ = longer
+    assert whole.best_epoch >= 1
+
+
+def test_the_target_branch_is_what_ships(longer, cutouts, tmp_path):
+    _, whole, _ = longer
+    bundle = export(whole.checkpoint, tmp_path / "bundle")
+    source, target = branches(bundle, cutouts)
+    assert np.abs(source - target).max() > 1e-3
+    module, _ = load_training(whole.checkpoint)
+    with torch.inference_mode():
+        expected = module(torch.tensor(np.load(cutouts / "images.npy")[:16]))[0]
+    np.testing.assert_allclose(source, expected.numpy(), atol=1e-4)
+
+
+def test_labels_of_the_target_do_not_touch_the_training(longer, target, tmp_path):
+    recipe, whole, _ = longer
+    other = shutil.copytree(target, tmp_path / "other")
+    table = pd.read_parquet(other / "labels.parquet")
+    table["label"] = "nonsense"
+    table.to_parquet(other / "labels.parquet", index=False)
+    again = train(recipe, tmp_path / "out", target=other, device="cpu", progress=False)
+    first, tensors = flat(whole.last)
+    second, _ = flat(again.last)
+    assert all(torch.equal(first[name], second[name]) for name in tensors)
+
+
+def test_too_few_epochs_for_the_ramp(cutouts, target, tmp_path):
+    recipe = recipe_for(cutouts, target, "mmd", method={"name": "mmd", "warmup_epochs": 1, "ramp_epochs": 1.5})
+    with pytest.raises(ConfigError, match="warm-up and ramp of method 'mmd' take 3"):
+        train(recipe, tmp_path / "out", device="cpu", progress=False)
+
+
+def test_a_target_without_a_table_for_it(cutouts, target, tmp_path):
+    with pytest.raises(ConfigError, match=r"no table \[target\]"):
+        train(tiny_recipe(cutouts), tmp_path / "out", target=target, device="cpu", progress=False)

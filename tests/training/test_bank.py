@@ -1,0 +1,26 @@
+import torch
+
+from galmorph.training.bank import NO_LABEL, Bank
+
+
+def test_rows_are_replaced_and_others_kept():
+    bank = Bank(4, 2)
+    p = torch.tensor([[0.1, 0.9], [0.7, 0.3]])
+    bank.store(torch.tensor([2, 0]), p, torch.tensor([5, 6]), torch.tensor([1, NO_LABEL]))
+    bank.store(torch.tensor([2]), torch.tensor([[0.4, 0.6]]), torch.tensor([8]), torch.tensor([0]))
+    torch.testing.assert_close(bank.probabilities, torch.tensor([[0.7, 0.3], [0, 0], [0.4, 0.6], [0, 0]]))
+    assert bank.codes.tolist() == [6, 0, 8, 0]
+    assert bank.labels.tolist() == [NO_LABEL, NO_LABEL, 0, NO_LABEL]
+    assert bank.seen.tolist() == [True, False, True, False]
+
+
+def test_nothing_in_it_has_a_gradient():
+    bank, p = Bank(2, 2), torch.rand(1, 2, requires_grad=True)
+    bank.store(torch.tensor([0]), p, torch.tensor([0]), torch.tensor([0]))
+    assert not bank.probabilities.requires_grad
+
+
+def test_forty_thousand_images_of_ten_classes_are_small():
+    size = sum(buffer.numel() * buffer.element_size() for buffer in Bank(40_000, 10).buffers())
+    assert size == 40_000 * (4 * 10 + 8 + 8 + 1)
+    assert size < 50e6
