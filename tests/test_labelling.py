@@ -155,3 +155,17 @@ def test_the_command_cuts_as_a_model_wants_and_its_set_is_measured(tiles, capsys
     np.testing.assert_allclose(np.median(ratio), 3, rtol=0.1)
     main(["evaluate", str(bundle.path), str(tiles / "set"), "--resamples", "0"])
     assert "spiral" in capsys.readouterr().out
+
+
+@pytest.mark.real
+def test_the_galaxy_of_a_real_cube_is_cut_out(real_data, tmp_path):
+    path = real_data / "decals_grz_cubes" / "decals_a_native_0.262.fits"
+    survey = load_survey("legacysurvey")
+    tile = read_tile(find_tiles([path], survey)[0][0], survey)
+    rows, columns = tile.mask.shape
+    ra, dec = tile.wcs.pixel_to_world_values((columns - 1) / 2, (rows - 1) / 2)
+    (tmp_path / "labels.csv").write_text(f"id,ra,dec,label\nmine,{ra},{dec},spiral\n")
+    result = make_labelled_cutouts([path], survey, tmp_path / "labels.csv", tmp_path / "set", framing=FRAMING)
+    assert result.counts == {"spiral": 1}
+    image = read_cutout_set(tmp_path / "set").images[0]
+    assert (image[:, 10:14, 10:14].mean(axis=(1, 2)) > 5 * np.abs(image[:, :2, :2]).mean(axis=(1, 2))).all()

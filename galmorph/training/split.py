@@ -53,45 +53,34 @@ def split_objects(object_ids: NDArray[np.str_], names: NDArray[np.str_], options
     return np.asarray(PARTS)[parts][inverse]
 
 
-def split_domains(
-    source_ids: NDArray[np.str_],
-    source_names: NDArray[np.str_],
+def split_target(
     target_ids: NDArray[np.str_],
+    source_ids: NDArray[np.str_],
+    source_parts: NDArray[np.str_],
     options: SplitOptions,
-) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
-    """Parts of the images of two domains; an object that both show is in one part.
+) -> NDArray[np.str_]:
+    """Part of each image of a second domain; an object that the source shows too is in the same part there.
 
     The target's classes have no say: an object that only the target shows is placed by its identifier.
 
     Parameters
     ----------
-    source_ids, target_ids : ndarray of str
-        Object that each image shows, shapes ``(n,)`` and ``(m,)``.
-    source_names : ndarray of str
-        Class of each source image, shape ``(n,)``; see `split_objects`.
+    target_ids, source_ids : ndarray of str
+        Object that each image shows, shapes ``(m,)`` and ``(n,)``.
+    source_parts : ndarray of str
+        Part of each source image, shape ``(n,)``.
     options : SplitOptions
-        Shares, salt, and whether shares are exact within the source's classes.
+        Shares and salt.
 
     Returns
     -------
-    source, target : ndarray of str
-        Part of each image, shapes ``(n,)`` and ``(m,)``.
-
-    Raises
-    ------
-    DataError
-        As `split_objects`.
+    ndarray of str
+        Shape ``(m,)``.
     """
-    source = split_objects(source_ids, source_names, options)
-    by_identifier = replace(options, stratified=False)
-    target = split_objects(target_ids, np.full(len(target_ids), ""), by_identifier)
+    own = split_objects(target_ids, np.full(len(target_ids), ""), replace(options, stratified=False))
     # Exact shares within classes depend on all objects of the source: what it shows too has to follow it.
-    unique, first = np.unique(source_ids, return_index=True)
-    place = np.minimum(np.searchsorted(unique, target_ids), len(unique) - 1)
-    shared = unique[place] == target_ids
-    target = np.where(shared, source[first[place]], target)
-    check_no_leak({part: np.concatenate([source_ids[source == part], target_ids[target == part]]) for part in PARTS})
-    return source, target
+    known = dict(zip(source_ids.tolist(), source_parts.tolist(), strict=True))
+    return np.array([known.get(name, part) for name, part in zip(target_ids.tolist(), own.tolist(), strict=True)])
 
 
 def _place(object_id: str, salt: str) -> float:

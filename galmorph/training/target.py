@@ -14,7 +14,7 @@ from galmorph.errors import DataError
 from galmorph.training.data import UNLABELLED, Dataset, Float32, load_array, sha256
 from galmorph.training.options import SplitOptions, Target
 from galmorph.training.pictures import read_picture
-from galmorph.training.split import split_objects
+from galmorph.training.split import split_target
 
 #: Fewest target images of the training part: batch statistics and pairs need some.
 FEWEST = 2
@@ -73,12 +73,7 @@ def target_rows(
     DataError
         If a part has too few images.
     """
-    free = SplitOptions(
-        train=options.train, validation=options.validation, test=options.test, salt=options.salt, stratified=False
-    )
-    own = split_objects(target.object_ids, target.names, free)
-    known = dict(zip(source.object_ids.tolist(), parts.tolist(), strict=True))
-    chosen = np.array([known.get(name, part) for name, part in zip(target.object_ids.tolist(), own, strict=True)])
+    chosen = split_target(target.object_ids, source.object_ids, parts, options)
     rows = {part: np.flatnonzero(chosen == part) for part in ("train", "validation")}
     for part, numbers in rows.items():
         if len(numbers) < FEWEST:

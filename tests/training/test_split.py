@@ -3,7 +3,7 @@ import pytest
 
 from galmorph.errors import DataError
 from galmorph.training.options import SplitOptions
-from galmorph.training.split import check_no_leak, split_domains, split_objects
+from galmorph.training.split import check_no_leak, split_objects, split_target
 
 IDS = np.array([f"object-{n}" for n in range(5000)])
 NAMES = np.array(["common", "common", "common", "rare"] * 1250)
@@ -66,12 +66,18 @@ def test_two_domains_share_the_parts_of_shared_objects(stratified):
     source = rng.permutation(IDS[:300])
     target = np.repeat(rng.permutation(IDS[200:500]), 2)
     names = np.where(np.arange(300) < 30, "rare", "common")
-    source_parts, target_parts = split_domains(source, names, target, options)
-    np.testing.assert_array_equal(source_parts, split_objects(source, names, options))
+    source_parts = split_objects(source, names, options)
+    target_parts = split_target(target, source, source_parts, options)
     part = dict(zip(source.tolist(), source_parts.tolist(), strict=True))
     for name, found in zip(target.tolist(), target_parts.tolist(), strict=True):
         assert part.get(name, found) == found
     np.testing.assert_allclose(shares(target_parts), [0.6, 0.2, 0.2], atol=0.07)
+    check_no_leak(
+        {
+            part: np.concatenate([source[source_parts == part], target[target_parts == part]])
+            for part in ("train", "validation", "test")
+        }
+    )
 
 
 def test_splitting_domains_apart_by_class_leaks_and_is_found():

@@ -8,34 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galmorph.errors import DataError
+from galmorph.training.data import load_array
 
 
-def load_array(path: Path, axes: int | None = None) -> NDArray[Any]:
-    """A ``.npy`` file, left on disk until it is used; nothing is unpickled.
+def images_of(path: Path) -> NDArray[Any]:
+    """Images of a ``.npy`` file, left on disk until they are used.
 
     Parameters
     ----------
     path : Path
         The file.
-    axes : int, optional
-        How many axes it has to have.
 
     Returns
     -------
     ndarray
-        Memory-mapped.
+        Memory-mapped, shape ``(n, bands, N, N)``.
 
     Raises
     ------
     DataError
         If it cannot be read, or has other axes.
     """
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"cannot read {path} as a .npy array: {error}") from error
-    if axes is not None and array.ndim != axes:
-        raise DataError(f"{path} must have {axes} axes, has the shape {array.shape}")
+    array = load_array(path)
+    if array.ndim != 4:
+        raise DataError(f"{path} must hold images (n, bands, N, N), has the shape {array.shape}")
     return array
 
 

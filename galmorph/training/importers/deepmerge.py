@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from galmorph.errors import DataError
-from galmorph.training.importers.arrays import as_float, load_array
+from galmorph.training.data import load_array
+from galmorph.training.importers.arrays import as_float, images_of
 from galmorph.training.importers.convert import Faults, Images, Imported, convert
 
 #: Of label 0 and of label 1.
@@ -85,7 +86,7 @@ def import_deepmerge(
 
 def _load(folder: Path, name: str) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
     """Images and labels of a domain."""
-    images = load_array(folder / name.format("X"), axes=4)
+    images = images_of(folder / name.format("X"))
     labels = load_array(folder / name.format("y")).reshape(-1)
     if images.shape[1] != 3 or len(labels) != len(images) or not np.isin(labels, (0, 1)).all():
         raise DataError(

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from galmorph.errors import DataError
-from galmorph.training.importers.arrays import load_array
+from galmorph.training.data import load_array
+from galmorph.training.importers.arrays import images_of
 from galmorph.training.importers.convert import Faults, Images, Imported, convert
 
 #: In the order of the one-hot labels.
@@ -60,7 +61,7 @@ def import_lsst(
     stacks, tables = [], []
     for part in PARTS:
         path = folder / f"images_{year}_{part}.npy"
-        images, hot = load_array(path, axes=4), load_array(folder / f"labels_{part}.npy", axes=2)
+        images, hot = images_of(path), load_array(folder / f"labels_{part}.npy")
         if images.shape[1] != len(BANDS) or hot.shape != (len(images), len(CLASSES)):
             raise DataError(
                 f"{path}: expected images (n, 3, N, N) and labels (n, 3), got {images.shape} and {hot.shape}"

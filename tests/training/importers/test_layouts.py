@@ -16,6 +16,7 @@ from galmorph.training.importers import (
     import_galaxy10,
     import_galaxy_zoo,
     import_lsst,
+    import_pictures,
 )
 
 RNG = np.random.default_rng(0)
@@ -176,3 +177,19 @@ def test_rules_find_every_class_but_the_rarest_in_the_stripe_82_table(real_data)
     assert set(GALAXY10_CLASSES) <= set(counts.index)
     assert counts.drop("").sum() > 0.3 * counts.sum()
     assert counts["in_between_smooth"] > counts["merging"]
+
+
+@pytest.mark.real
+def test_galaxy_zoo_1_pictures_of_sdss(real_data, tmp_path):
+    folder = real_data / "sdss_gz1"
+    table = pd.read_csv(folder / "labels.csv", dtype=str).groupby("label").head(5)
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    result = import_pictures(folder, tmp_path / "set", labels=tmp_path / "labels.csv", survey="sdss", size=72)
+    assert len(result.counts) == 6
+    cutouts = read_cutout_set(tmp_path / "set")
+    assert sorted(cutouts.labels["object_id"]) == sorted(table["OBJID"])
+    words = map_labels(cutouts.labels["label"], "galaxy_zoo_1")
+    assert set(words) == {"elliptical", "spiral", "edge_on", "merger", ""}
+    # Galaxies are in the middle of their pictures, brighter than the sky at the corners.
+    centre, corner = cutouts.images[:, :, 30:42, 30:42], cutouts.images[:, :, :8, :8]
+    assert (centre.mean(axis=(1, 2, 3)) > corner.mean(axis=(1, 2, 3))).mean() > 0.9
