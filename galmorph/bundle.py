@@ -35,6 +35,9 @@ MANIFEST, MODEL, REFERENCE, STATISTICS, CARD = (
     "README.md",
 )
 
+#: Graph with the source domain's batch statistics, where they differ from those of the domain the model is for.
+SOURCE_MODEL = "model_source.onnx"
+
 #: A manifest larger than this is not one.
 LARGEST_MANIFEST = 4 * 2**20
 

@@ -71,6 +71,7 @@ def evaluate(
     /,
     *,
     part: Literal["all", "train", "validation", "test"] | None = None,
+    domain: Literal["source", "target"] | None = None,
     resamples: int = 1000,
     format: Literal["table", "json"] = "table",  # noqa: A002 - the option's name
     output: Path | None = None,
@@ -85,6 +86,9 @@ def evaluate(
         Folders of labelled cutouts.
     part
         Which part, by the division of the bundle's training; by default test if it was trained on this set, else all.
+    domain
+        Whose batch normalisation, where a bundle has one for each; by default the source's for the labelled set that it
+        was trained on, else the target's.
     resamples
         Bootstrap resamples for the 95 % intervals; 0 gives none.
     format
@@ -96,7 +100,7 @@ def evaluate(
         from galmorph.training.evaluate import evaluate as run_evaluate
     except ImportError as error:
         raise _missing(error) from error
-    results = [run_evaluate(bundle, folder, part=part, resamples=resamples) for folder in data]
+    results = [run_evaluate(bundle, folder, part=part, domain=domain, resamples=resamples) for folder in data]
     text = json.dumps([result.to_dict() for result in results], indent=2)
     if output is not None:
         output.write_text(text + "\n")

@@ -1,6 +1,7 @@
 """Measure a bundle on labelled cutouts: what ships is what is measured, through onnxruntime."""
 
 import dataclasses
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -9,17 +10,20 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from galmorph.bundle import Bundle, load_bundle
+from galmorph.bundle import SOURCE_MODEL, Bundle, load_bundle
 from galmorph.cutout_set import CutoutSet, read_cutout_set
 from galmorph.cutouts import Framing
 from galmorph.errors import DataError
 from galmorph.scores import score
-from galmorph.taxonomy import map_labels
+from galmorph.taxonomy import CLASS_MAPS, map_labels
 from galmorph.training.evaluation import Evaluation, summarise
 from galmorph.training.options import SplitOptions
 from galmorph.training.split import PARTS, split_objects
 
+logger = logging.getLogger(__name__)
+
 Part = Literal["all", "train", "validation", "test"]
+Domain = Literal["source", "target"]
 
 #: Images scored at a time.
 BATCH = 256
@@ -28,7 +32,14 @@ BATCH = 256
 RESAMPLES = 1000
 
 
-def evaluate(bundle: Path, data: Path, *, part: Part | None = None, resamples: int = RESAMPLES) -> Evaluation:
+def evaluate(
+    bundle: Path,
+    data: Path,
+    *,
+    part: Part | None = None,
+    domain: Domain | None = None,
+    resamples: int = RESAMPLES,
+) -> Evaluation:
     """Measure a bundle on labelled cutouts.
 
     Parameters
@@ -36,11 +47,14 @@ def evaluate(bundle: Path, data: Path, *, part: Part | None = None, resamples: i
     bundle : Path
         Folder of the bundle.
     data : Path
-        Folder of a set of cutouts. Labels pass through the class map of the bundle's recipe; objects of classes
-        that the bundle does not know count as unknown, objects without label are left out.
+        Folder of a set of cutouts. Labels pass through the class map of the bundle's recipe, as far as it goes; objects
+        of classes that the bundle does not know count as unknown, objects without label are left out.
     part : {"all", "train", "validation", "test"}, optional
-        Which part, by the division of the bundle's training. By default ``test`` if this is the set that it was
-        trained on, else ``all``.
+        Which part, by the division of the bundle's training. By default ``test`` if this is one of the sets that it
+        was trained on, labelled or unlabelled, else ``all``.
+    domain : {"source", "target"}, optional
+        Whose batch normalisation to use where a bundle has one for each. By default the source's for the labelled set
+        that it was trained on, else the target's.
     resamples : int
         Bootstrap resamples of objects for the intervals; 0 gives none.
 
@@ -58,22 +72,28 @@ def evaluate(bundle: Path, data: Path, *, part: Part | None = None, resamples: i
     _check(loaded, cutouts)
     training = loaded.manifest.training
     recipe = training.get("recipe", {})
-    own = cutouts.digests() == training.get("data")
-    part = part or ("test" if own else "all")
-    class_map = recipe.get("source", {}).get("class_map", "")
-    raw = cutouts.labels["label"].fillna("").astype(str).tolist()
-    names = np.array(map_labels(raw, class_map) if class_map else raw, dtype=np.str_)
+    digests = cutouts.digests()
+    own = digests == training.get("data")
+    adapted_to = digests == (training.get("target") or {}).get("digests")
+    part = part or ("test" if own or adapted_to else "all")
+    names = _names(cutouts, recipe.get("source", {}).get("class_map", ""))
     ids = cutouts.labels["object_id"].astype(str).to_numpy(dtype=np.str_)
     chosen = names != ""
     if part != "all":
         if "split" not in recipe:
             raise DataError(f"bundle {bundle} does not say how its data were divided; only part 'all' can be measured")
-        chosen &= split_objects(ids, names, SplitOptions(**recipe["split"])) == part
+        options = SplitOptions(**recipe["split"])
+        # Of other sets than the labelled one the training knew no classes: identifiers alone decide.
+        options = options if own else dataclasses.replace(options, stratified=False)
+        chosen &= split_objects(ids, names, options) == part
     rows = np.flatnonzero(chosen)
     if not rows.size:
         raise DataError(f"{data} has no labelled object in part {part!r}; choose among all, {', '.join(PARTS)}")
-    logits, features = predict(loaded.model_path, cutouts.images, rows)
     manifest = loaded.manifest
+    model = loaded.path / SOURCE_MODEL if (domain or ("source" if own else "target")) == "source" else loaded.model_path
+    # A bundle without a graph of the source's own has one for both.
+    model = model if model.name in manifest.files else loaded.model_path
+    logits, features = predict(model, cutouts.images, rows)
     scores = score(
         logits,
         features,
@@ -92,6 +112,18 @@ def evaluate(bundle: Path, data: Path, *, part: Part | None = None, resamples: i
         object_ids=ids[rows],
         resamples=resamples,
     )
+
+
+def _names(cutouts: CutoutSet, class_map: str) -> NDArray[np.str_]:
+    """Labels in the words of the model; what the class map does not say stays as it is."""
+    raw = cutouts.labels["label"].fillna("").astype(str).tolist()
+    if not class_map:
+        return np.array(raw, dtype=np.str_)
+    strangers = sorted({name for name in raw if name and name not in CLASS_MAPS[class_map]})
+    if strangers:
+        logger.warning("%s: class map %s does not name %s; they stay", cutouts.path, class_map, ", ".join(strangers))
+    words = {name: map_labels([name], class_map)[0] for name in {*raw} - {*strangers}}
+    return np.array([words.get(name, name) for name in raw], dtype=np.str_)
 
 
 def predict(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import galmorph
-from galmorph.bundle import CARD, MODEL, REFERENCE, STATISTICS, Manifest, UnknownRule, write_bundle
+from galmorph.bundle import CARD, MODEL, REFERENCE, SOURCE_MODEL, STATISTICS, Manifest, UnknownRule, write_bundle
 from galmorph.cutout_set import PIXEL_VALUES, UNIT
 from galmorph.cutouts import Framing
 from galmorph.errors import BundleError, DataError
@@ -36,10 +36,6 @@ from galmorph.training.split import split_objects
 #: Finer pixels than the training set's, by up to this factor, are no obstacle: cutouts are resampled, and an image that
 #: was oversampled, as the viewers of surveys serve them, shows the same sky.
 FINER = 8.0
-
-
-#: The graph with the source's batch normalisation, in bundles of networks that have one for each domain.
-SOURCE_MODEL = "model_source.onnx"
 
 #: Packages whose versions decide what a training gives.
 VERSIONS = ("torch", "timm", "pytorch-lightning", "onnx", "onnxruntime", "numpy", "scikit-learn")

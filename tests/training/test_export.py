@@ -189,3 +189,56 @@ def test_bundle_that_does_not_tell_its_split(cutouts, tmp_path):
     assert evaluate(bundle.path, cut).part == "all"
     with pytest.raises(DataError, match="does not say how its data were divided"):
         evaluate(bundle.path, cut, part="test")
+
+
+def test_labels_that_the_class_map_does_not_name_stay(bundle, cutouts, tmp_path, caplog):
+    changed = shutil.copytree(cutouts, tmp_path / "set")
+    labels = pd.read_parquet(changed / "labels.parquet")
+    labels["label"] = labels["label"].replace({"lens": "ring", "merging": "merger"})
+    labels.to_parquet(changed / "labels.parquet")
+    result = evaluate(bundle, changed, resamples=0)
+    assert result.objects == {"elliptical": 40, "edge_on": 40, "merger": 40, "ring": 40}
+    assert "does not name merger, ring" in caplog.text
+
+
+def test_each_domain_has_its_graph(cutouts, tmp_path):
+    from make_bundle import files, manifest
+
+    other = files(3, 24, 4) | {"model_source.onnx": files(3, 24, 4)["model.onnx"]}
+    names = ["round_smooth", "edge_on_bulge", "merging", "lens"]
+    facts = manifest(["g", "r", "z"], size=24, classes=names)
+    graph = onnx.load_from_string(other["model.onnx"])
+    weight = next(item for item in graph.graph.initializer if item.name == "weight")
+    weight.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(weight), "weight"))
+    other["model.onnx"] = graph.SerializeToString()
+    from galmorph.bundle import write_bundle
+
+    path = write_bundle(tmp_path / "model", facts, other).path
+    cut = shutil.copytree(cutouts, tmp_path / "set")
+    meta = json.loads((cut / "dataset.json").read_text())
+    (cut / "dataset.json").write_text(json.dumps(meta | {"framing": vars(facts.framing)}))
+    by_default, source, target = (
+        evaluate(path, cut, domain=domain, resamples=0).confusion for domain in (None, "source", "target")
+    )
+    assert by_default == target != source
+
+
+def test_the_unlabelled_set_of_the_training_is_measured_on_its_test_part(cutouts, tmp_path):
+    from make_bundle import files, manifest
+
+    from galmorph.bundle import write_bundle
+    from galmorph.training.options import SplitOptions
+    from galmorph.training.split import split_objects
+
+    cut = shutil.copytree(cutouts, tmp_path / "set")
+    meta = json.loads((cut / "dataset.json").read_text())
+    facts = manifest(["g", "r", "z"], size=24, classes=["round_smooth", "merging"])
+    (cut / "dataset.json").write_text(json.dumps(meta | {"framing": vars(facts.framing)}))
+    target = read_cutout_set(cut)
+    training = {"recipe": {"split": {"stratified": True}}, "target": {"digests": target.digests()}}
+    path = write_bundle(tmp_path / "model", facts.model_copy(update={"training": training}), files(3, 24, 2)).path
+    result = evaluate(path, cut, resamples=0)
+    assert result.part == "test"
+    ids = target.labels["object_id"].to_numpy(dtype=str)
+    held_out = split_objects(ids, np.full(len(ids), ""), SplitOptions()) == "test"
+    assert sum(result.objects.values()) == held_out.sum()
