@@ -176,9 +176,10 @@ class NetworkOptions:
         Dropped share of the features before the classifier, in training.
     head : {"linear", "cosine"}
         The last layer; ``cosine`` is DANCE's.
-    batch_norm : {"domain", "shared", "mixed"}
-        Batch normalisation of methods that adapt. ``domain``: each domain has statistics and parameters of its own.
-        ``shared``: batches of one domain at a time pass through the same. ``mixed``: both domains in one batch.
+    batch_norm : {"mixed", "domain", "shared"}
+        Batch normalisation of methods that adapt. ``mixed``: both domains in one batch. ``domain``: each domain has
+        statistics and parameters of its own, which suits domains with the same classes in the same shares.
+        ``shared``: batches of one domain at a time pass through the same.
     """
 
     __pydantic_config__ = STRICT
@@ -188,7 +189,7 @@ class NetworkOptions:
     bottleneck: Natural = 0
     dropout: Fraction = 0.0
     head: Literal["linear", "cosine"] = "linear"
-    batch_norm: Literal["domain", "shared", "mixed"] = "domain"
+    batch_norm: Literal["mixed", "domain", "shared"] = "mixed"
 
 
 @dataclass(frozen=True, kw_only=True)
