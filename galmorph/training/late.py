@@ -9,53 +9,27 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 
-class LateStopping(EarlyStopping):
-    """Early stopping that begins to count at an epoch.
-
-    Parameters
-    ----------
-    first : int
-        The epoch, counted from 0.
-    options
-        As of Lightning's.
-    """
+class _Late(pl.Callback):
+    """Holds back what another callback does at the end of an epoch, until epoch `first`, counted from 0."""
 
     def __init__(self, first: int, **options: Any) -> None:
         super().__init__(**options)
         self.first = first
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look, if it is time."""
+        """Act, if it is time."""
         if trainer.current_epoch >= self.first:
             super().on_train_epoch_end(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look, if it is time."""
+        """Act, if it is time."""
         if trainer.current_epoch >= self.first:
             super().on_validation_end(trainer, pl_module)
 
 
-class LateCheckpoint(ModelCheckpoint):
-    """Checkpoints that begin at an epoch.
+class LateStopping(_Late, EarlyStopping):
+    """Early stopping that begins to count at an epoch: `first`, and options as of Lightning's."""
 
-    Parameters
-    ----------
-    first : int
-        The epoch, counted from 0.
-    options
-        As of Lightning's.
-    """
 
-    def __init__(self, first: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.first = first
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, if it is time."""
-        if trainer.current_epoch >= self.first:
-            super().on_train_epoch_end(trainer, pl_module)
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, if it is time."""
-        if trainer.current_epoch >= self.first:
-            super().on_validation_end(trainer, pl_module)
+class LateCheckpoint(_Late, ModelCheckpoint):
+    """Checkpoints that begin at an epoch: `first`, and options as of Lightning's."""

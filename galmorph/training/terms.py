@@ -1,5 +1,6 @@
 """The losses as parts of a method: what each takes from a training step, and what it keeps between steps."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -51,7 +52,7 @@ class Setting:
         return len(self.counts)
 
 
-class Term(nn.Module):
+class Term(nn.Module, ABC):
     """A loss of a method.
 
     Attributes
@@ -71,9 +72,9 @@ class Term(nn.Module):
     def __init__(self, options: MethodOptions, setting: Setting) -> None:
         super().__init__()
 
+    @abstractmethod
     def forward(self, outputs: Outputs) -> tuple[Tensor, Facts]:
         """Loss of a step, and numbers worth a place in the log."""
-        raise NotImplementedError
 
 
 def target_of(outputs: Outputs) -> Seen:
