@@ -28,10 +28,10 @@ MAX_NAMED = 10
 
 
 def read_positions(path: str | Path) -> pd.DataFrame:
-    """Positions from a Parquet file, a FITS table or a CSV file (also .gz).
+    """Positions from a Parquet file, a FITS table, a VOTable or a CSV file (also .gz).
 
-    Columns are known by their usual names (ra, RAJ2000, "RA [deg]", alpha_j2000 ...), whatever the case, or, in FITS
-    and Parquet, by their UCD (pos.eq.ra;meta.main). Without a column of identifiers rows are numbered from 1.
+    Columns are known by their usual names (ra, RAJ2000, "RA [deg]", alpha_j2000 ...), whatever the case, or, in FITS,
+    VOTable and Parquet, by their UCD (pos.eq.ra;meta.main). Without a column of identifiers rows are numbered from 1.
 
     Parameters
     ----------
@@ -51,20 +51,19 @@ def read_positions(path: str | Path) -> pd.DataFrame:
         or out of range.
     """
     path = Path(path)
-    table, ucds = _read(path)
+    table, ucds = read_table(path)
     if not len(table):
         raise DataError(f"{path} has no rows; expected one for each position")
-    ra_name = _column(path, table, ucds, RA_NAMES, RA_UCD, "right ascension")
-    dec_name = _column(path, table, ucds, DEC_NAMES, DEC_UCD, "declination")
-    ra, dec = _degrees(path, table, ra_name), _degrees(path, table, dec_name)
+    ra_name, dec_name = position_columns(path, table, ucds)
+    ra, dec = degrees(path, table, ra_name), degrees(path, table, dec_name)
     _check(path, ra_name, ra, np.isfinite(ra), "a number")
     _check(path, dec_name, dec, np.isfinite(dec), "a number")
     _check(path, ra_name, ra, (ra >= -180) & (ra <= 360), "degrees between 0 and 360")
     _check(path, dec_name, dec, np.abs(dec) <= 90, "degrees between -90 and 90")
     result = pd.DataFrame({"source_id": _identifiers(table, ucds), "ra": ra % 360.0, "dec": dec})
-    radius_name = _find(table, {}, RADIUS_NAMES, "")
+    radius_name = find_column(table, {}, RADIUS_NAMES, "")
     if radius_name is not None:
-        radius = _degrees(path, table, radius_name)
+        radius = degrees(path, table, radius_name)
         _check(path, radius_name, radius, ~(radius <= 0), "positive arcsec, or nothing")
         result["radius"] = radius
     return result
@@ -90,8 +89,8 @@ def read_labels(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     result = read_positions(path)[["source_id", "ra", "dec"]]
-    table, _ = _read(path)
-    name = _find(table, {}, LABEL_NAMES, "")
+    table, _ = read_table(path)
+    name = find_column(table, {}, LABEL_NAMES, "")
     if name is None:
         raise DataError(
             f"{path} has no column of labels; expected one called {', '.join(LABEL_NAMES)}. Its columns are "
@@ -107,8 +106,27 @@ def read_labels(path: str | Path) -> pd.DataFrame:
     return result.assign(label=text.astype("str").str.strip().where(text.notna(), "").to_numpy())
 
 
-def _read(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Table, and the UCDs of its columns."""
+def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Table of any kind, and the UCDs of its columns.
+
+    Parameters
+    ----------
+    path : Path
+        Parquet, FITS, VOTable or CSV (also .gz).
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        The rows. CSV comes as text, not to lose digits of long identifiers. Units of the columns, where the file tells
+        them, are in ``table.attrs["units"]``.
+    ucds : dict of str to str
+        UCDs of the columns, where the file tells them.
+
+    Raises
+    ------
+    DataError
+        If the file is not there or cannot be read as a table.
+    """
     if not path.is_file():
         raise DataError(f"{path} does not exist or is no file; expected a table of positions (Parquet, FITS or CSV)")
     name = path.name.lower().removesuffix(".gz")
@@ -117,6 +135,8 @@ def _read(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
             return _read_parquet(path)
         if name.endswith((".fits", ".fit", ".fts")):
             return _read_fits(path)
+        if name.endswith((".vot", ".votable", ".xml")):
+            return _read_votable(path)
         if name.endswith((".csv", ".txt", ".tsv")):
             separator = "\t" if name.endswith(".tsv") else ","
             # Identifiers are read as text, not to lose digits of long ones.
@@ -129,15 +149,20 @@ def _read(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
         raise DataError(
             f"{path} cannot be read as a table ({reason}); the file is damaged or of another format"
         ) from error
-    raise DataError(f"{path} is of an unknown kind; expected .parquet, .fits, .csv, .tsv or .txt (also .gz)")
+    raise DataError(f"{path} is of an unknown kind; expected .parquet, .fits, .vot, .csv, .tsv or .txt (also .gz)")
 
 
 def _read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    ucds = {field.name: (field.metadata or {}).get(b"ucd", b"").decode("utf-8", "replace") for field in table.schema}
-    return table.to_pandas(), ucds
+    ucds, units = (
+        {field.name: (field.metadata or {}).get(key, b"").decode("utf-8", "replace") for field in table.schema}
+        for key in (b"ucd", b"unit")
+    )
+    frame = table.to_pandas()
+    frame.attrs["units"] = units
+    return frame, ucds
 
 
 def _read_fits(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -159,13 +184,45 @@ def _read_fits(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     return frame, ucds
 
 
+def _read_votable(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    from astropy.io.votable import parse_single_table
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = parse_single_table(path)
+        table = tree.to_table(use_names_over_ids=True)
+    ucds = {field.name: str(field.ucd or "") for field in tree.fields}
+    flat = [name for name in table.colnames if table[name].ndim == 1]
+    frame = table[flat].to_pandas()
+    frame.attrs["units"] = {field.name: str(field.unit or "") for field in tree.fields}
+    return frame, ucds
+
+
 def _plain(name: str) -> str:
     """Column name without case, unit in brackets and anything but letters and digits."""
     word = str(name).lower().partition("[")[0].partition("(")[0]
     return "".join(letter for letter in word if letter.isalnum())
 
 
-def _find(table: pd.DataFrame, ucds: dict[str, str], names: Sequence[str], ucd: str) -> str | None:
+def find_column(table: pd.DataFrame, ucds: dict[str, str], names: Sequence[str], ucd: str) -> str | None:
+    """Column of a usual name, or else of a UCD (the main one, if several have it), or None.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table.
+    ucds : dict of str to str
+        UCDs of its columns.
+    names : sequence of str
+        Usual names, the best first, in lower case and without anything but letters and digits.
+    ucd : str
+        What its UCD starts with.
+
+    Returns
+    -------
+    str or None
+        Name of the column.
+    """
     plain: dict[str, str] = {}
     for column in table.columns:
         plain.setdefault(_plain(column), str(column))
@@ -177,8 +234,14 @@ def _find(table: pd.DataFrame, ucds: dict[str, str], names: Sequence[str], ucd: 
     return next(iter(main or marked), None)
 
 
+def position_columns(path: Path, table: pd.DataFrame, ucds: dict[str, str]) -> tuple[str, str]:
+    """Names of the columns of right ascension and declination; a DataError if there are none."""
+    ra_name = _column(path, table, ucds, RA_NAMES, RA_UCD, "right ascension")
+    return ra_name, _column(path, table, ucds, DEC_NAMES, DEC_UCD, "declination")
+
+
 def _column(path: Path, table: pd.DataFrame, ucds: dict[str, str], names: Sequence[str], ucd: str, what: str) -> str:
-    found = _find(table, ucds, names, ucd)
+    found = find_column(table, ucds, names, ucd)
     if found is None:
         columns = ", ".join(map(str, table.columns[:20])) + (", ..." if len(table.columns) > 20 else "")
         raise DataError(
@@ -188,7 +251,8 @@ def _column(path: Path, table: pd.DataFrame, ucds: dict[str, str], names: Sequen
     return found
 
 
-def _degrees(path: Path, table: pd.DataFrame, name: str) -> Floats:
+def degrees(path: Path, table: pd.DataFrame, name: str) -> Floats:
+    """Numbers of a column of angles, NaN where it is empty; a DataError if they are hours or no numbers."""
     unit = str(table.attrs.get("units", {}).get(name, "")) or name.replace("(", "[").partition("[")[2].strip("[]) ")
     if unit.lower() in HOURS:
         raise DataError(f"{path}: column {name} is in hours ({unit}); expected degrees. Multiply it by 15 first")
@@ -220,7 +284,7 @@ def _check(path: Path, name: str, values: Floats, right: NDArray[np.bool_], expe
 
 
 def _identifiers(table: pd.DataFrame, ucds: dict[str, str]) -> pd.Series:
-    name = _find(table, ucds, ID_NAMES, ID_UCD)
+    name = find_column(table, ucds, ID_NAMES, ID_UCD)
     numbers = pd.Series([str(number) for number in range(1, len(table) + 1)], dtype="str")
     if name is None:
         return numbers

@@ -128,3 +128,26 @@ def test_images_and_absent_files_are_refused(tmp_path):
         read_positions(tmp_path / "p.fits")
     with pytest.raises(DataError, match="does not exist"):
         read_positions(tmp_path / "absent.csv")
+
+
+def test_a_votable_is_known_by_its_ucds(tmp_path):
+    table = Table({"name": ["a", "b", "c"], "lon": RA, "lat": DEC})
+    for name, ucd in (("name", "meta.id;meta.main"), ("lon", "pos.eq.ra;meta.main"), ("lat", "pos.eq.dec;meta.main")):
+        table[name].meta["ucd"] = ucd
+    table["lon"].unit = table["lat"].unit = "deg"
+    table.write(tmp_path / "p.vot", format="votable")
+    (tmp_path / "p.vot.gz").write_bytes(gzip.compress((tmp_path / "p.vot").read_bytes()))
+    check(read_positions(tmp_path / "p.vot"), ["a", "b", "c"])
+    check(read_positions(tmp_path / "p.vot.gz"), ["a", "b", "c"])
+
+
+def test_hours_are_refused_wherever_the_unit_is_told(tmp_path):
+    table = Table({"ra": RA, "dec": DEC})
+    table["ra"].unit = "h"
+    table.write(tmp_path / "p.vot", format="votable")
+    field = pa.field("ra", pa.float64(), metadata={"unit": "h"})
+    columns = pa.schema([field, pa.field("dec", pa.float64())])
+    pq.write_table(pa.table([pa.array(RA), pa.array(DEC)], schema=columns), tmp_path / "p.parquet")
+    for name in ("p.vot", "p.parquet"):
+        with pytest.raises(DataError, match=r"hours.*Multiply it by 15"):
+            read_positions(tmp_path / name)
