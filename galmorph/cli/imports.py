@@ -17,6 +17,9 @@ app = App(name="import", help="Turn a published data set into a set of cutouts."
 
 Out = Annotated[Path, Parameter(help="Folder of the set to make.")]
 Drop = Annotated[tuple[str, ...], Parameter(help="Class to leave out; may be given more than once.")]
+Most = Annotated[int | None, Parameter(help="Most images of a class; which are kept depends on identifiers alone.")]
+Angle = Annotated[float | None, Parameter(help="Side of the sky about the centre to keep, in arcsec.")]
+Bands = Annotated[tuple[str, str, str], Parameter(help="What to call the bands; both domains have to use one name.")]
 Size = Annotated[int | None, Parameter(help="Pixels a side to resize to.")]
 Faults = Annotated[
     Literal["refuse", "skip"],
@@ -33,7 +36,13 @@ SHOWN = 5
 
 @app.command
 def deepmerge(
-    folder: Path, /, *, out: Out, experiment: Literal["sim_sim", "sim_real"] = "sim_sim", faults: Faults = "refuse"
+    folder: Path,
+    /,
+    *,
+    out: Out,
+    experiment: Literal["sim_sim", "sim_real"] = "sim_sim",
+    standardise: bool = False,
+    faults: Faults = "refuse",
 ) -> None:
     """DeepMerge II (Zenodo 4507941): both domains of an experiment, to OUT/source and OUT/target.
 
@@ -43,8 +52,12 @@ def deepmerge(
         Where the .npy files are.
     experiment
         sim_sim: pristine to noisy; sim_real: simulated to SDSS.
+    standardise
+        Give each domain a mean of 0 and a standard deviation of 1, from its training part.
     """
-    _show(*_importers().import_deepmerge(folder, out, experiment=experiment, faults=faults).values())
+    importers = _importers()
+    results = importers.import_deepmerge(folder, out, experiment=experiment, standardise=standardise, faults=faults)
+    _show(*results.values())
 
 
 @app.command
@@ -67,7 +80,11 @@ def galaxy10(
     /,
     *,
     out: Out,
+    bands: Bands = ("g", "r", "z"),
+    lenses: Path | None = None,
     drop: Drop = ("in_between_smooth",),
+    most: Most = None,
+    angle: Angle = None,
     size: Size = None,
     faults: Faults = "refuse",
     same_objects_as: Same = None,
@@ -78,9 +95,23 @@ def galaxy10(
     ----------
     file
         Galaxy10_DECals.h5.
+    lenses
+        Folder of pictures of lenses, alike in size and scale, to add as the class lens.
     """
-    importers = _importers()
-    _show(importers.import_galaxy10(file, out, drop=drop, size=size, faults=faults, same_objects_as=same_objects_as))
+    _show(
+        _importers().import_galaxy10(
+            file,
+            out,
+            bands=bands,
+            lenses=lenses,
+            drop=drop,
+            most=most,
+            angle=angle,
+            size=size,
+            faults=faults,
+            same_objects_as=same_objects_as,
+        )
+    )
 
 
 @app.command
@@ -90,6 +121,9 @@ def galaxy_zoo(
     /,
     *,
     out: Out,
+    drop: Drop = (),
+    most: Most = None,
+    angle: Angle = None,
     size: Size = None,
     unlabelled: Unlabelled = False,
     faults: Faults = "refuse",
@@ -110,6 +144,9 @@ def galaxy_zoo(
             votes,
             pictures,
             out,
+            drop=drop,
+            most=most,
+            angle=angle,
             size=size,
             unlabelled=unlabelled,
             faults=faults,
@@ -127,8 +164,10 @@ def pictures(
     labels: Path | None = None,
     survey: str = "pictures",
     pixel_scale: float = 1.0,
-    size: Size = None,
     drop: Drop = (),
+    most: Most = None,
+    angle: Angle = None,
+    size: Size = None,
     unlabelled: Unlabelled = False,
     faults: Faults = "refuse",
     same_objects_as: Same = None,
@@ -154,13 +193,42 @@ def pictures(
             labels=labels,
             survey=survey,
             pixel_scale=pixel_scale,
-            size=size,
             drop=drop,
+            most=most,
+            angle=angle,
+            size=size,
             unlabelled=unlabelled,
             faults=faults,
             same_objects_as=same_objects_as,
         )
     )
+
+
+@app.command
+def folders(
+    folder: Path,
+    /,
+    *,
+    out: Out,
+    survey: str = "",
+    size: int = 256,
+    drop: Drop = (),
+    most: Most = None,
+    faults: Faults = "refuse",
+) -> None:
+    """A folder of pictures for each class, as a domain of Office-31.
+
+    Parameters
+    ----------
+    folder
+        Where the folders of the classes are.
+    survey
+        What to call the set and its objects; by default the folder's name.
+    size
+        Pixels a side to bring all pictures to.
+    """
+    importers = _importers()
+    _show(importers.import_folders(folder, out, survey=survey, size=size, drop=drop, most=most, faults=faults))
 
 
 def _importers() -> ModuleType:

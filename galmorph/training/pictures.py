@@ -9,6 +9,31 @@ from PIL import Image, UnidentifiedImageError
 from galmorph.errors import DataError
 
 
+def list_pictures(folder: Path) -> list[Path]:
+    """Pictures in a folder, by name.
+
+    Parameters
+    ----------
+    folder : Path
+        Folders within it are not looked into.
+
+    Returns
+    -------
+    list of Path
+        Files with a suffix of a picture.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    known = Image.registered_extensions()
+    files = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in known)
+    if not files:
+        raise DataError(f"{folder} holds no picture; give the folder that they lie in")
+    return files
+
+
 def read_picture(path: Path, size: int | None = None) -> NDArray[np.float32]:
     """One picture, values as stored.
 

@@ -2,18 +2,16 @@
 
 import hashlib
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from galmorph.cutout_set import REQUIRED_FACTS, read_cutout_set
 from galmorph.errors import DataError
 from galmorph.training.data import UNLABELLED, Dataset, Float32, load_array, sha256
 from galmorph.training.options import SplitOptions, Target
-from galmorph.training.pictures import read_picture
+from galmorph.training.pictures import list_pictures, read_picture
 from galmorph.training.split import split_target
 
 #: Fewest target images of the training part: batch statistics and pairs need some.
@@ -107,10 +105,7 @@ def _read_cutouts(target: Target) -> tuple[Float32, list[str], dict[str, Any], d
 
 def _read_folder(target: Target) -> tuple[Float32, list[str], dict[str, Any], dict[str, str]]:
     """All pictures of a folder; an object is known by the name of its file."""
-    known = Image.registered_extensions()
-    files = sorted(path for path in Path(target.path).glob("*") if path.suffix.lower() in known)
-    if not files:
-        raise DataError(f"{target.path} holds no picture; give the folder with the target's images")
+    files = list_pictures(target.path)
     images = [read_picture(path, target.size) for path in files]
     shapes = Counter(image.shape for image in images)
     if len(shapes) > 1:

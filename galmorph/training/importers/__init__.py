@@ -6,6 +6,7 @@ one object fall into one part when a training divides them.
 
 from galmorph.training.importers.convert import Faults, Images, Imported, convert, same_objects
 from galmorph.training.importers.deepmerge import import_deepmerge
+from galmorph.training.importers.folders import import_folders
 from galmorph.training.importers.galaxy10 import import_galaxy10
 from galmorph.training.importers.galaxy_zoo import GZ2_RULES, classes_by_votes, import_galaxy_zoo
 from galmorph.training.importers.lsst import import_lsst
@@ -19,6 +20,7 @@ __all__ = [
     "classes_by_votes",
     "convert",
     "import_deepmerge",
+    "import_folders",
     "import_galaxy10",
     "import_galaxy_zoo",
     "import_lsst",

@@ -1,5 +1,6 @@
 """From images that are read one by one to a set of cutouts, with every fault named."""
 
+import hashlib
 import logging
 import tempfile
 from collections import Counter
@@ -44,15 +45,16 @@ class Images:
         What to call the survey.
     bands : tuple of str
         Names of the bands.
-    pixel_scale : float
-        Arcsec per pixel before any resizing; 1 where the data set does not say.
+    pixel_scale : float or None
+        Arcsec per pixel before any resizing; 1 where the data set does not say. None: there is no sky in the images,
+        and a pixel of what is written counts as one arcsec.
     """
 
     table: pd.DataFrame
     read: Callable[[int], NDArray[np.float32]]
     survey: str
     bands: tuple[str, ...]
-    pixel_scale: float = 1.0
+    pixel_scale: float | None = 1.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ def convert(
     out: Path,
     *,
     drop: Collection[str] = (),
+    most: int | None = None,
+    angle: float | None = None,
     size: int | None = None,
     faults: Faults = "refuse",
     same_objects_as: Path | None = None,
@@ -96,6 +100,11 @@ def convert(
         Folder to make.
     drop : collection of str
         Labels to leave out.
+    most : int, optional
+        Most images of a label; which are kept depends on identifiers alone, so a larger number keeps these too.
+    angle : float, optional
+        Side of the square of sky about the centre that is kept, in arcsec, to the nearest pixel: two surveys' images
+        of the same angle show the same sky.
     size : int, optional
         Pixels a side to resize to, by area means when images shrink.
     faults : {"refuse", "skip"}
@@ -112,12 +121,14 @@ def convert(
     Raises
     ------
     DataError
-        If an image cannot be used and faults are refused, images differ in shape, or none is left.
+        If an image cannot be used and faults are refused, images differ in shape or show less than `angle`, or none
+        is left.
     """
     out = Path(out)
     names = images.table["name"].astype(str).tolist()
     labels = images.table["label"].tolist()
     kept = [row for row, label in enumerate(labels) if label not in drop]
+    kept = kept if most is None else _fewer(kept, labels, images.table["object_id"].astype(str).tolist(), most)
     found: dict[str, str] = {}
     rows: list[int] = []
     original = 0
@@ -128,6 +139,7 @@ def convert(
             image = _usable(images, row, names[row], found, faults)
             if image is None:
                 continue
+            image = _crop(images, image, angle, names[row])
             original = image.shape[-1]
             image = _resize(image, size)
             if stack is None:
@@ -145,7 +157,7 @@ def convert(
         if same_objects_as is not None:
             table["object_id"] = same_objects(table, read_cutout_set(same_objects_as).labels)
         counts = dict(sorted(Counter(table["label"].tolist()).items()))
-        write_cutout_set(out, stack[: len(rows)], table, _facts(images, original, stack.shape[-1], counts))
+        write_cutout_set(out, stack[: len(rows)], table, _facts(images, angle, original, stack.shape[-1], counts))
     pd.DataFrame(found.items(), columns=["name", "reason"]).to_csv(out / REJECTS, index=False)
     if found:
         logger.warning("%s: %d of %d images are skipped: %s", out, len(found), len(kept), _first(found))
@@ -170,6 +182,30 @@ def _usable(images: Images, row: int, name: str, found: dict[str, str], faults: 
     return image
 
 
+def _fewer(rows: list[int], labels: list[Any], ids: list[str], most: int) -> list[int]:
+    """The rows with no more than `most` of each label."""
+    numbers: Counter[Any] = Counter()
+    chosen = []
+    for row in sorted(rows, key=lambda row: hashlib.blake2b(ids[row].encode(), digest_size=8).digest()):
+        numbers[labels[row]] += 1
+        if numbers[labels[row]] <= most:
+            chosen.append(row)
+    return sorted(chosen)
+
+
+def _crop(images: Images, image: NDArray[np.float32], angle: float | None, name: str) -> NDArray[np.float32]:
+    """The square of sky about the centre."""
+    if angle is None:
+        return image
+    whole = image.shape[-1]
+    shown = whole * (images.pixel_scale or 1.0)
+    # As many pixels are taken away on both sides, so that the centre stays the centre.
+    edge = round((whole - whole * angle / shown) / 2)
+    if edge < 0 or 2 * edge >= whole:
+        raise DataError(f"{name} shows {shown:g} arcsec: an angle of {angle:g} cannot be cut out of it")
+    return image[:, edge : whole - edge, edge : whole - edge]
+
+
 def _resize(image: NDArray[np.float32], size: int | None) -> NDArray[np.float32]:
     """The image at that many pixels a side."""
     if size is None or image.shape[-1] == size:
@@ -178,14 +214,17 @@ def _resize(image: NDArray[np.float32], size: int | None) -> NDArray[np.float32]
     return np.stack([cv2.resize(plane, (size, size), interpolation=method) for plane in image])
 
 
-def _facts(images: Images, original: int, pixels: int, counts: Mapping[str, int]) -> dict[str, Any]:
-    """What the set says of itself; all its images show one angle, that of the published ones."""
-    scale = images.pixel_scale * original / pixels
+def _facts(
+    images: Images, angle: float | None, original: int, pixels: int, counts: Mapping[str, int]
+) -> dict[str, Any]:
+    """What the set says of itself; all its images show one angle, that of the published ones unless it was chosen."""
+    scale = 1.0 if images.pixel_scale is None else images.pixel_scale * original / pixels
+    angle, scale = (scale * pixels, scale) if angle is None else (angle, angle / pixels)
     return {
         "survey": images.survey,
         "bands": list(images.bands),
         "pixel_scale": scale,
-        "framing": asdict(Framing(size=pixels, mode="angle", angle=scale * pixels)),
+        "framing": asdict(Framing(size=pixels, mode="angle", angle=angle)),
         "unit": PIXEL_VALUES,
         "classes": [name for name in counts if name],
         "counts": dict(counts),
@@ -199,7 +238,7 @@ def same_objects(table: pd.DataFrame, others: pd.DataFrame, radius: float = 2.0)
     Parameters
     ----------
     table, others : pandas.DataFrame
-        Rows of two sets with `object_id`, `ra` and `dec` in degrees.
+        Rows of two sets with `object_id`, `ra` and `dec` in degrees; those without a position match nothing.
     radius : float
         Rows within this many arcsec are one object.
 
@@ -216,8 +255,10 @@ def same_objects(table: pd.DataFrame, others: pd.DataFrame, radius: float = 2.0)
     for rows in (table, others):
         if not {"ra", "dec"} <= set(rows.columns):
             raise DataError(f"objects are matched by ra and dec, and there is only {', '.join(rows.columns)}")
-    objects = others.drop_duplicates("object_id").reset_index(drop=True)
-    place, _ = match(objects, table, radius)
+    objects = others.dropna(subset=["ra", "dec"]).drop_duplicates("object_id").reset_index(drop=True)
+    placed = table[["ra", "dec"]].notna().all(axis=1).to_numpy()
+    place = np.full(len(table), -1, dtype=np.intp)
+    place[placed], _ = match(objects, table[placed].reset_index(drop=True), radius)
     other = objects["object_id"].astype(str).to_numpy()
     own = table["object_id"].astype(str).tolist()
     return [str(other[j]) if j >= 0 else name for j, name in zip(place, own, strict=True)]

@@ -1,5 +1,6 @@
 """The images of DeepMerge II (Ćiprijanović et al. 2021; Zenodo 4507941): mergers and others, two domains."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +12,14 @@ from galmorph.errors import DataError
 from galmorph.training.data import load_array
 from galmorph.training.importers.arrays import as_float, images_of
 from galmorph.training.importers.convert import Faults, Images, Imported, convert
+from galmorph.training.options import SplitOptions
+from galmorph.training.split import split_objects
 
 #: Of label 0 and of label 1.
 CLASSES = ("non_merger", "merger")
+
+#: The paper's 70 : 10 : 20, as in its recipes.
+DIVISION = SplitOptions(train=0.7, validation=0.1, test=0.2)
 
 #: File name in ``{}`` of images (X) and labels (y), and bands, of each experiment's domains.
 FILES = {
@@ -33,6 +39,7 @@ def import_deepmerge(
     out: Path,
     *,
     experiment: Literal["sim_sim", "sim_real"],
+    standardise: bool = False,
     faults: Faults = "refuse",
 ) -> dict[str, Imported]:
     """Convert both domains of an experiment, to ``OUT/source`` and ``OUT/target``.
@@ -49,6 +56,10 @@ def import_deepmerge(
         Folder to make.
     experiment : {"sim_sim", "sim_real"}
         Simulated pristine to noisy at z = 2, or simulated to SDSS at z = 0.
+    standardise : bool
+        Subtract from each band its domain's mean and divide by the standard deviation, as the authors' code does; but
+        of the objects that the recipes of the paper train on, and not of the test images too. Without it the domains of
+        ``sim_real`` are in different units.
     faults : {"refuse", "skip"}
         See `convert`.
 
@@ -79,9 +90,36 @@ def import_deepmerge(
                 "label": pd.Series([CLASSES[k] for k in labels.tolist()], dtype=object),
             }
         )
-        described = Images(table, as_float(images), f"deepmerge-{experiment}-{domain}", FILES[experiment][domain][1])
+        read = as_float(images)
+        if standardise:
+            read = _standardised(read, np.flatnonzero(_trained_on(table["object_id"].to_numpy(dtype=np.str_))))
+        described = Images(table, read, f"deepmerge-{experiment}-{domain}", FILES[experiment][domain][1])
         result[domain] = convert(described, Path(out) / domain, faults=faults)
     return result
+
+
+def _trained_on(ids: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Objects of the training part, whose place in a division depends on identifiers alone."""
+    return np.asarray(split_objects(ids, np.full(len(ids), ""), DIVISION) == "train")
+
+
+def _standardised(
+    read: Callable[[int], NDArray[np.float32]], rows: NDArray[np.intp]
+) -> Callable[[int], NDArray[np.float32]]:
+    """Reader of images with mean 0 and standard deviation 1 in each band, over those rows."""
+    number, total, squares = 0, np.zeros(3), np.zeros(3)
+    for row in rows.tolist():
+        image = read(row).astype(np.float64)
+        if np.isfinite(image).all():
+            number += image[0].size
+            total += image.sum(axis=(1, 2))
+            squares += (image**2).sum(axis=(1, 2))
+    mean = total / max(1, number)
+    spread = np.sqrt(np.maximum(squares / max(1, number) - mean**2, 0))
+    if not (spread > 0).all():
+        raise DataError(f"the {len(rows)} images of the training part cannot be standardised: a band has no spread")
+    shift, scale = mean[:, None, None].astype(np.float32), spread[:, None, None].astype(np.float32)
+    return lambda row: (read(row) - shift) / scale
 
 
 def _load(folder: Path, name: str) -> tuple[NDArray[np.generic], NDArray[np.int64]]:

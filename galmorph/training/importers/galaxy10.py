@@ -1,6 +1,6 @@
 """Galaxy10 DECaLS (Leung & Bovy; Walmsley et al. 2022; Zenodo 10845026)."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from galmorph.errors import DataError
 from galmorph.taxonomy import GALAXY10_CLASSES, GALAXY10_LEFT_OUT
 from galmorph.training.importers.convert import Faults, Images, Imported, convert
+from galmorph.training.pictures import list_pictures, read_picture
 
 #: In the order of the last axis.
 BANDS = ("g", "r", "z")
+
+#: Label of pictures that are added.
+LENS = "lens"
 
 #: Columns of the table beside the images.
 COLUMNS = ("ans", "ra", "dec", "redshift", "pxscale")
@@ -24,7 +28,11 @@ def import_galaxy10(
     path: Path,
     out: Path,
     *,
+    bands: Sequence[str] = BANDS,
+    lenses: Path | None = None,
     drop: Collection[str] = (GALAXY10_LEFT_OUT,),
+    most: int | None = None,
+    angle: float | None = None,
     size: int | None = None,
     faults: Faults = "refuse",
     same_objects_as: Path | None = None,
@@ -37,9 +45,14 @@ def import_galaxy10(
         The file: `images` (n, N, N, 3) of bytes, `ans`, `ra`, `dec`, `redshift`, `pxscale`.
     out : Path
         Folder to make.
+    bands : sequence of str
+        What to call the bands: a set that adapts to this one has to use the same words.
+    lenses : Path, optional
+        Folder of pictures of gravitational lenses, of the same pixel scale and size, which the set does not have and
+        DeepAstroUDA adds as its unknown class.
     drop : collection of str
         Classes to leave out; by default the one that is not among DeepAstroUDA's nine.
-    size, faults, same_objects_as
+    most, angle, size, faults, same_objects_as
         See `convert`.
 
     Returns
@@ -59,10 +72,14 @@ def import_galaxy10(
             shape = images.shape
             if len(shape) != 4 or shape[3] != len(BANDS) or len(table) != shape[0] or not len(table):
                 raise DataError(f"{path}: expected images (n, N, N, 3) and as many answers, got {shape}")
+            more = [] if lenses is None else list_pictures(Path(lenses))
+            rows = pd.concat([_rows(path, table), _lens_rows(more)], ignore_index=True) if more else _rows(path, table)
             return convert(
-                Images(_rows(path, table), _reader(images), "decals", BANDS, float(table["pxscale"].median())),
+                Images(rows, _reader(images, more), "decals", tuple(bands), float(table["pxscale"].median())),
                 Path(out),
                 drop=drop,
+                most=most,
+                angle=angle,
                 size=size,
                 faults=faults,
                 same_objects_as=same_objects_as,
@@ -89,8 +106,23 @@ def _rows(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _reader(images: Any) -> Any:
+def _lens_rows(files: Sequence[Path]) -> pd.DataFrame:
+    """Rows of pictures of lenses."""
+    return pd.DataFrame(
+        {
+            "object_id": [f"lens-{file.stem}" for file in files],
+            "name": [str(file) for file in files],
+            "label": pd.Series([LENS] * len(files), dtype=object),
+        }
+    )
+
+
+def _reader(images: Any, more: Sequence[Path]) -> Callable[[int], NDArray[np.float32]]:
+    """Reader of the file's images, and of pictures after them."""
+
     def read(row: int) -> NDArray[np.float32]:
+        if row >= len(images):
+            return read_picture(more[row - len(images)])
         return np.ascontiguousarray(np.moveaxis(images[row], -1, 0), dtype=np.float32)
 
     return read

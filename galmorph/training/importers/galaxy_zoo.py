@@ -1,6 +1,6 @@
 """Galaxy Zoo 2 (Willett et al. 2013): classes from vote fractions, and pictures by identifier."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -94,6 +94,9 @@ def import_galaxy_zoo(
     kind: str = "debiased",
     survey: str = "sdss",
     pixel_scale: float = 0.396,
+    drop: Collection[str] = (),
+    most: int | None = None,
+    angle: float | None = None,
     size: int | None = None,
     unlabelled: bool = False,
     faults: Faults = "refuse",
@@ -117,7 +120,7 @@ def import_galaxy_zoo(
         Arcsec per pixel of the pictures.
     unlabelled : bool
         Galaxies of no class are kept as unlabelled images; otherwise they are left out, and are no fault.
-    size, faults, same_objects_as
+    drop, most, angle, size, faults, same_objects_as
         See `convert`; a galaxy of a class whose picture is missing is a fault.
 
     Returns
@@ -148,7 +151,16 @@ def import_galaxy_zoo(
     rows = rows.reset_index(drop=True)
     ids = rows["object_id"].tolist()
     described = Images(rows, lambda row: read_picture(_find(Path(pictures), ids[row])), survey, COLOURS, pixel_scale)
-    return convert(described, Path(out), size=size, faults=faults, same_objects_as=same_objects_as)
+    return convert(
+        described,
+        Path(out),
+        drop=drop,
+        most=most,
+        angle=angle,
+        size=size,
+        faults=faults,
+        same_objects_as=same_objects_as,
+    )
 
 
 def _find(folder: Path, name: str) -> Path:

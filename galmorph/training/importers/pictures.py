@@ -21,8 +21,10 @@ def import_pictures(
     survey: str = "pictures",
     bands: Sequence[str] = COLOURS,
     pixel_scale: float = 1.0,
-    size: int | None = None,
     drop: Collection[str] = (),
+    most: int | None = None,
+    angle: float | None = None,
+    size: int | None = None,
     unlabelled: bool = False,
     faults: Faults = "refuse",
     same_objects_as: Path | None = None,
@@ -45,7 +47,7 @@ def import_pictures(
         Arcsec per pixel before resizing; 1 if it is not known.
     unlabelled : bool
         A row without a label is an unlabelled image; otherwise it is a fault.
-    size, drop, faults, same_objects_as
+    drop, most, angle, size, faults, same_objects_as
         See `convert`.
 
     Returns
@@ -75,4 +77,13 @@ def import_pictures(
     files = table["file"].tolist()
     table = table.assign(name=files, label=pd.Series(words, dtype=object))
     described = Images(table, lambda row: read_picture(folder / files[row]), survey, tuple(bands), pixel_scale)
-    return convert(described, Path(out), drop=drop, size=size, faults=faults, same_objects_as=same_objects_as)
+    return convert(
+        described,
+        Path(out),
+        drop=drop,
+        most=most,
+        angle=angle,
+        size=size,
+        faults=faults,
+        same_objects_as=same_objects_as,
+    )

@@ -13,11 +13,14 @@ from galmorph.training.importers import (
     GZ2_RULES,
     classes_by_votes,
     import_deepmerge,
+    import_folders,
     import_galaxy10,
     import_galaxy_zoo,
     import_lsst,
     import_pictures,
 )
+from galmorph.training.options import SplitOptions
+from galmorph.training.split import split_objects
 
 RNG = np.random.default_rng(0)
 
@@ -52,6 +55,26 @@ def test_deepmerge_files_that_do_not_fit(deepmerge):
     np.save(deepmerge / "SimSim_TARGET_y_Illustris2_noisy.npy", np.array([1, 2, 1, 0]))
     with pytest.raises(DataError, match="as many labels 0 or 1"):
         import_deepmerge(deepmerge, deepmerge / "set", experiment="sim_sim")
+
+
+def test_deepmerge_is_standardised_by_the_training_part_of_each_domain(tmp_path):
+    y = np.arange(60) % 2
+    for name, level in (("SOURCE_{}_Illustris0", 0.6), ("TARGET_{}_postmergers_SDSS", 25.0)):
+        bands = level * np.array([1.0, 2.0, 3.0])[:, None, None]
+        images = bands * (1 + 0.3 * RNG.normal(size=(60, 3, 6, 6)))
+        np.save(tmp_path / f"SimReal_{name.format('X')}.npy", images)
+        np.save(tmp_path / f"SimReal_{name.format('y')}.npy", y)
+    import_deepmerge(tmp_path, tmp_path / "set", experiment="sim_real", standardise=True)
+    division = SplitOptions(train=0.7, validation=0.1, test=0.2)
+    for domain in ("source", "target"):
+        cutouts = read_cutout_set(tmp_path / "set" / domain)
+        ids = cutouts.labels["object_id"].to_numpy(dtype=str)
+        parts = split_objects(ids, np.full(60, ""), division)
+        train = cutouts.images[parts == "train"]
+        np.testing.assert_allclose(train.mean(axis=(0, 2, 3)), 0, atol=1e-5)
+        np.testing.assert_allclose(train.std(axis=(0, 2, 3)), 1, atol=1e-5)
+        # The others did not take part: were they in the mean too, it would be theirs that is 0.
+        assert np.abs(cutouts.images.mean(axis=(0, 2, 3))).max() > 1e-3
 
 
 @pytest.fixture
@@ -125,6 +148,57 @@ def test_galaxy10_answers_out_of_range_and_other_files(galaxy10, tmp_path):
     galaxy10.write_bytes(b"no hdf")
     with pytest.raises(DataError, match="is not Galaxy10 DECaLS"):
         import_galaxy10(galaxy10, tmp_path / "set")
+
+
+def test_galaxy10_with_lenses_in_the_frame_and_the_bands_of_another_set(galaxy10, tmp_path):
+    (tmp_path / "lenses").mkdir()
+    for n in range(3):
+        Image.fromarray(RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "lenses" / f"{n}.png")
+    bands = ("red", "green", "blue")
+    result = import_galaxy10(galaxy10, tmp_path / "set", lenses=tmp_path / "lenses", angle=2.0, size=8, bands=bands)
+    cutouts = read_cutout_set(tmp_path / "set")
+    assert result.counts["lens"] == 3
+    assert cutouts.labels["object_id"].tolist()[-3:] == ["lens-0", "lens-1", "lens-2"]
+    assert cutouts.meta["framing"]["angle"] == 2.0
+    assert cutouts.meta["pixel_scale"] == pytest.approx(0.25)
+    assert cutouts.meta["bands"] == list(bands)
+    with h5py.File(galaxy10) as file:
+        # 2 arcsec are 7.6 pixels of 0.262; of 16 the same number is taken away on both sides.
+        first = file["images"][0][4:12, 4:12, 0]
+    np.testing.assert_array_equal(cutouts.images[0, 0], first)
+    # Lenses have no position: they are nobody else's objects.
+    rows = import_galaxy10(galaxy10, tmp_path / "again", lenses=tmp_path / "lenses", same_objects_as=tmp_path / "set")
+    assert read_cutout_set(rows.path).labels["object_id"].tolist() == cutouts.labels["object_id"].tolist()
+    with pytest.raises(DataError, match=r"image 0 shows 4\.192 arcsec: an angle of 5 cannot be cut out of it"):
+        import_galaxy10(galaxy10, tmp_path / "large", angle=5.0)
+
+
+def test_no_more_than_so_many_images_of_a_class(galaxy10, tmp_path):
+    one = import_galaxy10(galaxy10, tmp_path / "one", most=1)
+    assert set(one.counts.values()) == {1}
+    assert len(one.counts) == 9
+    assert import_galaxy10(galaxy10, tmp_path / "two", most=2).counts == dict.fromkeys(one.counts, 2)
+    kept = read_cutout_set(tmp_path / "one").labels["object_id"]
+    assert sorted(kept, key=lambda name: int(name.split("-")[1])) == kept.tolist()
+    assert set(kept) < set(read_cutout_set(tmp_path / "two").labels["object_id"])
+
+
+def test_a_folder_for_each_class(tmp_path):
+    for domain, shape in (("amazon", (30, 30)), ("webcam", (20, 40))):
+        for name in ("mug", "bike"):
+            folder = tmp_path / domain / "images" / name
+            folder.mkdir(parents=True)
+            for n in range(2):
+                Image.fromarray(RNG.integers(0, 256, (*shape, 3), dtype=np.uint8)).save(folder / f"frame_{n}.jpg")
+        result = import_folders(tmp_path / domain / "images", tmp_path / f"{domain}-set", survey=domain, size=16)
+        assert result.counts == {"bike": 2, "mug": 2}
+    one, other = (read_cutout_set(tmp_path / f"{domain}-set") for domain in ("amazon", "webcam"))
+    assert one.labels["object_id"].tolist()[0] == "amazon-bike-frame_0"
+    assert not set(one.labels["object_id"]) & set(other.labels["object_id"])
+    assert one.meta["framing"] == other.meta["framing"]
+    assert one.images.shape == (4, 3, 16, 16)
+    with pytest.raises(DataError, match="holds no folders"):
+        import_folders(tmp_path / "amazon" / "images" / "mug", tmp_path / "set")
 
 
 def votes(**fractions):
