@@ -1,11 +1,11 @@
 """The recipe: every setting of a training, as frozen dataclasses read from a TOML file.
 
-A setting that is unknown, of the wrong type or out of range is an error that says where it stands.
+A setting that is unknown, of the wrong type or out of range is an error that says where it stands. A file may begin
+with ``extends = "other.toml"`` and then says only what is different; see `galmorph.training.inheritance`.
 """
 
 import dataclasses
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from galmorph.errors import ConfigError
+from galmorph.training.inheritance import read_values
 from galmorph.training.method_options import MethodOptions
 from galmorph.training.options import (
     STRICT,
@@ -92,7 +93,7 @@ def load_recipe(path: Path) -> Recipe:
     Parameters
     ----------
     path : Path
-        A TOML file. Relative paths in it start at its folder.
+        A TOML file. Relative paths in it start at its folder, those in a file that it extends at the folder of that.
 
     Returns
     -------
@@ -105,12 +106,7 @@ def load_recipe(path: Path) -> Recipe:
         If the file is missing, is no TOML, or has an unknown, missing or impossible setting.
     """
     path = Path(path)
-    try:
-        values = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    values = read_values(path, PATHS)
     return parse_recipe(values, folder=path.parent, name=str(path))
 
 

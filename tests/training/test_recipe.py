@@ -55,3 +55,85 @@ def test_missing_and_broken_files(tmp_path):
     (tmp_path / "broken.toml").write_text("name = ")
     with pytest.raises(ConfigError, match=r"broken\.toml is not valid TOML"):
         load_recipe(tmp_path / "broken.toml")
+
+
+def write(path, text):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def family(tmp_path):
+    """A recipe that extends one in another folder, and one that extends it in turn."""
+    write(
+        tmp_path / "base" / "base.toml",
+        """
+        name = "base"
+        seed = 4
+        [source]
+        path = "../set"
+        classes = ["a", "b"]
+        [method]
+        name = "mmd"
+        weights = { mmd = 2.0 }
+        [method.fisher]
+        within = 0.5
+        [optimiser]
+        learning_rate = 0.5
+        betas = [0.7, 0.8]
+        """,
+    )
+    write(
+        tmp_path / "middle" / "middle.toml",
+        """
+        extends = "../base/base.toml"
+        name = "middle"
+        [target]
+        path = "set"
+        [optimiser]
+        learning_rate = 0.25
+        """,
+    )
+    return write(
+        tmp_path / "last.toml",
+        """
+        extends = "middle/middle.toml"
+        name = "last"
+        [method]
+        name = "mmd_f"
+        weights = { fisher = 1.0 }
+        [method.fisher]
+        between = 0.1
+        """,
+    )
+
+
+def test_a_recipe_over_the_one_that_it_extends(family, tmp_path):
+    recipe = load_recipe(family)
+    assert (recipe.name, recipe.seed) == ("last", 4)
+    assert (recipe.optimiser.learning_rate, recipe.optimiser.betas) == (0.25, (0.7, 0.8))
+    # A table within a table is joined; weights are one setting.
+    assert (recipe.method.fisher.within, recipe.method.fisher.between) == (0.5, 0.1)
+    assert recipe.method.weights == {"fisher": 1.0}
+    # Each path starts at the folder of the file that it stands in.
+    assert recipe.source.path == tmp_path / "set"
+    assert recipe.target.path == tmp_path / "middle" / "set"
+
+
+def test_extending_what_is_not_there_or_oneself(family, tmp_path):
+    (tmp_path / "base" / "base.toml").unlink()
+    with pytest.raises(ConfigError, match=r"cannot read the recipe .*base\.toml, which .*middle\.toml extends"):
+        load_recipe(family)
+    write(tmp_path / "base" / "base.toml", 'extends = "../last.toml"')
+    with pytest.raises(ConfigError, match=r"last\.toml extends itself, by way of last\.toml, middle\.toml, base\.toml"):
+        load_recipe(family)
+    with pytest.raises(ConfigError, match="extends must be the path of a recipe, got 3"):
+        load_recipe(write(tmp_path / "number.toml", "extends = 3"))
+
+
+def test_a_mistake_in_an_extended_recipe_is_named(family, tmp_path):
+    path = tmp_path / "base" / "base.toml"
+    path.write_text(path.read_text().replace("betas", "betaas"))
+    with pytest.raises(ConfigError, match=r"last\.toml: optimiser\.betaas is not a setting"):
+        load_recipe(family)
