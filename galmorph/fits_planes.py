@@ -99,6 +99,91 @@ def read_planes(path: Path, hdus: Sequence[str | int | None], notes: Notes) -> l
     return [found[wanted] for wanted in hdus]
 
 
+def linear(pixels: NDArray[Any], plane: Plane, path: Path) -> NDArray[Any]:
+    """Counts of pixels that were scaled by an inverse hyperbolic sine, as Pan-STARRS1 stores stacks.
+
+    ``BOFFSET + 2 BSOFTEN sinh(pixel / alpha)``, alpha = 2.5 lg e (Waters et al. 2020, ApJS 251, 4).
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        Of `plane`, or a part of them.
+    plane : Plane
+        Its header has BOFFSET and BSOFTEN, or none of them: then the pixels are counts as they are.
+    path : Path
+        How errors call the file.
+
+    Returns
+    -------
+    numpy.ndarray
+        Counts, of the shape of `pixels`.
+
+    Raises
+    ------
+    TileError
+        If a keyword is no number, or one of them is missing.
+    """
+    values = [plane.header.get(keyword) for keyword in ("BOFFSET", "BSOFTEN")]
+    if values == [None, None]:
+        return pixels
+    for keyword, value in zip(("BOFFSET", "BSOFTEN"), values, strict=True):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+            raise TileError(
+                f"{path}: {plane.hdu} is scaled by an inverse hyperbolic sine, which takes numbers in BOFFSET and "
+                f"BSOFTEN; its header has {'no ' + keyword if value is None else f'{keyword} = {value!r}'}"
+            )
+    offset, softening = values
+    return np.asarray(offset + 2 * softening * np.sinh(np.asarray(pixels, dtype=np.float64) / (2.5 * np.log10(np.e))))
+
+
+def mask_bits(plane: Plane, bits: Sequence[int | str], path: Path) -> int:
+    """Number with the given bits set.
+
+    Parameters
+    ----------
+    plane : Plane
+        A mask.
+    bits : sequence of int or str
+        Numbers of bits, or their names, whose numbers stand in the mask's header.
+    path : Path
+        How errors call the file.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    TileError
+        If the header tells the numbers of none of the names.
+    """
+    names = [bit for bit in bits if isinstance(bit, str)]
+    known = _named_bits(plane.header) if names else {}
+    found = [known[name] for name in names if name in known]
+    if names and not found:
+        listed = ", ".join(sorted(known)) if known else "none"
+        raise TileError(
+            f"{path}: the header of {plane.hdu} names no mask bit {' or '.join(names)} (as MP_{names[0]}, or "
+            f"in MSKN0000 and so on); it names {listed}. Use the mask of the release, or a profile with "
+            f"the numbers of the bits"
+        )
+    return sum(1 << bit for bit in {*found, *(bit for bit in bits if isinstance(bit, int))})
+
+
+def _named_bits(header: fits.Header) -> dict[str, int]:
+    """Bits that a mask's header names: ``MP_NAME = bit`` (lsst.afw) or ``MSKNbit = NAME`` (lsst.images)."""
+    found: dict[str, int] = {}
+    for keyword, value in header.items():
+        name, bit = keyword.removeprefix("MP_"), value
+        if keyword.startswith("MSKN") and keyword[4:].isdecimal():
+            name, bit = str(value), int(keyword[4:])
+        elif not keyword.startswith("MP_"):
+            continue
+        if type(bit) is int and 0 <= bit < 63:
+            found[name] = bit
+    return found
+
+
 def _plane(path: Path, opened: Any, index: int, notes: Notes) -> Plane:
     hdu = opened[index]
     label = f"HDU {index}" + (f" ({hdu.name})" if hdu.name else "")

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from galmorph.errors import TileError
-from galmorph.fits_planes import Notes, Plane, read_planes
+from galmorph.fits_planes import Notes, Plane, linear, mask_bits, read_planes
 from galmorph.grids import match_grids, resample
 from galmorph.sky import local_axes
 from galmorph.surveys import Survey, TileSource
@@ -113,7 +114,7 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
             f"objects are{found}; add one to the header, for instance by solving the image's astrometry"
         )
     pixel_scale = _pixel_scale(first.wcs, source, survey, notes)
-    mask, saturated = _read_masks(source, read, survey)
+    mask, saturated = _read_masks(source, read, maps, survey)
     image, weight, valid = _calibrate(source, survey, planes, maps, read, _pixel_area(source, survey, pixel_scale))
     valid &= ~mask
     image[~valid] = 0
@@ -159,7 +160,7 @@ def _read_files(source: TileSource, survey: Survey, notes: Notes) -> dict[tuple[
         for band in survey.bands:
             if layer is None or not files:
                 continue
-            hdu = layer.hdu.replace("{band}", band) if isinstance(layer.hdu, str) else layer.hdu
+            hdu = layer.hdu.replace("{band}", layout.in_files(band)) if isinstance(layer.hdu, str) else layer.hdu
             wanted.setdefault(files[band], []).append((role, band, hdu))
     read: dict[tuple[str, str], Plane] = {}
     for path, requests in wanted.items():
@@ -227,20 +228,30 @@ def _pixel_scale(wcs: WCS, source: TileSource, survey: Survey, notes: Notes) -> 
     return scale
 
 
-def _read_masks(source: TileSource, read: Mapping[tuple[str, str], Plane], survey: Survey) -> tuple[Booleans, Booleans]:
+def _read_masks(
+    source: TileSource,
+    read: Mapping[tuple[str, str], Plane],
+    maps: Mapping[str, NDArray[np.float64] | None],
+    survey: Survey,
+) -> tuple[Booleans, Booleans]:
     shape = read[("image", survey.bands[0])].pixels.shape[-2:]
     mask, saturated = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     layer = source.layout.mask
     if layer is None or not source.masks:
         return mask, saturated
-    planes = {id(plane): (plane, source.masks[band]) for band in survey.bands for plane in [read[("mask", band)]]}
-    for plane, path in planes.values():
-        if plane.pixels.shape[-2:] != shape:
-            raise TileError(f"the mask of {path} has {_size(plane)} pixels, the image {shape[1]} x {shape[0]}")
+    for plane, path, band in {
+        id(read[("mask", band)]): (read[("mask", band)], source.masks[band], band) for band in survey.bands
+    }.values():
+        own = read[("image", band)].pixels.shape[-2:]
+        if plane.pixels.shape[-2:] != own:
+            raise TileError(f"the mask of {path} has {_size(plane)} pixels, the image {own[1]} x {own[0]}")
         values = np.nan_to_num(plane.pixels, nan=0, posinf=0, neginf=0).astype(np.int64)
         values = np.bitwise_or.reduce(values, axis=0) if values.ndim == 3 else values
-        mask |= values != 0 if layer.bad is None else values & sum(1 << bit for bit in layer.bad) != 0
-        saturated |= values & sum(1 << bit for bit in layer.saturated) != 0
+        spoiled = values != 0 if layer.bad is None else values & mask_bits(plane, layer.bad, path) != 0
+        full = values & mask_bits(plane, layer.saturated, path) != 0
+        for whole, part in ((mask, spoiled), (saturated, full)):
+            matrix = maps[band]
+            whole |= part if matrix is None else resample(part.astype(np.float32), matrix, shape, smooth=False) > 0.001
     return mask, saturated
 
 
@@ -286,7 +297,10 @@ def _calibrate_band(
     area: float,
 ) -> tuple[Floats, Floats | None, Booleans]:
     found = read[("image", band)]
+    _check_unit(found, band, source)
     counts = found.pixels if plane is None else found.pixels[plane]
+    if source.layout.image.asinh:
+        counts = linear(counts, found, source.images[band])
     factor = area * 10 ** (0.4 * (NANOMAGGY - _zero_point(found, band, source, survey)))
     valid = np.isfinite(counts)
     if source.layout.image.no_data is not None:
@@ -297,33 +311,74 @@ def _calibrate_band(
     image[~valid] = 0
     if not source.weights:
         return image, None, valid
-    weight = _inverse_variance(read[("weight", band)], plane, source, band, counts.shape) / np.float32(factor**2)
+    weight = _inverse_variance(read[("weight", band)], plane, source, band, counts)
+    weight /= np.float32(factor**2)
     return image, weight, valid & (weight > 0)
 
 
 def _zero_point(image: Plane, band: str, source: TileSource, survey: Survey) -> float:
-    keyword = survey.zero_point_keyword
+    if survey.zero_point_keyword is not None:
+        return _header_number(image, survey.zero_point_keyword, "the zero-point", band, source)
+    keyword = survey.counts_keyword
     if keyword is None:
         return survey.zero_point[band]
+    what = f"the counts of magnitude {survey.zero_point[band]:g}"
+    counts = _header_number(image, keyword, what, band, source)
+    if counts <= 0:
+        raise TileError(
+            f"{source.images[band]}: the header of {image.hdu} has to give {what} in {keyword}, and has {counts:g}; "
+            f"expected a positive number. Correct the header, or describe the file by the profile generic"
+        )
+    return survey.zero_point[band] + 2.5 * float(np.log10(counts))
+
+
+def _header_number(image: Plane, keyword: str, what: str, band: str, source: TileSource) -> float:
     value = image.header.get(keyword)
     if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
         raise TileError(
-            f"{source.images[band]}: the header of {image.hdu} has to give the zero-point of band {band} in {keyword}, "
+            f"{source.images[band]}: the header of {image.hdu} has to give {what} of band {band} in {keyword}, "
             f"and has {'no such keyword' if value is None else repr(value)}"
         )
     return float(value)
 
 
-def _inverse_variance(plane: Plane, index: int | None, source: TileSource, band: str, shape: tuple[int, ...]) -> Floats:
+def _check_unit(image: Plane, band: str, source: TileSource) -> None:
+    """Refuse an image whose header says that its unit is another than the layout's."""
+    units, found = source.layout.image.units, image.header.get("BUNIT")
+    if not units or not isinstance(found, str) or not found.strip():
+        return
+    if found.strip().lower() not in [unit.lower() for unit in units]:
+        raise TileError(
+            f"{source.images[band]}: {image.hdu} is in {found.strip()}; expected {' or '.join(units)}. Convert it, or "
+            f"describe it by a profile of its own, such as generic with its zero-point"
+        )
+
+
+def _inverse_variance(plane: Plane, index: int | None, source: TileSource, band: str, counts: NDArray[Any]) -> Floats:
     """Inverse variance in counts^-2, 0 where it is not positive and finite."""
-    path, layer = source.weights[band], source.layout.weight
+    path, layer, shape = source.weights[band], source.layout.weight, counts.shape
     values = plane.pixels if plane.pixels.ndim == 2 else plane.pixels[index or 0]
     if values.shape != shape:
         raise TileError(
             f"{path}: the weight has {_size(plane)} pixels, the image of band {band} {shape[1]} x {shape[0]}"
         )
+    if source.layout.image.asinh:
+        values = linear(values, plane, path)
     kind = layer.kind if layer else "invvar"
-    power = {"invvar": 1.0, "variance": -1.0, "rms": -2.0}[kind]
+    power = {"invvar": 1.0, "relative": 1.0, "variance": -1.0, "rms": -2.0}[kind]
     weight = np.where(values > 0, np.power(values, power, dtype=np.float64), 0.0)
     weight[~np.isfinite(weight)] = 0
+    if kind == "relative":
+        weight *= _noise_scale(counts, weight)
     return weight.astype(np.float32)
+
+
+def _noise_scale(counts: NDArray[Any], weight: NDArray[np.float64]) -> float:
+    """What relative weights have to be multiplied by, for them to say the noise between neighbouring pixels."""
+    good = (weight > 0) & np.isfinite(counts)
+    both = good[:, 1:] & good[:, :-1]
+    if not both.any():
+        return 1.0
+    steps = (counts[:, 1:].astype(np.float64) - counts[:, :-1])[both]
+    variance = (1.4826 * float(np.median(np.abs(steps)))) ** 2 / 2
+    return 1.0 / (variance * float(np.median(weight[good]))) if variance > 0 else 1.0

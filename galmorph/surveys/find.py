@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from galmorph.surveys.layout import COMPRESSIONS, Layout, fill, find_file, plain_name
+from galmorph.surveys.layout import COMPRESSIONS, Layout, fill, find_files, plain_name
 from galmorph.surveys.profile import Survey
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,8 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
 
     A folder is searched with all its subfolders, but for hidden ones, hidden files and symbolic links to folders;
     what in it fits no layout is ignored. A file that is named itself, or by a glob, has to fit one. A glob knows
-    ``*``, ``?``, ``[…]`` and ``**``. A file brings its tile's other files in the same folder with it.
+    ``*``, ``?``, ``[…]`` and ``**``. A file brings its tile's other files with it: those in its folder, and in the
+    folders that its layout names.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
     rejected : list of Rejected
         What is no tile and why, sorted by name and path.
     """
-    tiles: dict[tuple[Path, str, str], TileSource] = {}
+    tiles: dict[tuple[str, str, tuple[Path, ...]], TileSource] = {}
     rejected: dict[tuple[str, Path], Rejected] = {}
     seen: set[Path] = set()
     incomplete: set[Path] = set()
@@ -96,7 +97,8 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
             seen.add(path)
             found = _tile_of(path, survey)
             if isinstance(found, TileSource):
-                tiles.setdefault((path.parent, found.layout.name, found.name), found)
+                plain = tuple(file.with_name(plain_name(file.name)) for file in found.files)
+                tiles.setdefault((found.layout.name, found.name, plain), found)
             else:
                 incomplete.add(path)
                 refusals.append(found)
@@ -196,36 +198,53 @@ def _tile_of(path: Path, survey: Survey) -> TileSource | Rejected:
     if layout is None or fields is None:
         raise AssertionError(f"{path} was not matched before")
     name = fill(layout.tile, fields)
-    images, missing = _files(path, layout.image.file, survey.bands, fields)
-    if missing:
-        return Rejected(name, path.parent, f"no image of band {_listed(missing)} in {path.parent}")
-    extras: dict[str, dict[str, Path]] = {"weight": {}, "mask": {}}
-    for role, layer in (("weight", layout.weight), ("mask", layout.mask)):
+    found: dict[str, dict[str, Path]] = {"image": {}, "weight": {}, "mask": {}}
+    for role, layer in (("image", layout.image), ("weight", layout.weight), ("mask", layout.mask)):
         if layer is None:
             continue
-        extras[role], missing = _files(path, layer.file, survey.bands, fields)
-        if missing and extras[role]:
+        found[role], missing, several = _files(path, layout, layer.file, survey.bands, fields)
+        if several:
+            return Rejected(name, path.parent, f"several files fit one {role}; leave one of each: {several}")
+        if missing and role == "image":
+            return Rejected(name, path.parent, f"no image of band {_listed(missing)} in {path.parent}")
+        if missing and found[role]:
             return Rejected(
                 name, path.parent, f"only some bands have a {role}; missing in {path.parent}: {_listed(missing)}"
             )
-    weights, masks = extras["weight"], extras["mask"]
-    files = tuple(sorted({*images.values(), *weights.values(), *masks.values()}))
-    return TileSource(name, files, layout, images, weights, masks)
+    files = tuple(sorted({path for role in found.values() for path in role.values()}))
+    return TileSource(name, files, layout, found["image"], found["weight"], found["mask"])
 
 
 def _files(
-    given: Path, pattern: str, bands: tuple[str, ...], fields: Mapping[str, str]
-) -> tuple[dict[str, Path], dict[str, str]]:
-    """File of each band in the folder of a given file, and the names of those that are not there."""
-    found, missing = {}, {}
+    given: Path, layout: Layout, pattern: str, bands: tuple[str, ...], fields: Mapping[str, str]
+) -> tuple[dict[str, Path], dict[str, str], str]:
+    """File of each band, the names of those that are not there, and bands with several files, in words."""
+    found, missing, several = {}, {}, []
     for band in bands:
-        name = fill(pattern, {**fields, "band": band})
-        path = given if plain_name(given.name) == name else find_file(given.parent, name)
-        if path:
-            found[band] = path
-        else:
+        known = {**fields, "band": layout.in_files(band)}
+        name = fill(pattern, known)
+        paths = [given] if plain_name(given.name) == name else _candidates(given.parent, layout.folders, known, name)
+        if not paths:
             missing[band] = name
-    return found, missing
+            continue
+        found[band] = paths[0]
+        if len(paths) > 1:
+            several.append(f"{band}: {', '.join(map(str, paths))}")
+    return found, missing, "; ".join(several)
+
+
+def _candidates(folder: Path, others: tuple[str, ...], fields: Mapping[str, str], name: str) -> list[Path]:
+    """Files of a name in a folder or, if there are none, in the others that a layout names."""
+    paths = find_files(folder, name)
+    if paths:
+        return paths
+    escaped = {key: glob.escape(value) for key, value in fields.items()}
+    matches = {
+        Path(os.path.abspath(match))  # noqa: PTH100 - as in _expand
+        for other in others
+        for match in glob.glob(os.path.join(glob.escape(str(folder)), fill(other, escaped)))  # noqa: PTH118, PTH207
+    }
+    return [path for match in sorted(matches - {folder}) for path in find_files(match, name)]
 
 
 def _listed(missing: Mapping[str, str]) -> str:

@@ -1,13 +1,14 @@
 """Layouts: how the files of a tile are called, and where in them image, weight and mask lie.
 
 A file pattern is a file name with fields in braces. ``{band}`` stands for one of the survey's bands; every other field,
-``{tile}`` or whatever a survey numbers its images by, stands for any text. Files that agree in all fields but the band
-belong to one tile. Endings of compression (.fz, .gz, .bz2) are not part of a pattern: any of them fits.
+``{tile}`` or whatever a survey numbers its images by, stands for any text, or for digits alone when it ends in ``:d``.
+A ``*`` stands for text that says nothing about the tile, as dates and checksums. Files that agree in all fields but the
+band belong to one tile. Endings of compression (.fz, .gz, .bz2) are not part of a pattern: any of them fits.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from string import Formatter
@@ -18,7 +19,7 @@ from galmorph.surveys.table import Table, suggestion
 
 #: Endings that stand for a compression of the whole file or of the images in it.
 COMPRESSIONS = (".fz", ".gz", ".bz2", ".Z")
-WEIGHT_KINDS = ("invvar", "variance", "rms")
+WEIGHT_KINDS = ("invvar", "variance", "rms", "relative")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class ImageLayer:
     native_pixels : bool
         Counts are per pixel of the survey's native scale, whatever that of the file: so in cut-outs that were
         interpolated to another scale, as viewers of surveys serve them, and not summed.
+    units : tuple of str
+        What BUNIT may say, where it is in the header; empty: anything.
+    asinh : bool
+        Pixels of image and weight are ``alpha asinh((counts - BOFFSET) / (2 BSOFTEN))``, alpha = 2.5 lg e, in files
+        whose headers have these two keywords.
     """
 
     file: str
@@ -48,6 +54,8 @@ class ImageLayer:
     planes_keyword: str | None = None
     no_data: float | None = None
     native_pixels: bool = False
+    units: tuple[str, ...] = ()
+    asinh: bool = False
 
     @property
     def is_cube(self) -> bool:
@@ -66,7 +74,8 @@ class WeightLayer:
     hdu : str, int or None
         As for the image. A cube has the planes of the image.
     kind : str
-        ``"invvar"`` (inverse variance), ``"variance"`` or ``"rms"`` (standard deviation).
+        ``"invvar"`` (inverse variance), ``"variance"``, ``"rms"`` (standard deviation) or ``"relative"``
+        (proportional to the inverse variance; the noise itself is measured from the image).
     """
 
     file: str
@@ -84,16 +93,17 @@ class MaskLayer:
         Pattern of the file name. Without ``{band}`` in it and in `hdu` there is one mask for all bands.
     hdu : str, int or None
         As for the image.
-    bad : tuple of int or None
-        Bits, 0 the least significant, that spoil a pixel; None: any value but 0 does.
-    saturated : tuple of int
+    bad : tuple of int or str, or None
+        Bits, 0 the least significant, that spoil a pixel; None: any value but 0 does. A text is the name of a bit,
+        whose number stands in the mask's header as ``MP_NAME = number`` or ``MSKNnumber = NAME``.
+    saturated : tuple of int or str
         Bits that say that a pixel is saturated.
     """
 
     file: str
     hdu: str | int | None
-    bad: tuple[int, ...] | None
-    saturated: tuple[int, ...]
+    bad: tuple[int | str, ...] | None
+    saturated: tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,11 @@ class Layout:
         File names, with ``*`` for any text, that the layout leaves alone though they fit its patterns.
     align : bool
         Whether bands on different grids are resampled to that of the first; else they are refused.
+    folders : tuple of str
+        Folders, beside that of a file, that hold the other files of its tile: paths from the file's folder, with
+        fields, ``*`` and ``..``.
+    band_names : mapping of str to str
+        What files and HDUs call a band, where that differs from its name.
     image : ImageLayer
         The pixels.
     weight : WeightLayer or None
@@ -122,6 +137,8 @@ class Layout:
     tile: str
     exclude: tuple[str, ...]
     align: bool
+    folders: tuple[str, ...]
+    band_names: Mapping[str, str] = field(hash=False)
     image: ImageLayer
     weight: WeightLayer | None = None
     mask: MaskLayer | None = None
@@ -132,13 +149,17 @@ class Layout:
         layers = (self.image, self.weight, self.mask)
         return tuple(dict.fromkeys(layer.file for layer in layers if layer is not None))
 
+    def in_files(self, band: str) -> str:
+        """What file names and HDUs call a band."""
+        return self.band_names.get(band, band)
+
     def match(self, name: str, bands: tuple[str, ...]) -> dict[str, str] | None:
         """Fields, the band left out, of a file name that fits one of the patterns; None when it fits none."""
         name = plain_name(name)
         if any(fnmatchcase(name, pattern) for pattern in self.exclude):
             return None
         for pattern in self.patterns:
-            found = _expression(pattern, bands).fullmatch(name)
+            found = _expression(pattern, tuple(map(self.in_files, bands))).fullmatch(name)
             if found:
                 return {key: value for key, value in found.groupdict().items() if key != "band"}
         return None
@@ -153,12 +174,12 @@ def plain_name(name: str) -> str:
 
 def fill(pattern: str, fields: Mapping[str, str]) -> str:
     """Pattern with its fields filled in."""
-    return "".join(text + (fields[field] if field else "") for text, field in _parts(pattern))
+    return "".join(text + (fields[name] if name else "") for text, name, _ in _parts(pattern))
 
 
 def fields_of(pattern: str) -> list[str]:
     """Names of the fields of a pattern, in order."""
-    return [field for _, field in _parts(pattern) if field]
+    return [name for _, name, _ in _parts(pattern) if name]
 
 
 def read_layout(values: Any, where: str, bands: tuple[str, ...]) -> Layout:
@@ -192,13 +213,19 @@ def read_layout(values: Any, where: str, bands: tuple[str, ...]) -> Layout:
         tile=tile,
         exclude=table.words("exclude", ()),
         align=table.flag("align", False),
+        folders=table.words("folders", ()),
+        band_names=_read_band_names(table),
         image=image,
         weight=_read_weight(table.any("weight", None), f"{where}, weight", image.file),
-        mask=_read_mask(table.any("mask", None), f"{where}, mask", image.file),
+        mask=_read_mask(table.any("mask", None), f"{where}, mask", image.file, bands),
     )
     table.finish()
-    if layout.align and layout.mask is not None:
-        raise SurveyError(f"{where}: align goes without a mask; give the bands on one grid")
+    if layout.align and layout.mask is not None and "{band}" not in f"{layout.mask.file}{layout.mask.hdu}":
+        raise SurveyError(
+            f"{where}: align goes without a mask for all bands; give a mask for each, or the bands on one grid"
+        )
+    for folder in layout.folders:
+        _check_pattern(folder, f"{where}: folder", [*names, "band"])
     for pattern in layout.patterns:
         _check_pattern(pattern, f"{where}: file", [*names, "band"])
         if set(fields_of(pattern)) | {"band"} != {*names, "band"}:
@@ -218,6 +245,8 @@ def _read_image(table: Table, bands: tuple[str, ...]) -> ImageLayer:
         planes_keyword=table.text("planes_keyword", None),
         no_data=table.number("no_data", None),
         native_pixels=table.flag("native_pixels", False),
+        units=table.words("units", ()),
+        asinh=table.flag("asinh", False),
     )
     table.finish()
     missing = [band for band in bands if band not in layer.planes]
@@ -239,7 +268,14 @@ def _read_weight(values: Any, where: str, image_file: str) -> WeightLayer | None
     return layer
 
 
-def _read_mask(values: Any, where: str, image_file: str) -> MaskLayer | None:
+def _read_band_names(table: Table) -> dict[str, str]:
+    names = table.any("band_names", {})
+    if not isinstance(names, Mapping) or not all(isinstance(name, str) and name for name in names.values()):
+        raise table.fail("band_names", 'a table of bands and what files call them, as { g = "HSC-G" }')
+    return dict(names)
+
+
+def _read_mask(values: Any, where: str, image_file: str, bands: tuple[str, ...]) -> MaskLayer | None:
     if values is None:
         return None
     table = Table(values, where)
@@ -247,8 +283,8 @@ def _read_mask(values: Any, where: str, image_file: str) -> MaskLayer | None:
     layer = MaskLayer(
         file=_read_pattern(table, "file", image_file),
         hdu=_read_hdu(table),
-        bad=None if bad == "nonzero" else table.bits("bad"),
-        saturated=table.bits("saturated", ()),
+        bad=None if bad == "nonzero" else table.bits("bad", bands),
+        saturated=table.bits("saturated", bands, ()),
     )
     table.finish()
     _check_elsewhere(table, layer.hdu)
@@ -279,41 +315,60 @@ def _read_pattern(table: Table, key: str, default: Any = ...) -> str:
         parts = list(Formatter().parse(pattern))
     except ValueError:
         raise table.fail(key, "a pattern with braces that pair") from None
-    for _, field, spec, conversion in parts:
-        if field is not None and (not field.isidentifier() or spec or conversion):
+    for _, name, spec, conversion in parts:
+        if name is not None and (not name.isidentifier() or spec not in ("", "d") or conversion):
             raise table.fail(key, "a pattern whose fields are single words in braces")
     return pattern
 
 
 def _check_pattern(pattern: str, where: str, allowed: list[str]) -> None:
-    for field in fields_of(pattern):
-        if field not in allowed:
-            raise SurveyError(f"{where} {pattern!r} has an unknown field {field!r}; {suggestion(field, allowed)}")
+    for name in fields_of(pattern):
+        if name not in allowed:
+            raise SurveyError(f"{where} {pattern!r} has an unknown field {name!r}; {suggestion(name, allowed)}")
 
 
-def _parts(pattern: str) -> list[tuple[str, str | None]]:
-    return [(text, field) for text, field, _, _ in Formatter().parse(pattern)]
+def _parts(pattern: str) -> list[tuple[str, str | None, str | None]]:
+    return [(text, name, spec) for text, name, spec, _ in Formatter().parse(pattern)]
 
 
-def _expression(pattern: str, bands: tuple[str, ...]) -> re.Pattern[str]:
+def _expression(pattern: str, band_names: tuple[str, ...]) -> re.Pattern[str]:
     seen: set[str] = set()
     expression = ""
-    for text, field in _parts(pattern):
-        expression += re.escape(text)
-        if field in seen:
-            expression += f"(?P={field})"
-        elif field == "band":
-            expression += f"(?P<band>{'|'.join(map(re.escape, bands))})"
-        elif field:
-            expression += f"(?P<{field}>.+)"
-        seen.add(field or "")
+    for text, name, spec in _parts(pattern):
+        expression += re.escape(text).replace(r"\*", ".*")
+        if name in seen:
+            expression += f"(?P={name})"
+        elif name == "band":
+            expression += f"(?P<band>{'|'.join(map(re.escape, band_names))})"
+        elif name:
+            expression += f"(?P<{name}>{'[0-9]+' if spec == 'd' else '.+'})"
+        seen.add(name or "")
     return re.compile(expression)
 
 
-def find_file(folder: Path, name: str) -> Path | None:
-    """File of that plain name in a folder, compressed or not; None when there is none."""
-    for ending in ("", *COMPRESSIONS):
-        path = folder / (name + ending)
-        if path.is_file():
-            return path
-    return None
+def find_files(folder: Path, name: str) -> list[Path]:
+    """Files of a plain name, which may hold ``*``, in a folder; only the first of several compressions of one.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to look.
+    name : str
+        File name without the ending of a compression.
+
+    Returns
+    -------
+    list of Path
+        Sorted; more than one only when `name` holds ``*``.
+    """
+    if "*" not in name:
+        return next(
+            ([folder / (name + ending)] for ending in ("", *COMPRESSIONS) if (folder / (name + ending)).is_file()), []
+        )
+    expression = _expression(name, ())
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        plain = plain_name(path.name)
+        if expression.fullmatch(plain) and plain not in found:
+            found[plain] = path
+    return list(found.values())

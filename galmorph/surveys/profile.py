@@ -4,13 +4,16 @@ The keys of a profile, those with a default in brackets::
 
     name, title, [release], [reference], [acknowledgement]
     bands            list, in the order of the planes that come out
+    [all_bands]      list of the bands that the survey has, which an option can choose from
     [detection_bands]  list, those whose weighted mean objects are searched in; all bands
     [pixel_scale]    arcsec, the survey's native one; tiles that differ by more than 2 % carry a warning
     [zero_point]     AB magnitude of one count, one number or one for each band; 22.5 makes a count a nanomaggy
     [zero_point_keyword]  header keyword of the image that gives it instead
+    [counts_keyword]  header keyword of the image that gives the counts of magnitude zero_point, instead of 1
     seeing           FWHM in arcsec, one number or one for each band
     [layout]         name of the only layout to use; all are tried, in order
-    [[layouts]]      name, [tile], [exclude], [align], image, [weight], [mask]: see galmorph.surveys.layout
+    [[layouts]]      name, [tile], [exclude], [align], [folders], [band_names], image, [weight], [mask]: see
+                     galmorph.surveys.layout
     [options.NAME]   sets = key that the option replaces ("layouts.image.hdu": in the layouts used), help, [required]
     [mock]           what galmorph.mocks needs to draw this survey
 
@@ -70,6 +73,8 @@ class Survey:
         AB magnitude of one count in each band; empty when `zero_point_keyword` gives it.
     zero_point_keyword : str or None
         Header keyword that gives the zero-point.
+    counts_keyword : str or None
+        Header keyword that gives the counts of an object of magnitude `zero_point`, which else is one.
     seeing : mapping of str to float
         FWHM of the point-spread function in each band, in arcsec.
     layouts : tuple of Layout
@@ -90,6 +95,7 @@ class Survey:
     pixel_scale: float | None
     zero_point: Mapping[str, float] = field(hash=False)
     zero_point_keyword: str | None
+    counts_keyword: str | None
     seeing: Mapping[str, float] = field(hash=False)
     layouts: tuple[Layout, ...]
     options: tuple[Option, ...] = ()
@@ -163,6 +169,12 @@ def _read_survey(table: Table, options: tuple[Option, ...]) -> Survey:
     for band in bands:
         if not band.replace("_", "").isalnum() or not band.isascii():
             raise SurveyError(f"{table.where}: the band {band!r} has to be of letters, digits and underscores only")
+    known = table.words("all_bands", ())
+    strangers = [band for band in bands if known and band not in known]
+    if strangers:
+        raise SurveyError(
+            f"{table.where}: the survey has no band {strangers[0]!r}; {suggestion(strangers[0], list(known))}"
+        )
     survey = Survey(
         name=table.text("name"),
         title=table.text("title"),
@@ -172,9 +184,10 @@ def _read_survey(table: Table, options: tuple[Option, ...]) -> Survey:
         bands=bands,
         detection_bands=table.words("detection_bands", bands),
         pixel_scale=table.number("pixel_scale", None, positive=True),
-        zero_point=table.per_band("zero_point", bands, None),
+        zero_point=table.per_band("zero_point", bands, None, known=known),
         zero_point_keyword=table.text("zero_point_keyword", None),
-        seeing=table.per_band("seeing", bands, positive=True),
+        counts_keyword=table.text("counts_keyword", None),
+        seeing=table.per_band("seeing", bands, known=known, positive=True),
         layouts=_read_layouts(table, bands),
         options=options,
         mock=table.any("mock", None),
@@ -188,6 +201,8 @@ def _read_survey(table: Table, options: tuple[Option, ...]) -> Survey:
             f"{table.where} has to give zero_point, the AB magnitude of one count (22.5 for nanomaggies), "
             f"or zero_point_keyword"
         )
+    if survey.counts_keyword is not None and (not survey.zero_point or survey.zero_point_keyword is not None):
+        raise SurveyError(f"{table.where}: counts_keyword goes with zero_point, and without zero_point_keyword")
     if survey.pixel_scale is None and any(layout.image.native_pixels for layout in survey.layouts):
         raise SurveyError(f"{table.where}: native_pixels needs pixel_scale, the scale that counts are given for")
     return survey
@@ -256,7 +271,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         _set(values.setdefault(head, {}), rest, value)
 
 
-_LISTS = ("bands", "detection_bands", "planes", "exclude", "bad", "saturated")
+_LISTS = ("bands", "detection_bands", "planes", "exclude", "bad", "saturated", "units")
 _NUMBERS = ("pixel_scale", "zero_point", "seeing", "no_data", "hdu")
 
 

@@ -85,9 +85,15 @@ class Table:
         return float(value)
 
     def per_band(
-        self, key: str, bands: tuple[str, ...], default: Any = ..., *, positive: bool = False
+        self,
+        key: str,
+        bands: tuple[str, ...],
+        default: Any = ...,
+        *,
+        known: tuple[str, ...] = (),
+        positive: bool = False,
     ) -> dict[str, float]:
-        """One number for all bands, or a table with a number for each."""
+        """One number for all bands, or a table with a number for each, and perhaps for others that are `known`."""
         value = self._get(key, default)
         if value is None:
             return {}
@@ -95,20 +101,27 @@ class Table:
             value = dict.fromkeys(bands, value)
         number = "a positive number" if positive else "a number"
         expected = f"{number}, or a table with one for each of the bands {', '.join(bands)}"
-        if not isinstance(value, Mapping) or set(value) != set(bands):
+        if not isinstance(value, Mapping) or not set(bands) <= set(value) <= {*bands, *known}:
             raise self.fail(key, expected)
         if not all(_is_number(v) and (v > 0 or not positive) for v in value.values()):
             raise self.fail(key, expected)
         return {band: float(value[band]) for band in bands}
 
-    def bits(self, key: str, default: Any = ...) -> tuple[int, ...]:
-        """List of bit numbers, 0 the least significant."""
+    def bits(self, key: str, bands: tuple[str, ...], default: Any = ...) -> tuple[int | str, ...]:
+        """List of bit numbers, 0 the least significant, or names of bits; or a table of such lists.
+
+        In a table the keys are bands, and ``all``: what counts are the lists of ``all`` and of `bands`.
+        """
         value = self._get(key, default)
         if value is default:
             return tuple(default)
-        if not isinstance(value, list | tuple) or not all(type(v) is int and 0 <= v < 64 for v in value):
-            raise self.fail(key, "a list of bit numbers from 0 to 63")
-        return tuple(value)
+        lists = value if isinstance(value, Mapping) else {"all": value}
+        for entry in lists.values():
+            if not isinstance(entry, list | tuple) or not all(_is_bit(v) for v in entry):
+                raise self.fail(
+                    key, "a list of bit numbers from 0 to 63 or of names, or a table with one for each band"
+                )
+        return tuple(dict.fromkeys(bit for name in ("all", *bands) for bit in lists.get(name, ())))
 
     def flag(self, key: str, default: bool) -> bool:
         """True or false."""
@@ -132,6 +145,10 @@ class Table:
         for key in self.values:
             if key not in self._asked:
                 raise SurveyError(f"{self.where} has an unknown key {key!r}; {suggestion(key, self._asked)}")
+
+
+def _is_bit(value: Any) -> bool:
+    return (type(value) is int and 0 <= value < 64) or (isinstance(value, str) and value.isidentifier())
 
 
 def _is_number(value: Any) -> bool:

@@ -39,7 +39,8 @@ def profile(tmp_path):
 
 def test_built_in_surveys_are_those_promised():
     assert survey_names() == [
-        "generic", "legacysurvey", "mock-decals", "mock-lsst-y1", "mock-lsst-y10", "mock-sdss", "sdss",
+        "des", "euclid", "generic", "hsc", "kids", "legacysurvey", "mock-decals", "mock-lsst-y1", "mock-lsst-y10",
+        "mock-sdss", "panstarrs", "rubin", "sdss", "sdss-stripe82",
     ]  # fmt: skip
 
 
@@ -47,7 +48,8 @@ def test_built_in_surveys_are_those_promised():
 def test_every_built_in_profile_loads_and_becomes_plain_data(name):
     survey = load(name)
     assert survey.name == name
-    assert set(survey.zero_point) == set(survey.seeing) == set(survey.bands)
+    assert set(survey.seeing) == set(survey.bands)
+    assert set(survey.zero_point) == (set() if survey.zero_point_keyword else set(survey.bands))
     plain = survey.to_dict()
     assert json.loads(json.dumps(plain)) == plain
     assert tomli_w.dumps(plain)
@@ -108,7 +110,20 @@ def test_own_profile_is_loaded_by_path(profile):
         ('name = "files"', 'name = "files"\nweight = { hdu = 1, kind = "ivar" }', "did you mean 'invvar'"),
         ('name = "files"', 'name = "files"\nweight = { file = "{other}.fits" }', "unknown field 'other'"),
         ('name = "files"', 'name = "files"\nalign = 1', "align has to be true or false"),
-        ('name = "files"', 'name = "files"\nalign = true\nmask = { hdu = 1 }', "align goes without a mask"),
+        (
+            'name = "files"',
+            'name = "files"\nalign = true\nmask = { file = "{field}.fits" }',
+            "align goes without a mask for all",
+        ),
+        ('name = "files"', 'name = "files"\nband_names = 3', "band_names has to be a table"),
+        ('name = "files"', 'name = "files"\nfolders = ["../{night}"]', "unknown field 'night'"),
+        (
+            'name = "files"',
+            'name = "files"\nmask = { hdu = 1, bad = ["no data"] }',
+            "bit numbers from 0 to 63 or of names",
+        ),
+        ("seeing = 0.9", 'seeing = 0.9\nall_bands = ["u", "r"]', "the survey has no band 'g'; known: u, r"),
+        ("seeing = 0.9", 'seeing = 0.9\ncounts_keyword = "A"\nzero_point_keyword = "B"', "counts_keyword goes with"),
         ('name = "files"', "name = 3", "name has to be a text"),
         ('[[layouts]]\nname = "files"\n', "[layouts]\n", "each headed by [[layouts]]"),
         ('title = "My survey"', "title = ", "not valid TOML"),
@@ -165,7 +180,7 @@ def test_options_come_as_text_and_set_the_chosen_layout_only():
         (GENERIC | {"seeing": "good"}, "seeing has to be a positive number"),
         (GENERIC | {"zero_point": "g=1,r=2"}, "one for each of the bands g, r, z"),
         (GENERIC | {"zero_point": "inf"}, "zero_point has to be a number"),
-        (GENERIC | {"mask": "{tile}.fits", "mask_bits": "first"}, "bit numbers"),
+        (GENERIC | {"mask": "{tile}.fits", "mask_bits": "64"}, "bit numbers"),
         (GENERIC | {"layout": "cube", "planes": "g,r"}, "z is not in it"),
     ],
 )
@@ -181,7 +196,24 @@ def test_a_profile_can_be_looked_at_without_its_required_options():
 
 def test_surveys_without_options_take_none():
     with pytest.raises(SurveyError, match="has no option 'bands'"):
-        load_survey("sdss", GENERIC)
+        load_survey("mock-sdss", GENERIC)
+
+
+@pytest.mark.parametrize("name", [name for name in survey_names() if "mock" not in name and name != "generic"])
+def test_bands_of_a_public_survey_can_be_chosen_and_reordered(name):
+    bands = load_survey(name).bands
+    chosen = load_survey(name, {"bands": ",".join(bands[::-1])})
+    assert chosen.bands == chosen.detection_bands == bands[::-1]
+    assert chosen.seeing == load_survey(name).seeing
+    with pytest.raises(SurveyError, match="the survey has no band 'q'; known: "):
+        load_survey(name, {"bands": "q"})
+
+
+def test_bits_of_the_bands_in_use_count():
+    three, four = load_survey("legacysurvey"), load_survey("legacysurvey", {"bands": "g,r,i,z"})
+    assert three.layouts[0].mask.bad == (1, 5, 6, 7)
+    assert four.layouts[0].mask.bad == (1, 5, 6, 15, 7)
+    assert four.layouts[0].mask.saturated == (2, 3, 14, 4)
 
 
 def test_every_generic_option_changes_the_survey():
