@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = App(name="import", help="Turn a published data set into a set of cutouts.")
 
 Out = Annotated[Path, Parameter(help="Folder of the set to make.")]
-Drop = Annotated[tuple[str, ...], Parameter(help="Class to leave out; may be given more than once.")]
+Drop = Annotated[tuple[str, ...], Parameter(help="Classes to leave out.", consume_multiple=True)]
 Most = Annotated[int | None, Parameter(help="Most images of a class; which are kept depends on identifiers alone.")]
 Angle = Annotated[float | None, Parameter(help="Side of the sky about the centre to keep, in arcsec.")]
 Bands = Annotated[tuple[str, str, str], Parameter(help="What to call the bands; both domains have to use one name.")]

@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from galmorph.errors import MissingExtraError
+from galmorph.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from galmorph.training.seeds import SeedSummary
 
 
 def train(
@@ -18,6 +22,9 @@ def train(
     data: Path | None = None,
     target: Path | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    seeds: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative=())] = (),
+    measure: Annotated[tuple[Path, ...], Parameter(name="--evaluate", consume_multiple=True, negative=())] = (),
+    part: Literal["all", "train", "validation", "test"] | None = None,
 ) -> None:
     """Train a network by a recipe; a training that was stopped goes on when the command is repeated.
 
@@ -33,17 +40,46 @@ def train(
         Unlabelled images to adapt to, in place of the recipe's.
     device
         auto, cpu or cuda.
+    seeds
+        Train once with each of these seeds, in OUT/seed-N, and give means and standard deviations.
+    measure
+        With --seeds: sets of labelled cutouts to export and measure each model on.
+    part
+        With --evaluate: which part of these sets; see galmorph evaluate.
     """
+    if (measure or part) and not seeds:
+        raise ConfigError("--evaluate and --part go with --seeds; of one training, use galmorph export and evaluate")
     try:
         from galmorph.training.fit import train as run_train
     except ImportError as error:
         raise _missing(error) from error
     folder = out or Path("runs") / recipe.stem
+    if seeds:
+        from galmorph.training.seeds import train_seeds
+
+        _show_seeds(
+            train_seeds(recipe, folder, seeds, data=data, target=target, sets=measure, part=part, device=device)
+        )
+        return
     result = run_train(recipe, folder, data=data, target=target, device=device)
     console = Console(highlight=False)
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())
     console.print(f"{result.epochs} epochs, the best is {result.best_epoch}: {numbers}", soft_wrap=True)
     console.print(f"next: galmorph export {result.checkpoint} --out BUNDLE", soft_wrap=True)
+
+
+def _show_seeds(summary: "SeedSummary") -> None:
+    """Means and deviations: of the best epochs, and of each set in a column of its own."""
+    console = Console(highlight=False)
+    console.print(f"{len(summary.seeds)} seeds; mean ± standard deviation", soft_wrap=True)
+    for columns in ({"best epoch": summary.training}, summary.evaluations):
+        if not columns:
+            continue
+        table = Table("", *columns, box=None, pad_edge=False)
+        for name in dict.fromkeys(name for column in columns.values() for name in column):
+            table.add_row(name, *(str(column.get(name, "")) for column in columns.values()))
+        console.print()
+        console.print(table)
 
 
 def export(checkpoint: Path, /, *, out: Path, data: Path | None = None) -> None:

@@ -1,0 +1,211 @@
+"""One recipe with several seeds: a training for each, and the mean and spread of what they give."""
+
+import csv
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from galmorph.bundle import load_bundle
+from galmorph.errors import BundleError, ConfigError
+from galmorph.training.evaluate import Part, evaluate
+from galmorph.training.evaluation import Evaluation
+from galmorph.training.export import export
+from galmorph.training.fit import Device, train
+from galmorph.training.folder import TrainResult
+from galmorph.training.history import FIRST
+from galmorph.training.recipe import Recipe, load_recipe
+
+#: Files of the summary, and the bundle in a seed's folder.
+SUMMARY, TABLE, MODEL = "seeds.json", "seeds.csv", "model"
+
+#: What the metrics of the best epoch are listed under, beside the sets that were measured.
+TRAINING = "training"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A number over several seeds.
+
+    Parameters
+    ----------
+    mean : float or None
+        None unless every seed has a value.
+    std : float or None
+        Standard deviation of a sample (n - 1); None for one seed too.
+    values : tuple of float or None
+        By seed.
+    """
+
+    mean: float | None
+    std: float | None
+    values: tuple[float | None, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> "Spread":
+        """Mean and spread of values by seed."""
+        numbers = [value for value in values if value is not None]
+        if not numbers or len(numbers) < len(values):
+            return cls(None, None, tuple(values))
+        return cls(statistics.fmean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None, tuple(values))
+
+    def __str__(self) -> str:
+        if self.mean is None:
+            return "–"
+        return f"{self.mean:.4f}" if self.std is None else f"{self.mean:.4f} ± {self.std:.4f}"
+
+
+@dataclass(frozen=True)
+class SeedSummary:
+    """What a recipe gives with several seeds.
+
+    Parameters
+    ----------
+    recipe : str
+        Name of the recipe.
+    seeds : tuple of int
+        In the order of all values.
+    training : dict of Spread
+        Metrics of each seed's best epoch, its number and the number of epochs.
+    evaluations : dict of dict of Spread
+        By name of the set, the measures of `galmorph.training.evaluate.evaluate`, such as ``known.accuracy``.
+    """
+
+    recipe: str
+    seeds: tuple[int, ...]
+    training: dict[str, Spread]
+    evaluations: dict[str, dict[str, Spread]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-able values."""
+        return asdict(self)
+
+    def write(self, out: Path) -> None:
+        """Write ``seeds.json`` and ``seeds.csv``, a row for each measure of each set."""
+        (out / SUMMARY).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        with (out / TABLE).open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["set", "measure", "mean", "std", *(f"seed_{seed}" for seed in self.seeds)])
+            for name, measures in {TRAINING: self.training, **self.evaluations}.items():
+                for measure, spread in measures.items():
+                    writer.writerow([name, measure, spread.mean, spread.std, *spread.values])
+
+
+def train_seeds(
+    recipe: Recipe | Path,
+    out: Path,
+    seeds: Sequence[int],
+    *,
+    data: Path | None = None,
+    target: Path | None = None,
+    sets: Sequence[Path] = (),
+    part: Part | None = None,
+    device: Device = "auto",
+    progress: bool = True,
+) -> SeedSummary:
+    """Train a recipe once for each seed, and measure each model.
+
+    Objects are divided by their identifiers, so all seeds have the same training, validation and test objects. What is
+    finished is not repeated.
+
+    Parameters
+    ----------
+    recipe : Recipe or Path
+        Settings, whose own seed does not count.
+    out : Path
+        Folder for ``seed-N``, each a training's folder, and for ``seeds.json`` and ``seeds.csv``.
+    seeds : sequence of int
+        At least one, none twice.
+    data, target : Path, optional
+        See `train`.
+    sets : sequence of Path
+        Sets of labelled cutouts to measure each model on; its bundle is ``seed-N/model``.
+    part : {"all", "train", "validation", "test"}, optional
+        Of each set; see `evaluate`.
+    device, progress
+        See `train`.
+
+    Returns
+    -------
+    SeedSummary
+        Means and spreads, as written.
+
+    Raises
+    ------
+    ConfigError
+        If there is no seed, or one is given twice; see also `train`.
+    DataError, BundleError
+        If data cannot be used, or a model cannot be exported or measured.
+    """
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ConfigError(f"seeds must be different whole numbers from 0 on, at least one; got {list(seeds)}")
+    settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    out = Path(out)
+    results: list[TrainResult] = []
+    measured: dict[str, list[Evaluation]] = {str(path): [] for path in sets}
+    for seed in seeds:
+        folder = out / f"seed-{seed}"
+        own = replace(settings, seed=seed)
+        results.append(train(own, folder, data=data, target=target, device=device, progress=progress))
+        if sets:
+            bundle = _bundle(results[-1], folder / MODEL, data)
+            for path in sets:
+                measured[str(path)].append(evaluate(bundle, path, part=part, resamples=0))
+    summary = SeedSummary(
+        recipe=settings.name,
+        seeds=tuple(seeds),
+        training=_spreads([_metrics(each) for each in results]),
+        evaluations={name: _spreads([numbers(each) for each in many]) for name, many in measured.items()},
+    )
+    summary.write(out)
+    return summary
+
+
+def numbers(evaluation: Evaluation) -> dict[str, float | None]:
+    """Every measure of an evaluation by one name, its parts joined by dots.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of one set.
+
+    Returns
+    -------
+    dict of str to float or None
+        Such as ``known.accuracy``, ``per_class.spiral.recall`` and ``unknown.h_score``.
+    """
+    tables = {"known": evaluation.known, "per_class": evaluation.per_class, "unknown": evaluation.unknown}
+    return _flat(tables)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
+    flat: dict[str, float | None] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _metrics(result: TrainResult) -> dict[str, float]:
+    """How long a training was, which epoch was the best, and the metrics of that."""
+    metrics = {name: value for name, value in result.metrics.items() if name != FIRST}
+    return {"epochs": result.epochs, "best_epoch": result.best_epoch, **metrics}
+
+
+def _spreads(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Spread]:
+    """Each number over the seeds; one that only some seeds have is not averaged."""
+    return {
+        name: Spread.of([row.get(name) for row in rows]) for name in dict.fromkeys(key for row in rows for key in row)
+    }
+
+
+def _bundle(result: TrainResult, path: Path, data: Path | None) -> Path:
+    """The bundle of a training, made if it is not there."""
+    try:
+        return load_bundle(path).path
+    except BundleError:
+        return export(result.checkpoint, path, data=data)
