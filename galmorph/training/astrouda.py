@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from galmorph.training import losses
-from galmorph.training.bank import NO_LABEL, Bank
+from galmorph.training.bank import Bank
 from galmorph.training.method_options import MethodOptions
 from galmorph.training.outputs import Outputs
 from galmorph.training.terms import Facts, Setting, Term, target_of
@@ -32,25 +32,19 @@ class Clustering(Term):
         """Similarity from the first view, scores from the second; the gradient is that of the batch alone."""
         source, target = outputs.source, target_of(outputs)
         rows = torch.cat([source.rows, target.rows + self.source_images])
-        labels = torch.cat([outputs.labels, torch.full_like(target.rows, NO_LABEL)])
+        labels = torch.cat([outputs.labels, torch.full_like(target.rows, losses.NO_LABEL)])
         logits = torch.cat([source.first.logits, target.first.logits]).detach().float()
         probabilities = logits.softmax(dim=1)
         ranked = probabilities
         if self.options.space == "feature":
             ranked = torch.cat([source.first.features, target.first.features]).detach()
-        codes = losses.rank_codes(ranked, self.top, ordered=self.options.match == "ordered")
-        others = rows, probabilities, codes, labels
+        marks = losses.Marks(rows, losses.rank_codes(ranked, self.top, ordered=self.options.match == "ordered"), labels)
+        others = probabilities, marks
         if self.bank is not None:
-            self.bank.store(rows, probabilities, codes, labels)
-            seen = self.bank.seen.nonzero()[:, 0]
-            others = seen, self.bank.probabilities[seen], self.bank.codes[seen], self.bank.labels[seen]
-        similar = codes[:, None] == others[2][None, :]
-        both = (labels[:, None] != NO_LABEL) & (others[3][None, :] != NO_LABEL)
-        similar = torch.where(both, labels[:, None] == others[3][None, :], similar)
-        counted = rows[:, None] != others[0][None, :]
-        value = losses.clustering_loss(losses.pair_scores(self._second(outputs), others[1]), similar, counted)
-        unlabelled = counted & ~both
-        return value, {"positive_rate": (similar & unlabelled).sum() / unlabelled.sum().clamp(min=1)}
+            self.bank.store(probabilities, marks)
+            others = self.bank.known()
+        value, positive_rate = losses.clustering_loss(self._second(outputs), others[0], marks, others[1])
+        return value, {"positive_rate": positive_rate}
 
     def _second(self, outputs: Outputs) -> Tensor:
         """Probabilities of the second view of both domains."""

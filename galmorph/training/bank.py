@@ -4,9 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from galmorph.training.gather import gather
-
-#: Label of an image that has none.
-NO_LABEL = -1
+from galmorph.training.losses import NO_LABEL, Marks
 
 
 class Bank(nn.Module):
@@ -36,22 +34,23 @@ class Bank(nn.Module):
         self.register_buffer("seen", torch.zeros(images, dtype=torch.bool))
 
     @torch.no_grad()
-    def store(self, rows: Tensor, probabilities: Tensor, codes: Tensor, labels: Tensor) -> None:
+    def store(self, probabilities: Tensor, marks: Marks) -> None:
         """Put a batch in the place of what was known of its images.
 
         Parameters
         ----------
-        rows : Tensor of int
-            Which images, shape ``(n,)``.
         probabilities : Tensor
             Shape ``(n, K)``.
-        codes : Tensor of int
-            From `galmorph.training.losses.rank_codes`, shape ``(n,)``.
-        labels : Tensor of int
-            Classes of the labelled ones, `NO_LABEL` elsewhere. Shape ``(n,)``.
+        marks : Marks
+            Which images they are of, with their codes and labels.
         """
-        rows = gather(rows)
+        rows = gather(marks.rows)
         self.probabilities[rows] = gather(probabilities.float())
-        self.codes[rows] = gather(codes)
-        self.labels[rows] = gather(labels)
+        self.codes[rows] = gather(marks.codes)
+        self.labels[rows] = gather(marks.labels)
         self.seen[rows] = True
+
+    def known(self) -> tuple[Tensor, Marks]:
+        """Probabilities and marks of all images that were seen."""
+        rows = self.seen.nonzero()[:, 0]
+        return self.probabilities[rows], Marks(rows, self.codes[rows], self.labels[rows])

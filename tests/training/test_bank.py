@@ -1,22 +1,34 @@
 import torch
 
-from galmorph.training.bank import NO_LABEL, Bank
+from galmorph.training.bank import Bank
+from galmorph.training.losses import NO_LABEL, Marks
+
+
+def marks(rows, codes, labels):
+    return Marks(torch.tensor(rows), torch.tensor(codes), torch.tensor(labels))
 
 
 def test_rows_are_replaced_and_others_kept():
     bank = Bank(4, 2)
-    p = torch.tensor([[0.1, 0.9], [0.7, 0.3]])
-    bank.store(torch.tensor([2, 0]), p, torch.tensor([5, 6]), torch.tensor([1, NO_LABEL]))
-    bank.store(torch.tensor([2]), torch.tensor([[0.4, 0.6]]), torch.tensor([8]), torch.tensor([0]))
+    bank.store(torch.tensor([[0.1, 0.9], [0.7, 0.3]]), marks([2, 0], [5, 6], [1, NO_LABEL]))
+    bank.store(torch.tensor([[0.4, 0.6]]), marks([2], [8], [0]))
     torch.testing.assert_close(bank.probabilities, torch.tensor([[0.7, 0.3], [0, 0], [0.4, 0.6], [0, 0]]))
     assert bank.codes.tolist() == [6, 0, 8, 0]
     assert bank.labels.tolist() == [NO_LABEL, NO_LABEL, 0, NO_LABEL]
     assert bank.seen.tolist() == [True, False, True, False]
 
 
+def test_only_what_was_seen_is_known():
+    bank = Bank(4, 2)
+    bank.store(torch.tensor([[0.1, 0.9], [0.7, 0.3]]), marks([3, 1], [5, 6], [1, NO_LABEL]))
+    probabilities, known = bank.known()
+    torch.testing.assert_close(probabilities, torch.tensor([[0.7, 0.3], [0.1, 0.9]]))
+    assert [part.tolist() for part in known] == [[1, 3], [6, 5], [NO_LABEL, 1]]
+
+
 def test_nothing_in_it_has_a_gradient():
     bank, p = Bank(2, 2), torch.rand(1, 2, requires_grad=True)
-    bank.store(torch.tensor([0]), p, torch.tensor([0]), torch.tensor([0]))
+    bank.store(p, marks([0], [0], [0]))
     assert not bank.probabilities.requires_grad
 
 

@@ -3,6 +3,7 @@ from torch import distributed, multiprocessing
 
 from galmorph.training.bank import Bank
 from galmorph.training.gather import gather
+from galmorph.training.losses import Marks
 
 
 def test_alone_the_rows_are_what_they_are():
@@ -16,7 +17,7 @@ def work(rank, store, out):
     distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     bank = Bank(4, 2)
     rows = torch.tensor([rank, 2 + rank])
-    bank.store(rows, torch.full((2, 2), rank + 0.25), rows * 10, rows)
+    bank.store(torch.full((2, 2), rank + 0.25), Marks(rows, rows * 10, rows))
     torch.save([bank.probabilities, bank.codes, bank.labels, bank.seen], f"{out}/{rank}.pt")
     distributed.destroy_process_group()
 

@@ -8,7 +8,7 @@ from galmorph.training.losses.adversarial import (
     reversal_ramp,
     reverse_gradient,
 )
-from galmorph.training.losses.clustering import clustering_loss, pair_scores, rank_codes
+from galmorph.training.losses.clustering import NO_LABEL, Marks, clustering_loss, rank_codes
 from galmorph.training.losses.confusion import class_confusion
 from galmorph.training.losses.coral import coral
 from galmorph.training.losses.cross_entropy import class_weights, weighted_cross_entropy
@@ -19,8 +19,10 @@ from galmorph.training.losses.neighbourhood import neighbourhood_loss
 from galmorph.training.losses.one_vs_all import joint_logits, one_vs_all_loss, open_entropy
 
 __all__ = [
+    "NO_LABEL",
     "VARIANCES",
     "Discriminator",
+    "Marks",
     "active_fraction",
     "class_centroids",
     "class_confusion",
@@ -38,7 +40,6 @@ __all__ = [
     "neighbourhood_loss",
     "one_vs_all_loss",
     "open_entropy",
-    "pair_scores",
     "randomised_map",
     "rank_codes",
     "reversal_ramp",

@@ -1,12 +1,40 @@
 """Adaptive clustering: pairs whose ranks agree are drawn together (DeepAstroUDA, equations 1 and 2; Li et al. 2021)."""
 
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
 
 from galmorph.training.losses.precision import full_precision
 
+#: Label of an image that has none.
+NO_LABEL = -1
+
 #: Probability of a pair is kept this far from 0 and 1.
 EPSILON = 1e-6
+
+#: Pairs that are compared at a time: on a CPU as many as stay in its caches, elsewhere so many that launching the work
+#: takes no time beside the work.
+PAIRS, PAIRS_ON_A_DEVICE = 2**18, 2**22
+
+
+class Marks(NamedTuple):
+    """What tells which samples are alike.
+
+    Parameters
+    ----------
+    rows : Tensor of int
+        Which images they are, shape ``(n,)``; none is paired with itself.
+    codes : Tensor of int
+        From `rank_codes`, shape ``(n,)``.
+    labels : Tensor of int
+        Classes of the labelled ones, `NO_LABEL` elsewhere. Shape ``(n,)``.
+    """
+
+    rows: Tensor
+    codes: Tensor
+    labels: Tensor
 
 
 def rank_codes(values: Tensor, top: int, *, ordered: bool) -> Tensor:
@@ -38,39 +66,75 @@ def rank_codes(values: Tensor, top: int, *, ordered: bool) -> Tensor:
 
 
 @full_precision
-def pair_scores(first: Tensor, second: Tensor) -> Tensor:
-    """Probability that two samples are of one class, ``p_i . p_j``.
+def clustering_loss(first: Tensor, second: Tensor, mine: Marks, others: Marks) -> tuple[Tensor, Tensor]:
+    """Binary cross-entropy of pairs, the mean over all but those of an image with itself.
+
+    The score of a pair, the probability that both are of one class, is ``p_i . p_j``; it is to be high where the labels
+    are the same or, if one of them is missing, the codes, and low elsewhere. Time grows as the number of pairs, memory
+    does not.
 
     Parameters
     ----------
-    first, second : Tensor
-        Probabilities, shapes ``(n, K)`` and ``(m, K)``.
+    first : Tensor
+        Probabilities, shape ``(n, K)``.
+    second : Tensor
+        Probabilities of what they are paired with, held constant: shape ``(m, K)``.
+    mine, others : Marks
+        Of both.
 
     Returns
     -------
-    Tensor
-        Shape ``(n, m)``.
+    loss : Tensor
+        A scalar, never infinite; 0, with a gradient of 0, if there is no pair.
+    positive_rate : Tensor
+        Share of alike ones among the pairs of which not both are labelled; 0 if there is none. Without gradient.
     """
-    return first @ second.T
+    loss, rate = _Pairs.apply(first, second, mine, others)
+    return loss, rate
 
 
-@full_precision
-def clustering_loss(scores: Tensor, similar: Tensor, counted: Tensor) -> Tensor:
-    """Binary cross-entropy of pairs, the mean over those that count.
+class _Pairs(torch.autograd.Function):
+    """The loss and, since its gradient needs the same pairs again, at once its gradient."""
 
-    Parameters
-    ----------
-    scores : Tensor
-        From `pair_scores`, shape ``(n, m)``.
-    similar : Tensor of bool
-        Whether a pair is to be drawn together or pushed apart, same shape.
-    counted : Tensor of bool
-        Which pairs count, same shape.
+    @staticmethod
+    def forward(ctx: Any, first: Tensor, second: Tensor, mine: Marks, others: Marks) -> tuple[Tensor, Tensor]:
+        total, gradient = first.new_zeros(()), torch.zeros_like(first)
+        pairs, unlabelled, positive = torch.zeros(3, dtype=torch.int64, device=first.device).unbind()
+        for chosen in _chunks(len(first), len(second), first.device):
+            p = second[chosen]
+            similar, counted, without = _compare(mine, Marks(*(marks[chosen] for marks in others)))
+            scores = first @ p.T
+            right = torch.where(similar, scores, 1 - scores)
+            # As clamping has it: no gradient at the bounds and beyond.
+            moved = counted & (right > EPSILON) & (right < 1)
+            right.clamp_(min=EPSILON, max=1.0)
+            total = total - (right.log() * counted).sum()
+            slope = moved / right
+            gradient = gradient - torch.where(similar, slope, -slope) @ p
+            pairs = pairs + counted.count_nonzero()
+            unlabelled, positive = unlabelled + without.count_nonzero(), positive + (similar & without).count_nonzero()
+        pairs = pairs.clamp(min=1)
+        ctx.save_for_backward(gradient / pairs)
+        rate = positive / unlabelled.clamp(min=1)
+        ctx.mark_non_differentiable(rate)
+        return total / pairs, rate
 
-    Returns
-    -------
-    Tensor
-        A scalar, never infinite; 0, with a gradient of 0, if no pair counts.
-    """
-    right = torch.where(similar, scores, 1 - scores).clamp(min=EPSILON, max=1.0)
-    return -(right.log() * counted).sum() / counted.sum().clamp(min=1)
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradients[0] * gradient, None, None, None
+
+
+def _chunks(first: int, second: int, device: torch.device) -> Iterator[slice]:
+    """Parts of the second set, in which so many pairs are as are compared at a time."""
+    width = max(1, (PAIRS if device.type == "cpu" else PAIRS_ON_A_DEVICE) // max(1, first))
+    return (slice(start, start + width) for start in range(0, second, width))
+
+
+def _compare(mine: Marks, others: Marks) -> tuple[Tensor, Tensor, Tensor]:
+    """Which pairs are alike, which count, and which of these are not of two labelled images; shape ``(n, m)`` each."""
+    labels, their_labels = mine.labels[:, None], others.labels[None, :]
+    labelled = (labels != NO_LABEL) & (their_labels != NO_LABEL)
+    similar = torch.where(labelled, labels == their_labels, mine.codes[:, None] == others.codes[None, :])
+    counted = mine.rows[:, None] != others.rows[None, :]
+    return similar, counted, counted & ~labelled

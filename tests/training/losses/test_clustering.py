@@ -4,7 +4,8 @@ import math
 import pytest
 import torch
 
-from galmorph.training.losses import clustering_loss, pair_scores, rank_codes
+from galmorph.training.losses import NO_LABEL, Marks, clustering_loss, rank_codes
+from galmorph.training.losses import clustering as module
 
 
 def test_ordered_codes_agree_when_the_order_of_the_largest_does():
@@ -34,32 +35,84 @@ def test_codes_of_long_features_do_not_collide():
     assert len(codes.unique()) == len(places.unique(dim=0))
 
 
+def marks(rows, codes, labels=None):
+    """Unlabelled unless told otherwise."""
+    return Marks(*map(torch.tensor, (rows, codes, [NO_LABEL] * len(rows) if labels is None else labels)))
+
+
 def test_by_hand():
-    """One pair alike with 0.8, one unlike with 0.4, one that does not count."""
-    scores = torch.tensor([[0.8, 0.4, 0.1]])
-    similar, counted = torch.tensor([[True, False, True]]), torch.tensor([[True, True, False]])
-    expected = -(math.log(0.8) + math.log(0.6)) / 2
-    assert clustering_loss(scores, similar, counted).item() == pytest.approx(expected)
+    """One pair alike with 0.8, one unlike with 0.5 x 0.2 + 0.5 x 0.8, one of the image with itself."""
+    first, second = torch.tensor([[0.8, 0.2]]), torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.3, 0.7]])
+    loss, rate = clustering_loss(first, second, marks([2], [7]), marks([0, 1, 2], [7, 8, 7]))
+    assert loss.item() == pytest.approx(-(math.log(0.8) + math.log(0.5)) / 2)
+    assert rate.item() == 0.5
 
 
-def test_scores_are_the_probability_of_the_same_class():
-    p = torch.tensor([[0.5, 0.5], [1.0, 0.0]])
-    assert pair_scores(p, p).tolist() == [[0.5, 0.5], [0.5, 1.0]]
+def test_labels_go_before_codes_where_both_have_one():
+    first, second = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.6, 0.4]] * 3)
+    others = marks([1, 2, 3], [5, 6, 5], [3, 4, NO_LABEL])
+    score = 0.9 * 0.6 + 0.1 * 0.4
+    loss, rate = clustering_loss(first, second, marks([0], [5], [4]), others)
+    # Unlike, though the codes agree; alike, though they differ; alike by code.
+    assert loss.item() == pytest.approx(-(math.log(1 - score) + 2 * math.log(score)) / 3)
+    assert rate.item() == 1
 
 
-@pytest.mark.parametrize("score", [0.0, 1.0])
-@pytest.mark.parametrize("similar", [True, False])
-def test_certain_pairs_are_finite(score, similar):
-    scores = torch.tensor([[score]], requires_grad=True)
-    value = clustering_loss(scores, torch.tensor([[similar]]), torch.tensor([[True]]))
-    value.backward()
-    assert value.isfinite()
-    assert scores.grad.isfinite().all()
+def formula(first, second, mine, others):
+    """All pairs one at a time, differentiated by torch."""
+    values, alike_without = [], []
+    for i in range(len(first)):
+        for j in range(len(second)):
+            if mine.rows[i] == others.rows[j]:
+                continue
+            alike = mine.codes[i] == others.codes[j]
+            if mine.labels[i] != NO_LABEL and others.labels[j] != NO_LABEL:
+                alike = mine.labels[i] == others.labels[j]
+            else:
+                alike_without.append(bool(alike))
+            score = first[i] @ second[j]
+            values.append(-torch.log((score if alike else 1 - score).clamp(1e-6, 1.0)))
+    return torch.stack(values).mean(), sum(alike_without) / len(alike_without)
 
 
-def test_no_pair():
-    scores = torch.tensor([[0.5]], requires_grad=True)
-    value = clustering_loss(scores, torch.tensor([[True]]), torch.tensor([[False]]))
-    value.backward()
-    assert value.item() == 0
-    assert scores.grad.item() == 0
+@pytest.mark.parametrize("pairs", [10**6, 13, 1])
+def test_value_and_gradient_of_the_formula_however_many_at_a_time(monkeypatch, pairs):
+    monkeypatch.setattr(module, "PAIRS", pairs)
+    generator = torch.Generator().manual_seed(1)
+    first, second = ((4 * torch.randn(n, 3, generator=generator, dtype=torch.float64)).softmax(1) for n in (7, 23))
+    first[0], second[5], second[6] = (torch.tensor(row).double() for row in ([1.0, 0, 0], [1.0, 0, 0], [0, 1.0, 0]))
+    first.requires_grad_(True)
+    mine, others = (
+        Marks(
+            torch.randperm(30, generator=generator)[:n],
+            torch.randint(0, 3, (n,), generator=generator),
+            torch.randint(-1, 2, (n,), generator=generator),
+        )
+        for n in (7, 23)
+    )
+    loss, rate = clustering_loss(first, second, mine, others)
+    expected, expected_rate = formula(first, second, mine, others)
+    torch.testing.assert_close(loss, expected)
+    assert rate.item() == pytest.approx(expected_rate)
+    torch.testing.assert_close(*(torch.autograd.grad(3 * value, first)[0] for value in (loss, expected)))
+
+
+@pytest.mark.parametrize("second", [[0.0, 1.0], [1.0, 0.0]])
+@pytest.mark.parametrize("code", [0, 1])
+def test_certain_pairs_are_finite(second, code):
+    first = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    loss, _ = clustering_loss(first, torch.tensor([second]), marks([0], [code]), marks([1], [0]))
+    loss.backward()
+    assert loss.isfinite()
+    assert first.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("others", [1, 0])
+def test_no_pair(others):
+    first = torch.tensor([[0.5, 0.5]], requires_grad=True)
+    loss, rate = clustering_loss(
+        first, torch.full((others, 2), 0.5), marks([4], [0]), marks([4] * others, [0] * others)
+    )
+    loss.backward()
+    assert loss.item() == rate.item() == 0
+    assert first.grad.tolist() == [[0, 0]]

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from galmorph.training.losses import (
+    NO_LABEL,
+    Marks,
     class_centroids,
     class_confusion,
     clustering_loss,
@@ -19,7 +21,6 @@ from galmorph.training.losses import (
     neighbourhood_loss,
     one_vs_all_loss,
     open_entropy,
-    pair_scores,
     randomised_map,
 )
 
@@ -41,10 +42,12 @@ def fisher(features):
 
 
 def pairs(logits):
-    similar = labels_for(logits)[:, None] == labels_for(logits)[None, :]
-    counted = ~torch.eye(len(logits), dtype=torch.bool)
-    probabilities = logits.softmax(dim=1)
-    return clustering_loss(pair_scores(probabilities, probabilities), similar, counted)
+    """With five others, of which one is an image of the batch."""
+    others = draw(5, K, seed=1).softmax(dim=1).to(logits.dtype)
+    rows, codes = torch.arange(len(logits)), torch.arange(len(logits)) % 2
+    mine = Marks(rows, codes, labels_for(logits))
+    theirs = Marks(torch.arange(5, 10), torch.arange(5) % 2, torch.tensor([0, 1, 2, NO_LABEL, NO_LABEL]))
+    return clustering_loss(logits.softmax(dim=1), others, mine, theirs)[0]
 
 
 def neighbours(features):
