@@ -21,10 +21,16 @@ def coral(source: Tensor, target: Tensor) -> Tensor:
     """
     if len(source) < 2 or len(target) < 2:
         return 0.0 * (source.sum() + target.sum())
-    difference = _covariance(source) - _covariance(target)
-    return (difference**2).sum() / (4 * source.shape[1] ** 2)
+    first, second = _rows(source), _rows(target)
+    if source.shape[1] <= len(source) + len(target):
+        square = (first.T @ first - second.T @ second).square().sum()
+    else:
+        # The same from products of samples, which are fewer than those of features.
+        square = (first @ first.T).square().sum() + (second @ second.T).square().sum()
+        square = square - 2 * (first @ second.T).square().sum()
+    return square / (4 * source.shape[1] ** 2)
 
 
-def _covariance(features: Tensor) -> Tensor:
-    centred = features - features.mean(dim=0)
-    return centred.T @ centred / (len(features) - 1)
+def _rows(features: Tensor) -> Tensor:
+    """A matrix of which the covariance is its transpose times itself."""
+    return (features - features.mean(dim=0)) / (len(features) - 1) ** 0.5

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -27,3 +28,13 @@ def test_confusion_by_hand():
     """Two samples of the same certainty: C = P^T P, each row divided by its sum."""
     p = torch.tensor([[0.8, 0.2], [0.2, 0.8]])
     assert class_confusion(p.log(), temperature=1.0).item() == pytest.approx(0.32)
+
+
+@pytest.mark.parametrize("length", [3, 11, 12, 500])
+def test_coral_of_features_of_any_length_is_the_formula(length):
+    generator = torch.Generator().manual_seed(0)
+    source, target = (torch.randn(n, length, generator=generator, dtype=torch.float64) for n in (5, 6))
+    expected = (np.cov(source.numpy().T) - np.cov(target.numpy().T)) ** 2
+    assert coral(source, target).item() == pytest.approx(expected.sum() / (4 * length**2))
+    assert coral(source.float(), target.float()).item() == pytest.approx(expected.sum() / (4 * length**2), rel=1e-5)
+    assert coral(source, source).item() == pytest.approx(0, abs=1e-12)
