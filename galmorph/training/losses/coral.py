@@ -28,7 +28,8 @@ def coral(source: Tensor, target: Tensor) -> Tensor:
         # The same from products of samples, which are fewer than those of features.
         square = (first @ first.T).square().sum() + (second @ second.T).square().sum()
         square = square - 2 * (first @ second.T).square().sum()
-    return square / (4 * source.shape[1] ** 2)
+    value: Tensor = square / (4 * source.shape[1] ** 2)
+    return value
 
 
 def _rows(features: Tensor) -> Tensor:
