@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from galmorph.catalogs.catalog import Catalog, open_catalog
     from galmorph.catalogs.howto import how_to_open
     from galmorph.catalogs.info import CatalogInfo
+    from galmorph.catalogs.matching import Crossmatch, crossmatch
     from galmorph.catalogs.output import FORMATS, write_table
     from galmorph.catalogs.write import write_catalog
 
@@ -20,6 +21,8 @@ _HOMES = {
     "KINDS": "candidates",
     "Catalog": "catalog",
     "CatalogInfo": "info",
+    "Crossmatch": "matching",
+    "crossmatch": "matching",
     "how_to_open": "howto",
     "open_catalog": "catalog",
     "write_catalog": "write",
@@ -31,6 +34,8 @@ __all__ = [
     "KINDS",
     "Catalog",
     "CatalogInfo",
+    "Crossmatch",
+    "crossmatch",
     "how_to_open",
     "open_catalog",
     "write_catalog",

@@ -1,4 +1,4 @@
-"""Tables for people and programs: text for the screen, CSV, JSON and Parquet."""
+"""Tables for people and programs: text for the screen, CSV, JSON, Parquet, FITS and VOTable."""
 
 import io
 import json
@@ -15,9 +15,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from galmorph.catalogs.standards import as_fits, as_votable
 from galmorph.errors import CatalogError
 
-FORMATS = ("table", "csv", "parquet", "json")
+FORMATS = ("table", "csv", "parquet", "json", "fits", "votable")
+_BINARY = {"parquet": "Parquet", "fits": "FITS"}
+_SUFFIXES = {
+    ".txt": "table", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".json": "json", ".fits": "fits",
+    ".fit": "fits", ".vot": "votable", ".votable": "votable", ".xml": "votable",
+}  # fmt: skip
 
 
 def write_table(table: pa.Table, format: str, output: Path | None = None) -> None:  # noqa: A002 - as the option is called
@@ -27,7 +33,7 @@ def write_table(table: pa.Table, format: str, output: Path | None = None) -> Non
     ----------
     table : pyarrow.Table
         What to write.
-    format : {"table", "csv", "parquet", "json"}
+    format : {"table", "csv", "parquet", "json", "fits", "votable"}
         `table` is text in columns, on a terminal only as many as fit its width. JSON is a list of records in which NaN
         is null. In CSV, lists are JSON.
     output : Path, optional
@@ -36,12 +42,12 @@ def write_table(table: pa.Table, format: str, output: Path | None = None) -> Non
     Raises
     ------
     CatalogError
-        If there is no such format, Parquet would go to a terminal, or the file cannot be written.
+        If there is no such format, a binary one would go to a terminal, or the file cannot be written.
     """
     if format not in FORMATS:
         raise CatalogError(f"no format is called {format!r}; formats are {', '.join(FORMATS)}")
-    if format == "parquet" and output is None and sys.stdout.isatty():
-        raise CatalogError("Parquet is binary and would spoil the terminal: name a file with --output FILE")
+    if format in _BINARY and output is None and sys.stdout.isatty():
+        raise CatalogError(f"{_BINARY[format]} is binary and would spoil the terminal: name a file with --output FILE")
     to_terminal = output is None and sys.stdout.isatty()
     data = (
         _ENCODERS[format](table)
@@ -57,6 +63,11 @@ def write_table(table: pa.Table, format: str, output: Path | None = None) -> Non
         Path(output).write_bytes(data)
     except OSError as error:
         raise CatalogError(f"{output} cannot be written: {error.strerror}") from error
+
+
+def format_of(output: Path | None) -> str:
+    """Format that the name of a file asks for; `table` for standard output and for other names."""
+    return _SUFFIXES.get(output.suffix.lower(), "table") if output is not None else "table"
 
 
 def as_text(table: pa.Table, width: int | None = None) -> str:
@@ -160,4 +171,4 @@ def _as_parquet(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-_ENCODERS = {"csv": _as_csv, "json": _as_json, "parquet": _as_parquet}
+_ENCODERS = {"csv": _as_csv, "json": _as_json, "parquet": _as_parquet, "fits": as_fits, "votable": as_votable}

@@ -1,14 +1,17 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from astropy.io import fits, votable
+from astropy.table import Table
 
-from galmorph.catalogs import FORMATS, write_table
-from galmorph.catalogs.output import as_text
+from galmorph.catalogs import FORMATS, standards, write_table
+from galmorph.catalogs.output import as_text, format_of
 from galmorph.errors import CatalogError
 
 TABLE = pa.table(
@@ -113,3 +116,77 @@ def test_formats_and_places_that_are_none(tmp_path):
         write_table(TABLE, "xml")
     with pytest.raises(CatalogError, match="cannot be written"):
         write_table(TABLE, "csv", tmp_path / "no" / "where.csv")
+
+
+DESCRIBED = pa.table(
+    [
+        pa.array([2**53 + 1, None], pa.int64()),
+        pa.array([0.5, None], pa.float32()),
+        pa.array(["é", None]),
+        pa.array([True, False]),
+        pa.array([[1.5, 2], [3, 4]], pa.list_(pa.float16(), 2)),
+        pa.array([{"a": 1}, None]),
+    ],
+    schema=pa.schema(
+        [
+            pa.field("_healpix_29", pa.int64(), metadata={"ucd": "pos.healpix"}),
+            pa.field("flux_g", pa.float32(), metadata={"unit": "nmgy", "ucd": "phot.flux", "description": "x" * 90}),
+            pa.field("RA [deg]", pa.string()),
+            pa.field("primary", pa.bool_()),
+            pa.field("embedding", pa.list_(pa.float16(), 2)),
+            pa.field("extra", pa.struct({"a": pa.int64()})),
+        ]
+    ),
+)
+NAMES = ["healpix_29", "flux_g", "RA_deg", "primary_", "embedding", "extra"]
+
+
+@pytest.mark.filterwarnings("ignore:'nmgy' did not parse")
+def test_fits_reads_back_with_units_and_ucds(tmp_path):
+    write_table(DESCRIBED, "fits", tmp_path / "out.fits")
+    header = fits.getheader(tmp_path / "out.fits", 1)
+    assert [header[f"TTYPE{i}"] for i in range(1, 7)] == NAMES
+    assert (header["TUNIT2"], header["TUCD2"], header["TUCD1"]) == ("nmgy", "phot.flux", "pos.healpix")
+    assert header["TCOMM2"] == "x" * 90
+    table = Table.read(tmp_path / "out.fits")
+    assert table["healpix_29"][0] == 2**53 + 1
+    assert bool(table["healpix_29"].mask[1])
+    assert table["flux_g"][0] == 0.5
+    assert np.ma.is_masked(table["flux_g"][1]) or np.isnan(table["flux_g"][1])
+    assert table["primary_"].tolist() == [True, False]
+    assert table["embedding"].tolist() == [[1.5, 2], [3, 4]]
+    assert table["RA_deg"][0] == r"\xe9"
+    assert json.loads(table["extra"][0]) == {"a": 1}
+
+
+def test_a_votable_is_valid_and_reads_back(tmp_path):
+    write_table(DESCRIBED, "votable", tmp_path / "out.vot")
+    tree = votable.parse_single_table(tmp_path / "out.vot", verify="exception")
+    assert [field.name for field in tree.fields] == NAMES
+    assert (tree.fields[1].ucd, "".join(tree.fields[1].description.split())) == ("phot.flux", "x" * 90)
+    assert 'unit="&apos;nmgy&apos;"' in (tmp_path / "out.vot").read_text()  # quoted: no unit of VOUnit's
+    table = tree.to_table()
+    assert table["healpix_29"][0] == 2**53 + 1
+    assert bool(table["healpix_29"].mask[1])
+    assert table["RA_deg"][0] == "é"
+    assert table["embedding"].tolist() == [[1.5, 2], [3, 4]]
+
+
+@pytest.mark.filterwarnings("ignore:'nmgy' did not parse")
+@pytest.mark.parametrize("format_", ["fits", "votable"])
+def test_tables_without_rows_can_be_written(format_, tmp_path):
+    write_table(DESCRIBED.slice(0, 0), format_, tmp_path / "out")
+    assert len(Table.read(tmp_path / "out", format=format_)) == 0
+
+
+def test_names_stay_different():
+    assert standards.identifiers(["a-b", "a b", "A_B", "1st", "Order", "%%"]) == [
+        "a_b", "a_b_2", "A_B_3", "c_1st", "Order_", "column",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "format_"), [("a.fits", "fits"), ("a.vot", "votable"), ("a.CSV", "csv"), ("a", "table"), (None, "table")]
+)
+def test_the_name_of_the_file_tells_the_format(name, format_):
+    assert format_of(name and Path(name)) == format_

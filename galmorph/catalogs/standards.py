@@ -1,0 +1,215 @@
+"""Tables for the programs of astronomers: FITS, VOTable and DS9 regions, with names, units and UCDs as they ask for."""
+
+import io
+import json
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from galmorph.errors import CatalogError
+
+#: Words of ADQL that cannot name a column there, among those that a catalogue might use.
+_WORDS = """
+    abs all and any area as asc avg between box by case centroid char check circle contains count cross date day
+    desc distinct distance else end exists exp floor from full group hour in inner join key language left level like log
+    max min mod month natural not null number on or order outer point polygon position power primary rand region right
+    round second section select set sin size some sum table then time timestamp top union unique user using value
+    values view when where year zone
+"""
+_RESERVED = frozenset(_WORDS.split())
+#: Colour of DS9's circles, by what a row is called.
+_COLOURS = ("cyan", "green", "yellow", "blue", "orange", "white")
+_UNKNOWN_COLOUR = "magenta"
+
+
+def identifiers(names: Sequence[str]) -> list[str]:
+    """Names as ADQL and FITS take them: a letter, then letters, digits and underscores, each name once.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of columns.
+
+    Returns
+    -------
+    list of str
+        `primary` becomes `primary_`, `_healpix_29` becomes `healpix_29`, `RA [deg]` becomes `RA_deg`.
+    """
+    found: list[str] = []
+    for name in names:
+        word = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_") or "column"
+        word = f"c_{word}" if not word[0].isalpha() else word
+        word = f"{word}_" if word.lower() in _RESERVED else word
+        taken = {other.lower() for other in found}
+        unique, number = word, 2
+        while unique.lower() in taken:
+            unique, number = f"{word}_{number}", number + 1
+        found.append(unique)
+    return found
+
+
+def as_fits(table: pa.Table) -> bytes:
+    """A FITS file with one binary table.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Fields may have the metadata `unit`, `ucd` and `description`.
+
+    Returns
+    -------
+    bytes
+        The file; TUCDn and TCOMMn carry UCDs and descriptions. A missing number is NaN or the smallest integer
+        (TNULLn); text is ASCII, other letters escaped.
+    """
+    from astropy.io import fits
+
+    columns = []
+    names = identifiers(table.column_names)
+    for name, field, column in zip(names, table.schema, table.columns, strict=True):
+        values, missing = _values(column)
+        if values.dtype.kind == "U":
+            values = np.char.encode(values, "ascii", "backslashreplace")
+        kind = _fits_format(values)
+        columns.append(fits.Column(name=name, format=kind, array=values, null=missing, unit=_tag(field, b"unit")))
+    hdu = fits.BinTableHDU.from_columns(columns, name="CATALOG")
+    for number, field in enumerate(table.schema, 1):
+        for keyword, key in (("TUCD", b"ucd"), ("TCOMM", b"description")):
+            if text := _tag(field, key):
+                hdu.header[f"{keyword}{number}"] = text.encode("ascii", "replace").decode()
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fits.verify.VerifyWarning)  # long descriptions go on in CONTINUE cards
+        fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(stream)
+    return stream.getvalue()
+
+
+def as_votable(table: pa.Table) -> bytes:
+    """A VOTable (BINARY2).
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Fields may have the metadata `unit`, `ucd` and `description`.
+
+    Returns
+    -------
+    bytes
+        The file. A unit that VOUnit does not know stands in quotation marks, as it asks for.
+    """
+    from astropy import units
+    from astropy.io.votable.exceptions import VOWarning
+    from astropy.table import MaskedColumn, Table
+
+    result = Table()
+    for name, field, column in zip(identifiers(table.column_names), table.schema, table.columns, strict=True):
+        values, missing = _values(column)
+        data = MaskedColumn(values, mask=values == missing) if missing is not None else values
+        result[name] = data
+        if text := _tag(field, b"unit"):
+            result[name].unit = units.Unit(_vounit(text), parse_strict="silent")
+        if text := _tag(field, b"ucd"):
+            result[name].meta["ucd"] = text
+        result[name].description = _tag(field, b"description")
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VOWarning)
+        result.write(stream, format="votable", tabledata_format="binary2")
+    return stream.getvalue()
+
+
+def as_ds9(table: pa.Table) -> bytes:
+    """Regions for DS9: a circle per row, as wide as its aperture, coloured by label.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Columns `ra` and `dec` (degrees); of `radius` (arcsec), `label`, `unknown` and `object_id`, those that are there
+        are used.
+
+    Returns
+    -------
+    bytes
+        Text of a region file.
+
+    Raises
+    ------
+    CatalogError
+        If there are no positions.
+    """
+    for name in ("ra", "dec"):
+        if name not in table.column_names:
+            raise CatalogError(f"regions need the columns ra and dec; there are {', '.join(table.column_names)}")
+    rows = table.select(
+        [n for n in ("ra", "dec", "radius", "label", "unknown", "object_id") if n in table.column_names]
+    )
+    labels = sorted(set(rows["label"].to_pylist())) if "label" in rows.column_names else []
+    colours = {label: _COLOURS[i % len(_COLOURS)] for i, label in enumerate(labels)}
+    lines = ["# Region file format: DS9 version 4.1", 'global color=cyan width=1 font="helvetica 10 normal"', "icrs"]
+    for row in rows.to_pylist():
+        strange = bool(row.get("unknown"))
+        colour = _UNKNOWN_COLOUR if strange else colours.get(row.get("label"), "cyan")
+        text = " ".join(str(row[name]) for name in ("label", "object_id") if row.get(name) is not None)
+        text = f"unknown ({text})" if strange else text
+        radius = row.get("radius") or 3.0
+        lines.append(
+            f'circle({row["ra"]:.7f},{row["dec"]:.7f},{radius:.2f}") '
+            f"# color={colour} text={{{re.sub(r'[{}]', '', text)}}}"
+        )
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _values(column: pa.ChunkedArray) -> tuple[NDArray[Any], int | None]:
+    """Numpy values, and the integer that stands for a missing one if some are."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type) and not column.null_count:
+        flat = column.combine_chunks().flatten().cast(pa.float32())
+        return flat.to_numpy(zero_copy_only=False).reshape(-1, kind.list_size), None
+    if pa.types.is_nested(kind):
+        column = pa.chunked_array([pa.array([json.dumps(v, default=str) for v in column.to_pylist()], pa.string())])
+        kind = column.type
+    if pa.types.is_boolean(kind):
+        return pc.fill_null(column, False).to_numpy(), None
+    if pa.types.is_integer(kind):
+        kind = pa.int64() if pa.types.is_unsigned_integer(kind) else kind
+        smallest = int(np.iinfo(kind.to_pandas_dtype()).min)
+        filled = pc.fill_null(column.cast(kind), smallest)
+        return filled.to_numpy(), smallest if column.null_count else None
+    if pa.types.is_floating(kind):
+        column = column.cast(pa.float32()) if kind == pa.float16() else column
+        return column.to_numpy(), None
+    text = pc.fill_null(column.cast(pa.string()), "").to_pylist()
+    return np.array(text, dtype=np.str_) if text else np.empty(0, dtype="U1"), None
+
+
+def _fits_format(values: NDArray[Any]) -> str:
+    if values.dtype.kind == "S":
+        return f"{max(values.dtype.itemsize, 1)}A"
+    letters = {"b1": "L", "i1": "I", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
+    letter = letters[values.dtype.str[1:]]
+    return f"{values.shape[1]}{letter}" if values.ndim == 2 else letter
+
+
+def _vounit(text: str) -> str:
+    from astropy import units
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            units.Unit(text, format="vounit")
+    except (ValueError, Warning):
+        return f"'{text}'"
+    return text
+
+
+def _tag(field: pa.Field, key: bytes) -> str:
+    value: bytes = (field.metadata or {}).get(key, b"")
+    return value.decode("utf-8", "replace")

