@@ -1,5 +1,7 @@
 """Correlation alignment (Deep CORAL, Sun & Saenko 2016)."""
 
+import math
+
 from torch import Tensor
 
 from galmorph.training.losses.precision import full_precision
@@ -28,10 +30,9 @@ def coral(source: Tensor, target: Tensor) -> Tensor:
         # The same from products of samples, which are fewer than those of features.
         square = (first @ first.T).square().sum() + (second @ second.T).square().sum()
         square = square - 2 * (first @ second.T).square().sum()
-    value: Tensor = square / (4 * source.shape[1] ** 2)
-    return value
+    return square / (4 * source.shape[1] ** 2)
 
 
 def _rows(features: Tensor) -> Tensor:
     """A matrix of which the covariance is its transpose times itself."""
-    return (features - features.mean(dim=0)) / (len(features) - 1) ** 0.5
+    return (features - features.mean(dim=0)) / math.sqrt(len(features) - 1)
