@@ -99,6 +99,32 @@ def read_planes(path: Path, hdus: Sequence[str | int | None], notes: Notes) -> l
     return [found[wanted] for wanted in hdus]
 
 
+def describe_file(path: Path) -> str:
+    """What a FITS file holds, in words: its HDUs, and the bands, unit and WCS that headers tell of.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    TileError
+        If it cannot be read.
+    """
+    with _quiet(path, Notes()), _in_words(path), path.open("rb") as file, fits.open(file, memmap=False) as opened:
+        told = []
+        for hdu in opened:
+            header = hdu.header
+            told += [f"{key} = {header[key]}" for key in ("BANDS", "FILTER", "BUNIT", "CTYPE1") if header.get(key)]
+        listed = ", ".join(dict.fromkeys(told))
+        return _contents(opened) + (f". Its headers say {listed}" if listed else "")
+
+
 def linear(pixels: NDArray[Any], plane: Plane, path: Path) -> NDArray[Any]:
     """Counts of pixels that were scaled by an inverse hyperbolic sine, as Pan-STARRS1 stores stacks.
 

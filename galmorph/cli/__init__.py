@@ -25,7 +25,7 @@ app = App(
 app.meta.suppress_keyboard_interrupt = False
 app.command("galmorph.cli.demo:demo", name="demo", help="Classify the embedded mock survey, and see what comes out.")
 app.command("galmorph.cli.doctor:doctor", name="doctor", help="What is installed here, and what is missing.")
-app.command("galmorph.cli.surveys:surveys", name="surveys", help="Built-in survey profiles.")
+app.command("galmorph.cli.surveys:app", name="surveys", help="Built-in survey profiles, and which of them files fit.")
 app.command("galmorph.cli.mock:mock", name="mock", help="Make a mock survey: tiles, truth and labelled cutouts.")
 app.command("galmorph.cli.cutouts:cutouts", name="cutouts", help="Cut labelled objects out of tiles, for training.")
 app.command("galmorph.cli.imports:app", name="import", help="Turn a published data set into a set of cutouts.")

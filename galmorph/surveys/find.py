@@ -111,7 +111,7 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
 
 
 def safe_name(name: str) -> str:
-    """Name that is safe as a file name: letters, digits and ``._+-``, not hidden, not too long.
+    """Name that is safe as a file name: letters, digits and ``._+-,``, not hidden, not too long.
 
     A name that has to be altered for it ends in a hash of what it was, so that two different names stay different.
 
@@ -124,7 +124,7 @@ def safe_name(name: str) -> str:
     -------
     str
     """
-    slug = re.sub(r"[^A-Za-z0-9._+-]+", "_", name).lstrip(".-")[:MAX_NAME]
+    slug = re.sub(r"[^A-Za-z0-9._+,-]+", "_", name).lstrip(".-")[:MAX_NAME]
     return slug if slug and slug == name else f"{slug or 'tile'}-{_digest(name)}"
 
 
