@@ -1,7 +1,9 @@
 """Tables of positions on the sky, as other catalogues give them."""
 
+import logging
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +12,86 @@ from numpy.typing import NDArray
 
 from galmorph.errors import DataError
 
+log = logging.getLogger(__name__)
+
 Floats = NDArray[np.float64]
 
 #: Usual names of columns, in order of preference, in lower case and without anything but letters and digits.
-RA_NAMES = ("ra", "radeg", "raj2000", "raicrs", "rightascension", "alphaj2000", "alpha", "rajdeg", "alphasky", "ramean")
+RA_NAMES = (
+    "ra",
+    "radeg",
+    "raj2000",
+    "raicrs",
+    "rightascension",
+    "alphaj2000",
+    "alpha",
+    "rajdeg",
+    "alphasky",
+    "ramean",
+    "rastack",
+    "coordra",
+)
 DEC_NAMES = ("dec", "de", "decdeg", "dej2000", "decj2000", "deicrs", "decicrs", "declination", "deltaj2000", "delta",
-             "dejdeg", "dedeg", "deltasky", "decmean")  # fmt: skip
-ID_NAMES = ("sourceid", "objectid", "id", "objid", "targetid", "name", "iauname", "dr7objid", "catid", "number")
+             "dejdeg", "dedeg", "deltasky", "decmean", "decstack", "coorddec")  # fmt: skip
+ID_NAMES = (
+    "sourceid",
+    "objectid",
+    "coaddobjectid",
+    "id",
+    "objid",
+    "targetid",
+    "name",
+    "iauname",
+    "dr7objid",
+    "catid",
+    "number",
+)
 RADIUS_NAMES = ("radius", "radiusarcsec")
 LABEL_NAMES = ("label", "class", "morphology")
 RA_UCD, DEC_UCD, ID_UCD = "pos.eq.ra", "pos.eq.dec", "meta.id"
 
 #: Units of right ascension that are refused.
 HOURS = ("h", "hr", "hour", "hours", "hourangle", "h:m:s", "hms", '"h:m:s"')
+RADIANS = ("rad", "radian", "radians")
 #: Rows that an error names at most.
 MAX_NAMED = 10
+
+
+@dataclass(frozen=True)
+class SourceCatalog:
+    """A survey's own catalogue: what its objects are called, and which rows are second ones of an object.
+
+    Parameters
+    ----------
+    name : str
+        Of the catalogue.
+    columns : tuple of str
+        Columns that tell it from others, in lower case and without anything but letters and digits.
+    identifier : tuple of str
+        Columns that together identify an object, joined by hyphens.
+    primary : str
+        Column that is 1 or true in the one row of an object that counts, if the table has it.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    identifier: tuple[str, ...]
+    primary: str
+
+
+#: What the usual names of columns cannot tell. Where overlapping tiles measure an object twice, one row is primary.
+SOURCE_CATALOGS = (
+    # https://www.legacysurvey.org/dr10/catalogs/: objid counts within a brick.
+    SourceCatalog("tractor", ("release", "brickid", "objid"), ("release", "brickid", "objid"), "brickprimary"),
+    # https://sdm-schemas.lsst.io/dp1.html#Object; the pipelines mark rows of inner patches.
+    SourceCatalog("Rubin Object", ("objectid", "coordra"), ("objectid",), "detectisprimary"),
+    # https://hsc-release.mtk.nao.ac.jp/schema/, tables forced and meas.
+    SourceCatalog("HSC", ("objectid", "isprimary"), ("objectid",), "isprimary"),
+    # https://outerspace.stsci.edu/display/PANSTARRS/PS1+StackObjectThin+table+fields
+    SourceCatalog("Pan-STARRS1", ("objid", "primarydetection"), ("objid",), "primarydetection"),
+    # https://skyserver.sdss.org/dr18/MoreTools/browser, PhotoObjAll: mode is 1 for primary, 2 for secondary.
+    SourceCatalog("SDSS", ("objid", "mode", "run", "camcol"), ("objid",), "mode"),
+)
 
 
 def read_positions(path: str | Path) -> pd.DataFrame:
@@ -32,6 +99,8 @@ def read_positions(path: str | Path) -> pd.DataFrame:
 
     Columns are known by their usual names (ra, RAJ2000, "RA [deg]", alpha_j2000 ...), whatever the case, or, in FITS,
     VOTable and Parquet, by their UCD (pos.eq.ra;meta.main). Without a column of identifiers rows are numbered from 1.
+    Surveys' own catalogues (`SOURCE_CATALOGS`, and those whose columns have usual names, such as MER's) keep their
+    identifiers; rows that they mark as second ones of an object are left out.
 
     Parameters
     ----------
@@ -50,7 +119,11 @@ def read_positions(path: str | Path) -> pd.DataFrame:
         If the file cannot be read as a table, has no columns or no numbers for the positions, or positions are missing
         or out of range.
     """
-    path = Path(path)
+    return _read_rows(Path(path)).reset_index(drop=True)
+
+
+def _read_rows(path: Path) -> pd.DataFrame:
+    """Positions, indexed by the rows of the table."""
     table, ucds = read_table(path)
     if not len(table):
         raise DataError(f"{path} has no rows; expected one for each position")
@@ -60,13 +133,14 @@ def read_positions(path: str | Path) -> pd.DataFrame:
     _check(path, dec_name, dec, np.isfinite(dec), "a number")
     _check(path, ra_name, ra, (ra >= -180) & (ra <= 360), "degrees between 0 and 360")
     _check(path, dec_name, dec, np.abs(dec) <= 90, "degrees between -90 and 90")
-    result = pd.DataFrame({"source_id": _identifiers(table, ucds), "ra": ra % 360.0, "dec": dec})
+    known = _source_catalog(table)
+    result = pd.DataFrame({"source_id": _identifiers(table, ucds, known), "ra": ra % 360.0, "dec": dec})
     radius_name = find_column(table, {}, RADIUS_NAMES, "")
     if radius_name is not None:
         radius = degrees(path, table, radius_name)
         _check(path, radius_name, radius, ~(radius <= 0), "positive arcsec, or nothing")
         result["radius"] = radius
-    return result
+    return _primary_rows(path, table, result, known)
 
 
 def read_labels(path: str | Path) -> pd.DataFrame:
@@ -88,7 +162,7 @@ def read_labels(path: str | Path) -> pd.DataFrame:
         If `read_positions` cannot read it, it has no labels, or two rows have one identifier.
     """
     path = Path(path)
-    result = read_positions(path)[["source_id", "ra", "dec"]]
+    result = _read_rows(path)[["source_id", "ra", "dec"]]
     table, _ = read_table(path)
     name = find_column(table, {}, LABEL_NAMES, "")
     if name is None:
@@ -103,7 +177,8 @@ def read_labels(path: str | Path) -> pd.DataFrame:
             "expected a row for each object. Remove the others, or give them identifiers of their own"
         )
     text = table[name].map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
-    return result.assign(label=text.astype("str").str.strip().where(text.notna(), "").to_numpy())
+    text = text.reset_index(drop=True).loc[result.index]
+    return result.assign(label=text.astype("str").str.strip().where(text.notna(), "")).reset_index(drop=True)
 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -257,8 +332,9 @@ def degrees(path: Path, table: pd.DataFrame, name: str) -> Floats:
     if unit.lower() in HOURS:
         raise DataError(f"{path}: column {name} is in hours ({unit}); expected degrees. Multiply it by 15 first")
     values = table[name]
+    factor = float(np.degrees(1)) if unit.lower() in RADIANS else 1.0
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        return values.to_numpy(dtype=float, na_value=np.nan)
+        return values.to_numpy(dtype=float, na_value=np.nan) * factor
     text = values.map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
     numbers = pd.to_numeric(text, errors="coerce")
     wrong = numbers.isna() & text.notna() & ~text.astype(str).str.strip().str.lower().isin(["", "nan", "null", "none"])
@@ -270,7 +346,7 @@ def degrees(path: Path, table: pd.DataFrame, name: str) -> Floats:
             f"{path}: column {name} has {first!r} in row {int(np.flatnonzero(wrong)[0]) + 1}, which is {what}; "
             f"expected decimal degrees. Convert the column first"
         )
-    return numbers.to_numpy(dtype=float, na_value=np.nan)
+    return numbers.to_numpy(dtype=float, na_value=np.nan) * factor
 
 
 def _check(path: Path, name: str, values: Floats, right: NDArray[np.bool_], expected: str) -> None:
@@ -283,11 +359,42 @@ def _check(path: Path, name: str, values: Floats, right: NDArray[np.bool_], expe
         )
 
 
-def _identifiers(table: pd.DataFrame, ucds: dict[str, str]) -> pd.Series:
-    name = find_column(table, ucds, ID_NAMES, ID_UCD)
+def _source_catalog(table: pd.DataFrame) -> SourceCatalog | None:
+    """The survey's catalogue that a table is, by its columns."""
+    names = {_plain(column) for column in table.columns}
+    return next((known for known in SOURCE_CATALOGS if names.issuperset(known.columns)), None)
+
+
+def _text(values: pd.Series) -> pd.Series:
+    """Column as text, NaN where it is empty."""
+    values = values.reset_index(drop=True)
+    decoded = values.map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+    return decoded.astype("str").str.strip().where(decoded.notna())
+
+
+def _identifiers(table: pd.DataFrame, ucds: dict[str, str], known: SourceCatalog | None) -> pd.Series:
     numbers = pd.Series([str(number) for number in range(1, len(table) + 1)], dtype="str")
-    if name is None:
+    if known is not None:
+        columns = [find_column(table, {}, (name,), "") for name in known.identifier]
+    else:
+        columns = [find_column(table, ucds, ID_NAMES, ID_UCD)]
+    found = [_text(table[column]) for column in columns if column is not None]
+    if not found:
         return numbers
-    values = table[name].reset_index(drop=True)
-    text = values.map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
-    return text.astype("str").str.strip().where(text.notna(), numbers)
+    first, *others = found
+    for other in others:
+        first = first + "-" + other
+    return first.fillna(numbers)
+
+
+def _primary_rows(path: Path, table: pd.DataFrame, rows: pd.DataFrame, known: SourceCatalog | None) -> pd.DataFrame:
+    """Rows without those that the survey marks as second ones of an object."""
+    column = find_column(table, {}, (known.primary,), "") if known is not None else None
+    if column is None:
+        return rows
+    primary = _text(table[column]).str.lower().isin(["1", "1.0", "true", "t"])
+    if not primary.any():
+        raise DataError(f"{path}: column {column} calls no row primary; expected 1 or true for one row of each object")
+    if not primary.all():
+        log.warning("%s: %d of %d rows left out, by %s", path, np.count_nonzero(~primary), len(rows), column)
+    return rows[primary.to_numpy()]

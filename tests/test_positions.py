@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from galmorph.errors import DataError
-from galmorph.positions import read_positions
+from galmorph.positions import read_labels, read_positions
 
 RA, DEC = [10.5, 200.25, 359.9], [-5.0, 0.0, 89.0]
 
@@ -151,3 +151,93 @@ def test_hours_are_refused_wherever_the_unit_is_told(tmp_path):
     for name in ("p.vot", "p.parquet"):
         with pytest.raises(DataError, match=r"hours.*Multiply it by 15"):
             read_positions(tmp_path / name)
+
+
+# --- catalogues of surveys --------------------------------------------------------------------------------------------
+
+LONG = [1237648720693755918, 1237648720693755919, 1237648720693755920]
+SURVEY_TABLES = {
+    "tractor": (
+        {"release": [9010] * 3, "brickid": [330368] * 3, "objid": [0, 1, 2], "brick_primary": [True, False, True],
+         "ra": RA, "dec": DEC, "type": ["PSF", "REX", "EXP"], "shape_r": [0.0, 1.0, 2.0]},
+        ["9010-330368-0", None, "9010-330368-2"],
+    ),
+    "sweep": (
+        {"RELEASE": [10000] * 3, "BRICKID": [1, 2, 3], "OBJID": [7, 7, 7], "RA": RA, "DEC": DEC},
+        ["10000-1-7", "10000-2-7", "10000-3-7"],
+    ),
+    "mer": (
+        {"OBJECT_ID": [-1 * n for n in LONG], "RIGHT_ASCENSION": RA, "DECLINATION": DEC,
+         "RIGHT_ASCENSION_PSF_FITTING": [0.0] * 3, "SEGMENTATION_MAP_ID": [1, 2, 3], "TILE_INDEX": [102018211] * 3},
+        [str(-n) for n in LONG],
+    ),
+    "rubin": (
+        {"objectId": LONG, "coord_ra": RA, "coord_dec": DEC, "parentObjectId": [0, 1, 1], "tract": [5063] * 3},
+        [str(n) for n in LONG],
+    ),
+    "rubin-dp0": (
+        {"objectId": LONG, "coord_ra": RA, "coord_dec": DEC, "detect_isPrimary": [True, True, False]},
+        [str(LONG[0]), str(LONG[1]), None],
+    ),
+    "hsc": (
+        {"object_id": LONG, "isprimary": [False, True, True], "ra": RA, "dec": DEC},
+        [None, str(LONG[1]), str(LONG[2])],
+    ),
+    "panstarrs": (
+        {"objID": [LONG[0], LONG[0], LONG[1]], "primaryDetection": [1, 0, 1], "raStack": RA, "decStack": DEC},
+        [str(LONG[0]), None, str(LONG[1])],
+    ),
+    "sdss": (
+        {"objID": LONG, "run": [94] * 3, "camcol": [1] * 3, "mode": [1, 2, 1], "ra": RA, "dec": DEC},
+        [str(LONG[0]), None, str(LONG[2])],
+    ),
+    "des": (
+        {"COADD_OBJECT_ID": LONG, "TILENAME": ["a", "b", "c"], "RA": RA, "DEC": DEC, "ALPHAWIN_J2000": [0.0] * 3},
+        [str(n) for n in LONG],
+    ),
+    "kids": (
+        {"SeqNr": [1, 2, 3], "ID": ["KiDSDR4 J1", "KiDSDR4 J2", "KiDSDR4 J3"], "RAJ2000": RA, "DECJ2000": DEC},
+        ["KiDSDR4 J1", "KiDSDR4 J2", "KiDSDR4 J3"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["csv", "fits", "parquet"])
+@pytest.mark.parametrize("survey", SURVEY_TABLES)
+def test_identifiers_and_primary_rows_of_a_survey_are_kept(tmp_path, survey, kind):
+    columns, expected = SURVEY_TABLES[survey]
+    path, frame = tmp_path / f"objects.{kind}", pd.DataFrame(columns)
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "fits":
+        Table(columns).write(path)
+    else:
+        frame.to_parquet(path)
+    rows = read_positions(path)
+    kept = [i for i, name in enumerate(expected) if name is not None]
+    assert rows["source_id"].tolist() == [expected[i] for i in kept]
+    np.testing.assert_array_equal(rows["ra"], [RA[i] for i in kept])
+    np.testing.assert_array_equal(rows["dec"], [DEC[i] for i in kept])
+    assert "radius" not in rows
+    assert rows.index.tolist() == list(range(len(kept)))
+
+
+def test_radians_are_told_by_their_unit(tmp_path):
+    table = Table({"id": [1, 2, 3], "coord_ra": np.radians(RA), "coord_dec": np.radians(DEC)})
+    table["coord_ra"].unit = table["coord_dec"].unit = "rad"
+    table.write(tmp_path / "src.fits")
+    rows = read_positions(tmp_path / "src.fits")
+    np.testing.assert_allclose([rows["ra"], rows["dec"]], [RA, DEC], rtol=1e-14)
+
+
+def test_labels_stay_with_their_rows_where_others_are_left_out(tmp_path):
+    columns = SURVEY_TABLES["tractor"][0] | {"label": ["a", "b", "c"]}
+    pd.DataFrame(columns).to_csv(tmp_path / "p.csv", index=False)
+    assert read_labels(tmp_path / "p.csv")["label"].tolist() == ["a", "c"]
+
+
+def test_a_table_without_any_primary_row_is_refused(tmp_path):
+    columns = SURVEY_TABLES["hsc"][0] | {"isprimary": [0, 0, 0]}
+    pd.DataFrame(columns).to_csv(tmp_path / "p.csv", index=False)
+    with pytest.raises(DataError, match="column isprimary calls no row primary"):
+        read_positions(tmp_path / "p.csv")
