@@ -3,9 +3,6 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import tomli_w
 
 from galmorph.errors import ConfigError
 from galmorph.training.checkpoint import SUFFIX, read_checkpoint
@@ -76,17 +73,8 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains) -> None:
     elif out.is_dir() and any(out.iterdir()):
         raise ConfigError(f"{out} is not empty and holds no training. Choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    (out / RECIPE).write_text(tomli_w.dumps(_without_none(recipe.to_dict())))
+    (out / RECIPE).write_text(recipe.to_toml())
     marker.write_text(json.dumps(mine, indent=2) + "\n")
-
-
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    """The mapping without settings that are None, which TOML cannot say; absent means the same."""
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in values.items()
-        if value is not None
-    }
 
 
 def write_result(out: Path) -> TrainResult:

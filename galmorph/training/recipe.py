@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import tomli_w
 from pydantic import Field, TypeAdapter, ValidationError
 
 from galmorph.errors import ConfigError
@@ -83,6 +84,10 @@ class Recipe:
                 values[table][key] = Path(values[table][key]).name
         return values
 
+    def to_toml(self) -> str:
+        """The recipe as a file, with every setting written out."""
+        return tomli_w.dumps(_without_none(self.to_dict()))
+
 
 _ADAPTER = TypeAdapter(Recipe)
 
@@ -146,6 +151,15 @@ def parse_recipe(values: Mapping[str, Any], folder: Path, name: str = "recipe") 
         target=target and dataclasses.replace(target, path=_absolute(target.path, folder)),
         export=dataclasses.replace(export, card=_absolute(export.card, folder)),
     )
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """The mapping without settings that are None, which TOML cannot say; absent means the same."""
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def _absolute(path: Path | None, folder: Path) -> Any:
