@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from galmorph.catalogs.candidates import find_candidates
 from galmorph.catalogs.info import CatalogInfo, collect_info
 from galmorph.catalogs.partitions import Partition
 from galmorph.catalogs.query import run_query
 from galmorph.catalogs.schema import bands_of, classes_of, schema
+from galmorph.catalogs.similarity import embedding_length, embeddings_of, find_similar
 from galmorph.errors import CatalogError
 
 #: Newest version of provenance.json that can be read.
@@ -102,6 +105,60 @@ class Catalog:
             If there is no such kind, or the classes of the model cannot tell.
         """
         return find_candidates(self.files, self.classes, self.provenance, kind, top)
+
+    def similar(
+        self,
+        to: Sequence[int] = (),
+        *,
+        positions: str | Path | None = None,
+        features: NDArray[np.floating] | None = None,
+        top: int = 20,
+        radius: float | str = 3.0,
+    ) -> pa.Table:
+        """Rows that are most like examples, by the cosine of their embeddings with the nearest example's.
+
+        Parameters
+        ----------
+        to : sequence of int
+            Object ids of examples in this catalogue.
+        positions : str or Path, optional
+            Table of positions of more examples, matched with rows of this catalogue.
+        features : ndarray of float, shape (k, d), optional
+            Features of more examples, by the model of this catalogue.
+        top : int
+            How many rows, at most.
+        radius : float or str
+            Largest separation of a position from its row: arcsec, or with a unit.
+
+        Returns
+        -------
+        pyarrow.Table
+            Primary rows other than the examples, best first: `similarity`, `example` (place of the nearest example, in
+            the order ids, positions, features) and what a candidate has.
+
+        Raises
+        ------
+        CatalogError
+            If the catalogue keeps no embeddings, there is no example, or an example cannot be found.
+        """
+        from galmorph.catalogs.matching import crossmatch  # its libraries take a second to load
+
+        embedding_length(self.files)
+        known = [int(identifier) for identifier in to]
+        if positions is not None:
+            found = crossmatch(self.path, positions, radius, other_columns=[])
+            known += [identifier for identifier in found.pairs["object_id"].to_pylist() if identifier not in known]
+        if not known and features is None:
+            where = f"; none of the {found.entries} positions lies within {radius} of a row" if positions else ""
+            raise CatalogError(f"likeness needs an example: an object id, a position or an image{where}")
+        examples = [embeddings_of(self.files, known)] if known else []
+        examples += [np.atleast_2d(features)] if features is not None else []
+        lengths = {len(part[0]) for part in examples}
+        if len(lengths) > 1:
+            raise CatalogError(
+                f"examples have features of different lengths, {sorted(lengths)}: another model made some"
+            )
+        return find_similar(self.files, np.concatenate(examples), top, leave_out=known)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """All rows, primary or not, as a data frame.

@@ -1,0 +1,199 @@
+"""What a run folder tells of its images: the tiles with their survey, for pictures of rows and for new examples."""
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from galmorph.bundle import Bundle
+from galmorph.cutouts import Cutter, Framing
+from galmorph.detection import DetectionConfig, extract
+from galmorph.errors import DataError, RunError
+from galmorph.gallery import pictures
+from galmorph.render import mosaic
+from galmorph.surveys import Survey, TileSource, find_tiles
+from galmorph.tiles import read_tile
+
+#: Pixels of a picture: more than a model takes, since people look at it.
+PICTURE_SIZE = 128
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Tiles and settings of a run; made by `open_run`.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    sources : tuple of TileSource
+        Tiles whose files are still there.
+    survey : Survey
+        Profile of the run.
+    detection : DetectionConfig
+        How objects were found.
+    """
+
+    path: Path
+    sources: tuple[TileSource, ...]
+    survey: Survey
+    detection: DetectionConfig
+
+    def pictures(self, rows: pa.Table, size: int = PICTURE_SIZE) -> NDArray[np.uint8]:
+        """Colour pictures of catalogue rows.
+
+        Parameters
+        ----------
+        rows : pyarrow.Table
+            Rows with the columns `tile`, `x`, `y` and `radius`.
+        size : int
+            Pixels along a side.
+
+        Returns
+        -------
+        ndarray of uint8
+            The shape is ``(len(rows), size, size, 3)``.
+
+        Raises
+        ------
+        DataError
+            If the files of a row's tile are not there any more.
+        """
+        return pictures(rows, self.sources, self.survey, self.detection, Framing(size=size))
+
+
+def open_run(path: str | Path) -> RunFolder:
+    """Read what a run folder tells of its tiles.
+
+    Parameters
+    ----------
+    path : str or Path
+        Run folder, or the catalogue in it.
+
+    Returns
+    -------
+    RunFolder
+        Tiles and settings.
+
+    Raises
+    ------
+    RunError
+        If the folder is no run folder.
+    """
+    folder = Path(path)
+    folder = folder if (folder / "run.json").is_file() else folder.parent
+    try:
+        document = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        settings, tiles = document["config"], document["tiles"]
+        survey = _survey(settings["survey"])
+        detection = TypeAdapter(DetectionConfig).validate_python(settings["detection"])
+        files = [Path(entry["path"]) for tile in tiles.values() for entry in tile["files"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{path} lies in no run folder, so that its images cannot be found ({error}); "
+            "give the catalogue where the run left it, RUN/catalog"
+        ) from error
+    sources, _ = find_tiles([file for file in files if file.exists()], survey)
+    return RunFolder(folder, tuple(source for source in sources if source.name in tiles), survey, detection)
+
+
+def draw_rows(run: RunFolder, rows: pa.Table, captions: Sequence[str], path: Path, columns: int = 5) -> None:
+    """Write a mosaic of catalogue rows.
+
+    Parameters
+    ----------
+    run : RunFolder
+        Where their tiles are.
+    rows : pyarrow.Table
+        Rows with the columns `tile`, `x`, `y` and `radius`; at least one.
+    captions : sequence of str
+        One for each.
+    path : Path
+        Picture to write, of a kind that Pillow knows by its name.
+    columns : int
+        Pictures in a row.
+
+    Raises
+    ------
+    DataError
+        If there are no rows, the tiles are not there any more, or the picture cannot be written.
+    """
+    if not rows.num_rows:
+        raise DataError(f"there are no rows to show; {path} is not written")
+    try:
+        mosaic(run.pictures(rows), captions, columns=columns, side=PICTURE_SIZE).save(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"the picture {path} cannot be written: {error}") from error
+
+
+def features_of_image(
+    image: Path, bundle: Bundle, survey: Survey, detection: DetectionConfig, device: str = "auto"
+) -> NDArray[np.float32]:
+    """Features of the object nearest to the centre of an image, as a survey run would have made them.
+
+    Parameters
+    ----------
+    image : Path
+        A file of a tile, as the profile describes; its other bands lie beside it.
+    bundle : Bundle
+        The model.
+    survey : Survey
+        Profile that can read the image.
+    detection : DetectionConfig
+        How objects are found.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns
+    -------
+    ndarray of float32, shape (1, d)
+        Features.
+
+    Raises
+    ------
+    DataError
+        If the image is no tile of the survey or shows no object.
+    """
+    from galmorph.inference.session import ScoringSession
+
+    sources, unusable = find_tiles([image], survey)
+    if len(sources) != 1:
+        reasons: Sequence[Any] = [item.reason for item in unusable]
+        raise DataError(
+            f"{image} is not one image of survey {survey.name}: {'; '.join(reasons) or 'no tile found'}. "
+            "Name the profile that fits it with --survey"
+        )
+    tile = read_tile(sources[0], survey)
+    order = bundle.check_survey(tile.name, tile.bands, tile.pixel_scale)
+    field = extract(tile, detection)
+    if not len(field.objects):
+        raise DataError(f"{image} shows no object; expected one at its centre")
+    height, width = tile.mask.shape
+    distance = np.hypot(field.objects["x"] - (width - 1) / 2, field.objects["y"] - (height - 1) / 2)
+    nearest = field.objects.iloc[[int(np.argmin(distance.to_numpy()))]]
+    cutter = Cutter(field.planes[order], field.valid[order], tile.pixel_scale, bundle.manifest.framing)
+    cutouts = cutter.cut(nearest["x"], nearest["y"], nearest["radius"])
+    _, features = ScoringSession(bundle, device).predict(cutouts.images)
+    return features
+
+
+def _survey(values: dict[str, Any]) -> Survey:
+    """A profile from the settings that a run recorded, which leave out what is not set."""
+    adapter, filled = TypeAdapter(Survey), copy.deepcopy(values)
+    try:
+        return adapter.validate_python(filled)
+    except ValidationError as error:
+        for problem in error.errors():
+            if problem["type"] == "missing":
+                place: Any = filled
+                for key in problem["loc"][:-1]:
+                    place = place[key]
+                place[problem["loc"][-1]] = None
+    return adapter.validate_python(filled)
