@@ -31,6 +31,7 @@ app.command("galmorph.cli.cutouts:cutouts", name="cutouts", help="Cut labelled o
 app.command("galmorph.cli.imports:app", name="import", help="Turn a published data set into a set of cutouts.")
 app.command("galmorph.cli.methods:methods", name="methods", help="The methods that a training can use.")
 app.command("galmorph.cli.train:train", name="train", help="Train a network by a recipe.")
+app.command("galmorph.cli.search:search", name="search", help="Search settings of a recipe.")
 app.command("galmorph.cli.train:export", name="export", help="Make a model bundle from a training.")
 app.command("galmorph.cli.train:evaluate", name="evaluate", help="Measure a model bundle on labelled cutouts.")
 app.command("galmorph.cli.classify:classify", name="classify", help="Classify survey tiles and write a catalogue.")

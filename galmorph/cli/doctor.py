@@ -20,6 +20,7 @@ EXTRAS = {
     "training": ("training, export and evaluation", "torch"),
     "mocks": ("mock surveys", "galsim"),
     "lsdb": ("catalogues in LSDB", "lsdb"),
+    "search": ("searches over settings of a training", "optuna"),
 }
 
 BASE = ("numpy", "astropy", "sep", "opencv-python-headless", "dask", "pyarrow", "pandas", "duckdb", "hats")

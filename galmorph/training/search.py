@@ -1,0 +1,302 @@
+"""Search settings of a recipe with Optuna: trials that resume, the best as a recipe of its own."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, Trial, TrialState
+from pytorch_lightning.callbacks import Callback
+
+from galmorph.errors import ConfigError
+from galmorph.training.criteria import mutual_information, neighbourhood_density
+from galmorph.training.domain_norm import set_domain
+from galmorph.training.domains import Domains, read_domains
+from galmorph.training.fit import Device, first_epoch, load_training, train
+from galmorph.training.folder import CHECKPOINTS, TrainResult
+from galmorph.training.loaders import Rows, ordered_batches
+from galmorph.training.recipe import Recipe, load_recipe
+from galmorph.training.search_space import Scalar, Space, load_space, with_settings
+
+#: Files in the folder of a search.
+STUDY, TABLE, BEST, TRIALS = "study.db", "trials.csv", "best.toml", "trials"
+
+#: Trials before the sampler learns from earlier ones, and before any is stopped.
+STARTUP = 10
+
+#: What a study and a trial are noted with.
+IDENTITY, REASON = "identity", "reason"
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Parameters
+    ----------
+    recipe : Path
+        The best trial's recipe, for `galmorph.training.fit.train`.
+    objective : str
+        What the search went by.
+    value : float
+        The best trial's.
+    settings : dict
+        What that trial set.
+    trials : dict of str to int
+        Number of trials that were finished, stopped early, and failed.
+    """
+
+    recipe: Path
+    objective: str
+    value: float
+    settings: dict[str, Scalar]
+    trials: dict[str, int]
+
+
+#: Called after each trial with the number of those done, and the best value so far.
+Report = Callable[[int, float | None], None]
+
+
+def search(
+    recipe: Recipe | Path,
+    space: Space | Path,
+    out: Path,
+    *,
+    trials: int,
+    data: Path | None = None,
+    target: Path | None = None,
+    device: Device = "auto",
+    report: Report | None = None,
+) -> SearchResult:
+    """Try settings of a recipe and keep the best, by what needs no label of the target.
+
+    A search that was stopped goes on in its folder, with the trial that it was in, and tries what it would have tried.
+    One process at a time can work in a folder.
+
+    Parameters
+    ----------
+    recipe : Recipe or Path
+        Where to start from. Its seed is that of all trials, and of the choice of settings.
+    space : Space or Path
+        What to try, and what to go by.
+    out : Path
+        Folder for ``study.db`` (Optuna, sqlite), ``trials.csv``, ``best.toml`` and ``trials/NNNN``, of which recipe and
+        metrics are kept.
+    trials : int
+        How many in all, with those that are done.
+    data, target : Path, optional
+        See `train`.
+    device : {"auto", "cpu", "cuda"}
+        See `train`.
+    report : callable, optional
+        Told of each trial.
+
+    Returns
+    -------
+    SearchResult
+        The best.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown, `out` holds another search, the method does not look at a target whose images are to
+        be gone by, or no trial could be finished.
+    DataError
+        If the data cannot be used.
+    """
+    settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    settings = _placed(settings, data, target)
+    space = space if isinstance(space, Space) else load_space(space)
+    for name, setting in space.settings.items():
+        # One by one, so that a word that is no setting is found before anything is trained.
+        with_settings(settings, {name: setting.first})
+    domains = read_domains(settings)
+    if space.of_target and domains.target is None:
+        raise ConfigError(f"{space.objective} is measured on a target, and method {settings.method.name!r} has none")
+    out = Path(out)
+    study = _open(out, settings, space, domains)
+    while (done := len(_done(study))) < trials:
+        # The sampler's state is not in the study: its seed is that of the trial, so that a search goes on the same.
+        study.sampler = optuna.samplers.TPESampler(seed=settings.seed + done, n_startup_trials=STARTUP)
+        trial = study.ask()
+        _try(study, trial, settings, space, out / TRIALS / f"{done:04d}", domains, device)
+        _write(study, settings, space, out)
+        if report is not None:
+            best = _best(study)
+            report(done + 1, None if best is None else best.value)
+    return _result(study, space, out)
+
+
+def _placed(recipe: Recipe, data: Path | None, target: Path | None) -> Recipe:
+    """The recipe with other places of its data."""
+    if data is not None:
+        recipe = replace(recipe, source=replace(recipe.source, path=Path(data).resolve()))
+    if target is not None and recipe.target is not None:
+        recipe = replace(recipe, target=replace(recipe.target, path=Path(target).resolve()))
+    return recipe
+
+
+def _open(out: Path, recipe: Recipe, space: Space, domains: Domains) -> optuna.Study:
+    """The study of a folder, new or gone on with."""
+    out.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP // 2, n_warmup_steps=first_epoch(recipe))
+    study = optuna.create_study(
+        storage=f"sqlite:///{(out / STUDY).resolve()}",
+        study_name=recipe.name,
+        direction=space.direction,
+        pruner=pruner if space.pruning and not space.of_target else optuna.pruners.NopPruner(),
+        load_if_exists=True,
+    )
+    mine = _identity(recipe, space, domains)
+    if study.user_attrs.setdefault(IDENTITY, mine) != mine:
+        raise ConfigError(f"{out} holds a search of another recipe, space or data. Choose another folder")
+    study.set_user_attr(IDENTITY, mine)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        # Interrupted: the next trial is this one, and goes on in its folder.
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    return study
+
+
+def _identity(recipe: Recipe, space: Space, domains: Domains) -> str:
+    """What a folder's search is one of: settings, ranges, and data by their digests, wherever they lie."""
+    settings = recipe.portable()
+    for table in ("source", "target"):
+        if settings[table] is not None:
+            settings[table] = {key: value for key, value in settings[table].items() if key not in ("path", "labels")}
+    data = [domains.source.digests, None if domains.target is None else domains.target.digests]
+    return json.dumps([settings, repr(space), data], sort_keys=True)
+
+
+def _done(study: optuna.Study) -> Sequence[FrozenTrial]:
+    """Trials that count: all but those that were interrupted."""
+    return [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or REASON in trial.user_attrs
+    ]
+
+
+def _try(
+    study: optuna.Study,
+    trial: Trial,
+    recipe: Recipe,
+    space: Space,
+    folder: Path,
+    domains: Domains,
+    device: Device,
+) -> None:
+    """One trial; its outcome is in the study."""
+    chosen = space.suggest(trial)
+    try:
+        settings = with_settings(recipe, chosen)
+        stops = [_Stop(trial, space.objective, first_epoch(settings))] if space.pruning and not space.of_target else []
+        result = train(settings, folder, device=device, progress=False, callbacks=stops)
+        value = _value(result, space, domains)
+        if not np.isfinite(value):
+            raise ConfigError(f"{space.objective} is {value}")
+    except optuna.TrialPruned:
+        study.tell(trial, state=TrialState.PRUNED)
+    except ConfigError as error:
+        # Settings that do not go together, or diverge, say something about the settings, not about the search.
+        trial.set_user_attr(REASON, str(error))
+        study.tell(trial, state=TrialState.FAIL)
+    else:
+        study.tell(trial, value)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+
+class _Stop(Callback):
+    """Reports the objective of each epoch, and stops a trial that is behind others.
+
+    Parameters
+    ----------
+    trial : Trial
+        The trial.
+    metric : str
+        The objective.
+    first : int
+        First epoch that can be the best.
+    """
+
+    def __init__(self, trial: Trial, metric: str, first: int) -> None:
+        self.trial = trial
+        self.metric = metric
+        self.first = first
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report, and perhaps stop."""
+        if trainer.current_epoch < self.first:
+            return
+        self.trial.report(float(trainer.callback_metrics[self.metric]), trainer.current_epoch)
+        if self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def _value(result: TrainResult, space: Space, domains: Domains) -> float:
+    """The objective of a finished training."""
+    if not space.of_target:
+        return result.metrics[space.objective]
+    criterion = neighbourhood_density if space.objective == "target_density" else mutual_information
+    return criterion(_target_probabilities(result.checkpoint, domains))
+
+
+def _target_probabilities(checkpoint: Path, domains: Domains) -> NDArray[np.float32]:
+    """What the best model says of the target's validation images, whose labels nobody has read."""
+    assert domains.target is not None  # noqa: S101 - checked before any trial
+    module, _ = load_training(checkpoint)
+    set_domain(module.network, "target")
+    batches = ordered_batches(Rows(domains.target, domains.target_rows["validation"]), batch_size=256)
+    with torch.inference_mode():
+        logits = torch.cat([module(batch.images)[0] for batch in batches])
+    return logits.softmax(dim=1).numpy()
+
+
+def _best(study: optuna.Study) -> FrozenTrial | None:
+    """The best trial, if one was finished."""
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return study.best_trial if finished else None
+
+
+def _write(study: optuna.Study, recipe: Recipe, space: Space, out: Path) -> None:
+    """The table of trials, and the best recipe so far."""
+    rows: list[dict[str, Any]] = [
+        {
+            "trial": number,
+            "state": trial.state.name.lower(),
+            space.objective: trial.value,
+            **trial.params,
+            REASON: trial.user_attrs.get(REASON, ""),
+        }
+        for number, trial in enumerate(_done(study))
+    ]
+    pd.DataFrame(rows).to_csv(out / TABLE, index=False)
+    best = _best(study)
+    if best is not None:
+        chosen = ", ".join(f"{name} = {value}" for name, value in best.params.items())
+        head = f"# The best of {len(rows)} trials, by {space.objective} = {best.value:.6g}: {chosen}.\n"
+        (out / BEST).write_text(head + with_settings(recipe, best.params).to_toml())
+
+
+def _result(study: optuna.Study, space: Space, out: Path) -> SearchResult:
+    """What a search found, if any trial was finished."""
+    done, best = _done(study), _best(study)
+    if best is None or best.value is None:
+        reasons = [trial.user_attrs[REASON] for trial in done if REASON in trial.user_attrs]
+        raise ConfigError(f"none of {len(done)} trials in {out} could be finished; the first: {reasons[:1]}")
+    states = {
+        "finished": TrialState.COMPLETE,
+        "stopped early": TrialState.PRUNED,
+        "failed": TrialState.FAIL,
+    }
+    counts = {name: sum(trial.state == state for trial in done) for name, state in states.items()}
+    return SearchResult(out / BEST, space.objective, best.value, dict(best.params), counts)
