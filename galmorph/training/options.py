@@ -285,3 +285,37 @@ class ExportOptions:
     false_unknown_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     scale_tolerance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
     card: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardOptions:
+    """When an adapted model is held to be worse than one trained on the source alone; see `galmorph.training.guard`.
+
+    Parameters
+    ----------
+    mode : {"fallback", "warn", "off"}
+        What to do at signs of harm: ship the source-only model, or only say so. ``off``: no source-only model is
+        trained beside the adapted one, and nothing is compared.
+    least_images : int
+        Fewest target images of the training part.
+    source_drop : float
+        Most that the mean recall on the source's validation part may fall, beyond its standard error.
+    sure : float
+        Calibrated confidence from which the source-only model is sure of a target image.
+    agreement : float
+        Smallest share of those images that have to keep their class.
+    smallest_class : float
+        Smallest share of its expected number that every class has to keep among the answers.
+    clusters_drop : float
+        Most that the silhouette of the classes on the target may fall.
+    """
+
+    __pydantic_config__ = STRICT
+
+    mode: Literal["fallback", "warn", "off"] = "fallback"
+    least_images: Count = 100
+    source_drop: NotNegative = 0.02
+    sure: Fraction = 0.9
+    agreement: Fraction = 0.8
+    smallest_class: Fraction = 0.2
+    clusters_drop: NotNegative = 0.1
