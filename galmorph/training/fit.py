@@ -90,7 +90,7 @@ def train(
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device 'cuda' was asked for and torch finds none; use --device cpu")
-    recipe = _moved(recipe, data, target)
+    recipe = moved(recipe, data, target)
     _check_epochs(recipe)
     out = Path(out)
     domains = read_domains(recipe)
@@ -114,8 +114,26 @@ def train(
     return write_result(out)
 
 
-def _moved(recipe: Recipe, data: Path | None, target: Path | None) -> Recipe:
-    """The recipe with other places of its data."""
+def moved(recipe: Recipe, data: Path | None, target: Path | None) -> Recipe:
+    """The recipe with other places of its data.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Settings.
+    data, target : Path or None
+        Folders in place of those of source and target; None leaves them.
+
+    Returns
+    -------
+    Recipe
+        With absolute paths.
+
+    Raises
+    ------
+    ConfigError
+        If a target is given and the recipe has none.
+    """
     if data is not None:
         recipe = replace(recipe, source=replace(recipe.source, path=Path(data).resolve()))
     if target is not None:

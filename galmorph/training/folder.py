@@ -57,6 +57,8 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains) -> None:
         If the folder holds a training by another recipe or on other data, or something else.
     """
     settings = recipe.portable()
+    # What is done with the result does not change the training.
+    del settings["guard"]
     # The digests say which data; where they lie may change.
     for table in ("source", "target"):
         if settings[table] is not None:

@@ -21,6 +21,7 @@ from galmorph.training.options import (
     STRICT,
     ExportOptions,
     FitOptions,
+    GuardOptions,
     Natural,
     NetworkOptions,
     OptimiserOptions,
@@ -51,7 +52,7 @@ class Recipe:
         Seed of everything random.
     description : str
         What the model is for, in a sentence or two; it opens the model card.
-    split, stretch, views, network, method, optimiser, fit, export
+    split, stretch, views, network, method, optimiser, fit, guard, export
         See the classes.
     """
 
@@ -69,6 +70,7 @@ class Recipe:
     method: MethodOptions = field(default_factory=MethodOptions)
     optimiser: OptimiserOptions = field(default_factory=OptimiserOptions)
     fit: FitOptions = field(default_factory=FitOptions)
+    guard: GuardOptions = field(default_factory=GuardOptions)
     export: ExportOptions = field(default_factory=ExportOptions)
 
     def to_dict(self) -> dict[str, Any]:

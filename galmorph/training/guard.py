@@ -1,0 +1,224 @@
+"""Whether adaptation did harm, by signs that need no label of the target.
+
+Adaptation can make a model worse, and nobody who has no target labels sees it. What can be seen without them, when the
+adapted model stands beside one trained on the source alone, is weighed here.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import silhouette_score
+
+from galmorph.scores import softmax
+from galmorph.training.calibrate import fit_temperature
+from galmorph.training.options import GuardOptions
+
+Float = NDArray[np.floating]
+Int = NDArray[np.integer]
+
+#: Images that the validity of clusters is computed on: it takes all pairs of them.
+CLUSTERED = 1000
+
+#: A class that both the source and the source-only model's answers hold in a smaller share than this may vanish.
+RARE = 0.02
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says.
+
+    Parameters
+    ----------
+    valid_logits : ndarray of float
+        Of the source's validation images, shape ``(n, K)``.
+    target_logits : ndarray of float
+        Of images of the target, shape ``(m, K)``.
+    target_features : ndarray of float
+        Of the same, shape ``(m, d)``.
+    """
+
+    valid_logits: Float
+    target_logits: Float
+    target_features: Float
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What can be seen without labels of the target.
+
+    Parameters
+    ----------
+    images : int
+        Target images seen in training.
+    source_change : float
+        Mean of per-class recalls on the source's validation images, adapted less source-only.
+    source_error : float
+        Standard error of it, from the images on which the two models differ.
+    sure : float
+        Share of target images of which the source-only model is sure (its calibrated confidence is at least
+        `GuardOptions.sure`).
+    agreement : float
+        Share of those that the adapted model gives the same class; NaN if there are none.
+    smallest_class : float
+        The class that lost most: its share of the adapted model's answers, over the smaller of its shares among the
+        source-only model's answers and in the source.
+    moved : float
+        Total variation between the two models' shares of classes on the target.
+    clusters_change : float
+        Silhouette of the adapted model's classes on the target less that of the source-only model's, both in the
+        features of both models, each scaled to unit variance.
+    confidence_change : float
+        Mean confidence on the target, calibrated on the source, adapted less source-only.
+    """
+
+    images: int
+    source_change: float
+    source_error: float
+    sure: float
+    agreement: float
+    smallest_class: float
+    moved: float
+    clusters_change: float
+    confidence_change: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the guard concludes.
+
+    Parameters
+    ----------
+    shipped : {"adapted", "source_only"}
+        Which model goes on.
+    reasons : tuple of str
+        Signs of harm in words; empty if there are none.
+    signs : Signs
+        The numbers.
+    """
+
+    shipped: Literal["adapted", "source_only"]
+    reasons: tuple[str, ...]
+    signs: Signs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-able values; what is not a number is None."""
+        signs = {key: value if math.isfinite(value) else None for key, value in asdict(self.signs).items()}
+        return {"shipped": self.shipped, "reasons": list(self.reasons), "signs": signs}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Verdict":
+        """Undo `to_dict`."""
+        signs: dict[str, Any] = {key: math.nan if value is None else value for key, value in values["signs"].items()}
+        return cls(values["shipped"], tuple(values["reasons"]), Signs(**signs))
+
+
+def observe_signs(plain: Answers, adapted: Answers, labels: Int, images: int, sure: float = 0.9) -> Signs:
+    """Compare an adapted model with one trained on the source alone.
+
+    Parameters
+    ----------
+    plain, adapted : Answers
+        Of the source-only and of the adapted model, on the same images.
+    labels : ndarray of int
+        Classes of the source's validation images, shape ``(n,)``.
+    images : int
+        Target images seen in training.
+    sure : float
+        Calibrated confidence from which the source-only model counts as sure.
+
+    Returns
+    -------
+    Signs
+        The numbers.
+    """
+    classes = plain.valid_logits.shape[1]
+    before = softmax(plain.target_logits, fit_temperature(plain.valid_logits, labels))
+    after = softmax(adapted.target_logits, fit_temperature(adapted.valid_logits, labels))
+    was, now = before.argmax(axis=1), after.argmax(axis=1)
+    certain = before.max(axis=1) >= sure
+    shares = [np.bincount(each, minlength=classes) / len(each) for each in (was, now, labels)]
+    expected = np.minimum(shares[0], shares[2])
+    lasting = expected >= RARE
+    space = np.hstack([_scaled(each.target_features) for each in (plain, adapted)])
+    change, error = _recall_change(plain.valid_logits.argmax(axis=1), adapted.valid_logits.argmax(axis=1), labels)
+    return Signs(
+        images=images,
+        source_change=change,
+        source_error=error,
+        sure=float(certain.mean()),
+        agreement=float((was == now)[certain].mean()) if certain.any() else math.nan,
+        smallest_class=float((shares[1][lasting] / expected[lasting]).min()) if lasting.any() else 1.0,
+        moved=float(np.abs(shares[0] - shares[1]).sum() / 2),
+        clusters_change=_silhouette(space, now) - _silhouette(space, was),
+        confidence_change=float(after.max(axis=1).mean() - before.max(axis=1).mean()),
+    )
+
+
+def judge(signs: Signs, options: GuardOptions) -> Verdict:
+    """Weigh the signs.
+
+    Parameters
+    ----------
+    signs : Signs
+        From `observe_signs`.
+    options : GuardOptions
+        The limits.
+
+    Returns
+    -------
+    Verdict
+        With a reason in words for each limit that is passed.
+    """
+    reasons = []
+    if signs.images < options.least_images:
+        reasons.append(
+            f"{signs.images} target images are too few to adapt to; at least {options.least_images} are wanted"
+        )
+    if signs.source_change + signs.source_error < -options.source_drop:
+        reasons.append(
+            f"mean recall on the source's validation images fell by {-signs.source_change:.3f} "
+            f"(± {signs.source_error:.3f})"
+        )
+    if signs.agreement < options.agreement:
+        reasons.append(
+            f"of the target images of which the source-only model is sure ({signs.sure:.0%}), "
+            f"{1 - signs.agreement:.0%} changed class"
+        )
+    if signs.smallest_class < options.smallest_class:
+        reasons.append(
+            "a class has all but vanished from the answers on the target: "
+            f"{signs.smallest_class:.2f} of what was expected is left"
+        )
+    if signs.clusters_change < -options.clusters_drop:
+        reasons.append(
+            "the target's images cluster less by the adapted model's classes: their silhouette fell by "
+            f"{-signs.clusters_change:.3f}"
+        )
+    return Verdict("source_only" if reasons else "adapted", tuple(reasons), signs)
+
+
+def _recall_change(was: Int, now: Int, labels: Int) -> tuple[float, float]:
+    """Change of the mean of per-class recalls, and its standard error."""
+    change = (now == labels).astype(float) - (was == labels)
+    groups = [change[labels == label] for label in np.unique(labels)]
+    variances = [group.var() / len(group) for group in groups]
+    return float(np.mean([group.mean() for group in groups])), float(np.sqrt(np.sum(variances)) / len(groups))
+
+
+def _scaled(features: Float) -> Float:
+    """Features about their mean, with a total variance of 1."""
+    centred = features - features.mean(axis=0)
+    return np.asarray(centred / max(float(np.sqrt(centred.var(axis=0).sum())), 1e-12))
+
+
+def _silhouette(space: Float, labels: Int) -> float:
+    """Mean silhouette of a labelling; 0 if it has one class only, or as many as images."""
+    chosen = np.random.default_rng(0).permutation(len(labels))[:CLUSTERED]
+    present = len(np.unique(labels[chosen]))
+    if not 1 < present < len(chosen):
+        return 0.0
+    return float(silhouette_score(space[chosen], labels[chosen]))

@@ -1,0 +1,177 @@
+"""Train with a guard: beside a model that adapts one that does not, and the better of the two goes on."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning.callbacks import Callback
+
+from galmorph.training.domain_norm import Domain, set_domain
+from galmorph.training.domains import Domains, read_domains
+from galmorph.training.fit import Device, load_training, moved, train
+from galmorph.training.folder import TrainResult
+from galmorph.training.guard import Answers, Verdict, judge, observe_signs
+from galmorph.training.method_options import MethodOptions
+from galmorph.training.methods import find_method
+from galmorph.training.module import Training
+from galmorph.training.recipe import Recipe, load_recipe
+
+logger = logging.getLogger(__name__)
+
+#: In the folder of a training: the verdict, and the folder of the training on the source alone.
+GUARD, PLAIN = "guard.json", "source_only"
+
+#: Images of the target that are compared, and images at a time.
+COMPARED, BATCH = 4000, 256
+
+
+@dataclass(frozen=True)
+class GuardedResult:
+    """What a training leaves.
+
+    Parameters
+    ----------
+    shipped : TrainResult
+        The training to go on with.
+    verdict : Verdict or None
+        Why; None where there was nothing to compare.
+    """
+
+    shipped: TrainResult
+    verdict: Verdict | None
+
+
+def train_guarded(
+    recipe: Recipe | Path,
+    out: Path,
+    *,
+    data: Path | None = None,
+    target: Path | None = None,
+    device: Device = "auto",
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+) -> GuardedResult:
+    """Train, and if the method adapts make sure that it did no harm that can be seen.
+
+    A method that adapts is trained in `out`, and the same recipe on the source alone in ``out/source_only``. Signs that
+    need no label of the target decide between them, as ``[guard]`` in the recipe says; they are in ``out/guard.json``.
+
+    Parameters
+    ----------
+    recipe, out, data, target, device, progress, callbacks
+        See `galmorph.training.fit.train`.
+
+    Returns
+    -------
+    GuardedResult
+        The training to go on with, and the verdict.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `galmorph.training.fit.train`.
+    """
+    recipe = moved(recipe if isinstance(recipe, Recipe) else load_recipe(recipe), data, target)
+    adapted = train(recipe, out, device=device, progress=progress, callbacks=callbacks)
+    if recipe.guard.mode == "off" or not find_method(recipe.method.name).adapts:
+        return GuardedResult(adapted, None)
+    plain = train(without_adaptation(recipe), Path(out) / PLAIN, device=device, progress=progress, callbacks=callbacks)
+    verdict = compare_trainings(recipe, plain.checkpoint, adapted.checkpoint)
+    (Path(out) / GUARD).write_text(json.dumps(verdict.to_dict(), indent=2) + "\n")
+    for reason in verdict.reasons:
+        logger.warning("adaptation may have done harm: %s", reason)
+    return GuardedResult(plain if verdict.shipped == "source_only" else adapted, verdict)
+
+
+def without_adaptation(recipe: Recipe) -> Recipe:
+    """The same recipe on the source alone."""
+    method, weights = recipe.method, recipe.method.weights
+    kept = {name: weights[name] for name in ("cross_entropy",) if name in weights}
+    plain = MethodOptions(
+        name="source_only", weights=kept, class_weights=method.class_weights, label_smoothing=method.label_smoothing
+    )
+    return replace(recipe, method=plain, target=None)
+
+
+def compare_trainings(recipe: Recipe, plain: Path, adapted: Path) -> Verdict:
+    """Judge an adapted model by what it and a source-only model say of the same images.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of the adapted model.
+    plain, adapted : Path
+        Checkpoints.
+
+    Returns
+    -------
+    Verdict
+        Whether to ship the adapted model; with ``guard.mode = "warn"`` it is always shipped.
+    """
+    domains = read_domains(recipe)
+    models = [load_training(checkpoint)[0] for checkpoint in (plain, adapted)]
+    before, after = (_answers(model, domains) for model in models)
+    labels = domains.source.labels[domains.rows["validation"]]
+    images = len(domains.target_rows["train"])
+    verdict = judge(observe_signs(before, after, labels, images, recipe.guard.sure), recipe.guard)
+    return replace(verdict, shipped="adapted") if recipe.guard.mode == "warn" else verdict
+
+
+def read_verdict(checkpoint: Path) -> Verdict | None:
+    """The verdict that a checkpoint goes on with, or None if its training was not guarded.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        ``OUT/checkpoints/….safetensors`` or ``OUT/source_only/checkpoints/….safetensors``.
+
+    Returns
+    -------
+    Verdict or None
+        Of the training in OUT.
+    """
+    folder = Path(checkpoint).resolve().parent.parent
+    path = (folder.parent if folder.name == PLAIN else folder) / GUARD
+    return Verdict.from_dict(json.loads(path.read_text())) if path.is_file() else None
+
+
+def _answers(module: Training, domains: Domains) -> Answers:
+    """What a model says of the source's validation images and of images of the target's training part."""
+    assert domains.target is not None  # noqa: S101 - only methods that adapt are compared
+    rows = domains.target_rows["train"]
+    chosen = np.sort(np.random.default_rng(0).permutation(rows)[:COMPARED])
+    valid, _ = predict(module, domains.source.images, domains.rows["validation"], "source")
+    return Answers(valid, *predict(module, domains.target.images, chosen, "target"))
+
+
+def predict(module: Training, images: NDArray[Any], rows: NDArray[np.intp], domain: Domain) -> tuple[Any, Any]:
+    """Logits and features of chosen images.
+
+    Parameters
+    ----------
+    module : Training
+        In evaluation mode.
+    images : ndarray of float32
+        Shape ``(n, bands, N, N)``; read a batch at a time.
+    rows : ndarray of int
+        Which.
+    domain : {"source", "target"}
+        Whose normalisation, where the network has one for each.
+
+    Returns
+    -------
+    logits, features : ndarray of float32
+        Shapes ``(len(rows), K)`` and ``(len(rows), d)``.
+    """
+    set_domain(module.network, domain)
+    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    with torch.inference_mode():
+        parts = [module(torch.from_numpy(images[batch])) for batch in batches]
+    logits, features = (torch.cat(list(part)).numpy() for part in zip(*parts, strict=True))
+    return logits, features
