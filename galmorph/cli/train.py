@@ -11,6 +11,7 @@ from rich.table import Table
 from galmorph.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
+    from galmorph.training.guard import Verdict
     from galmorph.training.seeds import SeedSummary
 
 
@@ -50,7 +51,7 @@ def train(
     if (measure or part) and not seeds:
         raise ConfigError("--evaluate and --part go with --seeds; of one training, use galmorph export and evaluate")
     try:
-        from galmorph.training.fit import train as run_train
+        from galmorph.training.guarded import train_guarded
     except ImportError as error:
         raise _missing(error) from error
     folder = out or Path("runs") / recipe.stem
@@ -61,11 +62,23 @@ def train(
             train_seeds(recipe, folder, seeds, data=data, target=target, sets=measure, part=part, device=device)
         )
         return
-    result = run_train(recipe, folder, data=data, target=target, device=device)
-    console = Console(highlight=False)
+    guarded = train_guarded(recipe, folder, data=data, target=target, device=device)
+    result, console = guarded.shipped, Console(highlight=False)
+    if guarded.verdict is not None:
+        _show_verdict(guarded.verdict, console)
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())
     console.print(f"{result.epochs} epochs, the best is {result.best_epoch}: {numbers}", soft_wrap=True)
     console.print(f"next: galmorph export {result.checkpoint} --out BUNDLE", soft_wrap=True)
+
+
+def _show_verdict(verdict: "Verdict", console: Console) -> None:
+    """What the guard against harm concludes."""
+    for reason in verdict.reasons:
+        console.print(f"sign of harm: {reason}", soft_wrap=True)
+    if verdict.shipped == "source_only":
+        console.print("the model trained on the source alone goes on, not the adapted one ([guard] in the recipe)")
+    elif not verdict.reasons:
+        console.print("no sign that adaptation did harm; the adapted model goes on")
 
 
 def _show_seeds(summary: "SeedSummary") -> None:

@@ -13,8 +13,9 @@ from galmorph.errors import BundleError, ConfigError
 from galmorph.training.evaluate import Part, evaluate
 from galmorph.training.evaluation import Evaluation
 from galmorph.training.export import export
-from galmorph.training.fit import Device, train
+from galmorph.training.fit import Device
 from galmorph.training.folder import TrainResult
+from galmorph.training.guarded import train_guarded
 from galmorph.training.history import FIRST
 from galmorph.training.recipe import Recipe, load_recipe
 
@@ -148,7 +149,8 @@ def train_seeds(
     for seed in seeds:
         folder = out / f"seed-{seed}"
         own = replace(settings, seed=seed)
-        results.append(train(own, folder, data=data, target=target, device=device, progress=progress))
+        guarded = train_guarded(own, folder, data=data, target=target, device=device, progress=progress)
+        results.append(guarded.shipped)
         if sets:
             bundle = _bundle(results[-1], folder / MODEL, data)
             for path in sets:
