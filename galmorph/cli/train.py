@@ -26,6 +26,7 @@ def train(
     seeds: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative=())] = (),
     measure: Annotated[tuple[Path, ...], Parameter(name="--evaluate", consume_multiple=True, negative=())] = (),
     part: Literal["all", "train", "validation", "test"] | None = None,
+    find_lr: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Train a network by a recipe; a training that was stopped goes on when the command is repeated.
 
@@ -47,7 +48,11 @@ def train(
         With --seeds: sets of labelled cutouts to export and measure each model on.
     part
         With --evaluate: which part of these sets; see galmorph evaluate.
+    find_lr
+        Do not train: scan learning rates, suggest one, and write the loss at each and a plot into the folder.
     """
+    if find_lr and seeds:
+        raise ConfigError("--find-lr goes without --seeds")
     if (measure or part) and not seeds:
         raise ConfigError("--evaluate and --part go with --seeds; of one training, use galmorph export and evaluate")
     try:
@@ -55,6 +60,14 @@ def train(
     except ImportError as error:
         raise _missing(error) from error
     folder = out or Path("runs") / recipe.stem
+    if find_lr:
+        from galmorph.training.rates import scan_rates
+
+        scan = scan_rates(recipe, folder, data=data, target=target, device=device)
+        console = Console(highlight=False)
+        console.print(f"learning rate at the least loss: {scan.suggestion:.2g}", soft_wrap=True)
+        console.print(f"the curve: {folder / 'learning-rate.csv'} and {folder / 'learning-rate.png'}", soft_wrap=True)
+        return
     if seeds:
         from galmorph.training.seeds import train_seeds
 

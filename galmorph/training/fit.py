@@ -11,6 +11,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from torch.utils.data import DataLoader
 
 from galmorph.errors import ConfigError, DataError
 from galmorph.training.checkpoint import SUFFIX, SafeCheckpointIO, read_checkpoint
@@ -87,10 +88,7 @@ def train(
     DataError
         If the data cannot be used.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device 'cuda' was asked for and torch finds none; use --device cpu")
-    recipe = moved(recipe, data, target)
+    recipe = settle(recipe, data, target, device)
     _check_epochs(recipe)
     out = Path(out)
     domains = read_domains(recipe)
@@ -99,19 +97,33 @@ def train(
         logger.info("%s holds this training, finished; nothing to do", out)
         return finished
     with surroundings(recipe.seed):
-        module = _build(recipe, domains)
+        module = build(recipe, domains)
         trainer = _trainer(recipe, out, device, progress, callbacks)
         last = out / CHECKPOINTS / f"{LAST}{SUFFIX}"
-        size, workers = recipe.fit.batch_size, recipe.fit.workers
-        source = Rows(domains.source, domains.rows["train"])
-        unlabelled = None if domains.target is None else Rows(domains.target, domains.target_rows["train"])
+        validation = Rows(domains.source, domains.rows["validation"])
         trainer.fit(
             module,
-            training_batches(source, unlabelled, batch_size=size, seed=recipe.seed, workers=workers),
-            ordered_batches(Rows(domains.source, domains.rows["validation"]), batch_size=size, workers=workers),
+            training_part(recipe, domains),
+            ordered_batches(validation, batch_size=recipe.fit.batch_size, workers=recipe.fit.workers),
             ckpt_path=str(last) if last.is_file() else None,
         )
     return write_result(out)
+
+
+def settle(recipe: Recipe | Path, data: Path | None, target: Path | None, device: Device) -> Recipe:
+    """The recipe that `train` follows; fails if it or its data's places are wrong, or the device is not there."""
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device 'cuda' was asked for and torch finds none; use --device cpu")
+    return moved(recipe, data, target)
+
+
+def training_part(recipe: Recipe, domains: Domains) -> DataLoader[Any]:
+    """Shuffled batches of the training part, of both domains if the method adapts."""
+    source = Rows(domains.source, domains.rows["train"])
+    target = None if domains.target is None else Rows(domains.target, domains.target_rows["train"])
+    fit = recipe.fit
+    return training_batches(source, target, batch_size=fit.batch_size, seed=recipe.seed, workers=fit.workers)
 
 
 def moved(recipe: Recipe, data: Path | None, target: Path | None) -> Recipe:
@@ -191,7 +203,7 @@ def load_training(checkpoint: Path) -> tuple[Training, dict[str, Any]]:
     return module.eval(), record
 
 
-def _build(recipe: Recipe, domains: Domains) -> Training:
+def build(recipe: Recipe, domains: Domains) -> Training:
     """A network with random weights and a stretch fitted to the labelled training part."""
     dataset, rows = domains.source, domains.rows
     stretch = fit_stretch(dataset.images, rows["train"], recipe.stretch)
@@ -231,9 +243,6 @@ def _assemble(recipe: Recipe, stretch: Stretch, record: dict[str, Any]) -> Train
 
 def _trainer(recipe: Recipe, out: Path, device: Device, progress: bool, extra: Sequence[Callback]) -> pl.Trainer:
     """Lightning's trainer with checkpoints, early stopping and the table of metrics."""
-    on_cuda = device != "cpu" and torch.cuda.is_available()
-    if on_cuda:
-        torch.set_float32_matmul_precision("high")
     monitor = f"valid_{recipe.fit.monitor}"
     mode = "min" if recipe.fit.monitor == "loss" else "max"
     first = first_epoch(recipe)
@@ -243,8 +252,7 @@ def _trainer(recipe: Recipe, out: Path, device: Device, progress: bool, extra: S
     ]
     stopping = LateStopping(first, monitor=monitor, mode=mode, patience=recipe.fit.patience)
     return pl.Trainer(
-        accelerator=device,
-        precision="16-mixed" if on_cuda else "32-true",
+        **hardware(device),
         max_epochs=recipe.fit.epochs,
         gradient_clip_val=recipe.optimiser.clip or None,
         callbacks=[stopping, History(out / METRICS), *checkpoints, *extra],
@@ -254,8 +262,19 @@ def _trainer(recipe: Recipe, out: Path, device: Device, progress: bool, extra: S
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=progress,
-        deterministic="warn" if on_cuda else True,
     )
+
+
+def hardware(device: Device) -> dict[str, Any]:
+    """Options of Lightning's trainer that go with a device; a GPU multiplies in TensorFloat-32 from now on."""
+    on_cuda = device != "cpu" and torch.cuda.is_available()
+    if on_cuda:
+        torch.set_float32_matmul_precision("high")
+    return {
+        "accelerator": device,
+        "precision": "16-mixed" if on_cuda else "32-true",
+        "deterministic": "warn" if on_cuda else True,
+    }
 
 
 def _checkpoints(out: Path, first: int, **options: Any) -> ModelCheckpoint:

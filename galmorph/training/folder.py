@@ -11,6 +11,8 @@ from galmorph.training.history import read_history
 from galmorph.training.recipe import Recipe
 
 RECIPE, IDENTITY, METRICS, RESULT = "recipe.toml", "identity.json", "metrics.csv", "result.json"
+#: What a learning-rate scan leaves; a training may stand beside it.
+RATES, RATES_PLOT = "learning-rate.csv", "learning-rate.png"
 CHECKPOINTS, BEST, LAST = "checkpoints", "best", "last"
 
 
@@ -72,7 +74,7 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains) -> None:
             raise ConfigError(
                 f"{out} holds a training by another recipe or on other data. Choose another folder, or delete this one"
             )
-    elif out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and {path.name for path in out.iterdir()} - {RATES, RATES_PLOT}:
         raise ConfigError(f"{out} is not empty and holds no training. Choose another folder")
     out.mkdir(parents=True, exist_ok=True)
     (out / RECIPE).write_text(recipe.to_toml())

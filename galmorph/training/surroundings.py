@@ -9,11 +9,13 @@ from collections.abc import Iterator
 
 import torch
 
-#: Lightning's advice on things that are so on purpose.
+#: Lightning's advice on things that are so on purpose, or that are its own affair.
 EXPECTED = (
     ".*does not have many workers",  # arrays in memory are read faster without
     ".*exists and is not empty",  # a resumed training
     ".*GPU available but not used",  # the user said cpu
+    ".*have no `val_dataloader`",  # a scan of learning rates
+    ".*LeafSpec.* is deprecated",  # Lightning's own use of torch
 )
 
 
