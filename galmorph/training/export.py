@@ -28,6 +28,7 @@ from galmorph.training.evaluate import predict
 from galmorph.training.evaluation import Evaluation, summarise
 from galmorph.training.fit import load_training
 from galmorph.training.graph import add_facts, compare, export_graph
+from galmorph.training.guarded import read_verdict, shipped_checkpoint
 from galmorph.training.module import Training
 from galmorph.training.networks import Classifier
 from galmorph.training.recipe import Recipe
@@ -53,7 +54,8 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None) -> Path:
     Parameters
     ----------
     checkpoint : Path
-        Written by `galmorph.training.fit.train`, or the folder of a training, which stands for its best checkpoint.
+        Written by `galmorph.training.fit.train`, or the folder of a training, which stands for its best checkpoint, or
+        where its guard found harm for that of the training on the source alone.
     out : Path
         Folder of the bundle; a bundle already there is replaced.
     data : Path, optional
@@ -71,8 +73,9 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None) -> Path:
     DataError
         If the checkpoint or the data cannot be used, or the data changed since the training.
     """
-    module, record = load_training(Path(checkpoint))
-    recipe = module.recipe
+    checkpoint = shipped_checkpoint(checkpoint)
+    module, record = load_training(checkpoint)
+    recipe, verdict = module.recipe, read_verdict(checkpoint)
     if record["facts"].get("unit") not in (UNIT, PIXEL_VALUES):
         raise BundleError(
             f"{checkpoint} was not trained on a set of cutouts, whose unit and framing a bundle has to state. "
@@ -96,6 +99,8 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None) -> Path:
         test_scores = calibration.score(*predict(model, dataset.images, test))
         evaluations["test"] = _summarise(test_scores, dataset, test, recipe, "test")
     manifest = _manifest(module, record, calibration, evaluations, parity)
+    if verdict is not None:
+        manifest.training["guard"] = verdict.to_dict()
     table = io.BytesIO()
     statistics(scores, features, dataset.classes).to_parquet(table, index=False)
     facts = _graph_facts(recipe, record, calibration)

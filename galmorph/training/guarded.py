@@ -129,16 +129,36 @@ def read_verdict(checkpoint: Path) -> Verdict | None:
     Parameters
     ----------
     checkpoint : Path
-        ``OUT/checkpoints/….safetensors`` or ``OUT/source_only/checkpoints/….safetensors``.
+        ``OUT/checkpoints/….safetensors`` or ``OUT/source_only/checkpoints/….safetensors``, or the folder of either.
 
     Returns
     -------
     Verdict or None
         Of the training in OUT.
     """
-    folder = Path(checkpoint).resolve().parent.parent
+    checkpoint = Path(checkpoint).resolve()
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
     path = (folder.parent if folder.name == PLAIN else folder) / GUARD
     return Verdict.from_dict(json.loads(path.read_text())) if path.is_file() else None
+
+
+def shipped_checkpoint(checkpoint: Path) -> Path:
+    """What a path stands for: a checkpoint for itself, the folder of a training for the one that its guard chose.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        A file or a folder.
+
+    Returns
+    -------
+    Path
+        A file, or the folder of a training that is taken at its best epoch.
+    """
+    marker = Path(checkpoint) / GUARD
+    if marker.is_file() and Verdict.from_dict(json.loads(marker.read_text())).shipped == "source_only":
+        return Path(checkpoint) / PLAIN
+    return Path(checkpoint)
 
 
 def _answers(module: Training, domains: Domains) -> Answers:
