@@ -1,0 +1,107 @@
+"""A guarded training from end to end: both models, the verdict, and what is shipped."""
+
+import json
+
+import pytest
+from make_cutouts import make_cutouts
+from make_recipe import tiny_recipe
+
+from galmorph.bundle import load_bundle
+from galmorph.training.export import export
+from galmorph.training.fit import train
+from galmorph.training.guarded import GUARD, PLAIN, read_verdict, shipped_checkpoint, train_guarded, without_adaptation
+
+
+def recipe_for(cutouts, target, name="mmd", **guard):
+    return tiny_recipe(
+        cutouts,
+        target={"path": str(target)},
+        method={"name": name, "warmup_epochs": 0.5, "ramp_epochs": 0.5, "label_smoothing": 0.1},
+        network={"encoder": "deepmerge"},
+        fit={"epochs": 2, "batch_size": 24},
+        guard=guard,
+    )
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory):
+    return make_cutouts(tmp_path_factory.mktemp("target") / "set", each=10, seed=7)
+
+
+@pytest.fixture(scope="module")
+def fallen(cutouts, target, tmp_path_factory):
+    """A training whose target has far fewer images than the guard wants."""
+    out = tmp_path_factory.mktemp("guarded") / "out"
+    return out, train_guarded(recipe_for(cutouts, target, least_images=10_000), out, device="cpu", progress=False)
+
+
+def test_a_sign_of_harm_ships_the_source_only_model(fallen, tmp_path):
+    out, result = fallen
+    assert result.verdict.shipped == "source_only"
+    assert "too few" in result.verdict.reasons[0]
+    assert result.shipped.checkpoint.parents[1] == out / PLAIN
+    assert shipped_checkpoint(out) == out / PLAIN
+    training = load_bundle(export(out, tmp_path / "bundle")).manifest.training
+    assert training["recipe"]["method"]["name"] == "source_only"
+    assert training["guard"]["reasons"] == list(result.verdict.reasons)
+
+
+def test_the_adapted_model_can_be_shipped_all_the_same(fallen, tmp_path):
+    _, result = fallen
+    adapted = fallen[0] / "checkpoints" / result.shipped.checkpoint.name
+    training = load_bundle(export(adapted, tmp_path / "bundle")).manifest.training
+    assert training["recipe"]["method"]["name"] == "mmd"
+    # What was said of it stays with it.
+    assert training["guard"]["shipped"] == "source_only"
+
+
+def test_other_limits_judge_anew_without_training_again(fallen, cutouts, target):
+    out, _ = fallen
+    checkpoints = [*out.glob("checkpoints/*"), *out.glob(f"{PLAIN}/checkpoints/*")]
+    before = {path: path.stat().st_mtime_ns for path in checkpoints}
+    lenient = recipe_for(
+        cutouts, target, least_images=1, source_drop=1.0, agreement=0.0, smallest_class=0.0, clusters_drop=2.0
+    )
+    result = train_guarded(lenient, out, device="cpu", progress=False)
+    assert result.verdict.shipped == "adapted"
+    assert result.verdict.reasons == ()
+    assert result.shipped.checkpoint.parents[1] == out
+    assert {path: path.stat().st_mtime_ns for path in checkpoints} == before
+    assert json.loads((out / GUARD).read_text())["shipped"] == "adapted"
+
+
+def test_the_guard_may_only_warn(fallen, cutouts, target, caplog):
+    out, _ = fallen
+    result = train_guarded(
+        recipe_for(cutouts, target, mode="warn", least_images=10_000), out, device="cpu", progress=False
+    )
+    assert result.verdict.shipped == "adapted"
+    assert "too few" in caplog.text
+
+
+def test_without_a_guard_nothing_else_is_trained(cutouts, target, tmp_path):
+    result = train_guarded(recipe_for(cutouts, target, mode="off"), tmp_path / "out", device="cpu", progress=False)
+    assert result.verdict is None
+    assert not (tmp_path / "out" / PLAIN).exists()
+    assert read_verdict(result.shipped.checkpoint) is None
+
+
+def test_the_source_only_twin_is_the_same_recipe_on_the_source(cutouts, target):
+    recipe = recipe_for(cutouts, target, "deepastrouda")
+    plain = without_adaptation(recipe)
+    assert plain.method.name == "source_only"
+    assert plain.method.label_smoothing == recipe.method.label_smoothing
+    assert plain.target is None
+    assert (plain.fit, plain.network, plain.optimiser, plain.seed) == (
+        recipe.fit,
+        recipe.network,
+        recipe.optimiser,
+        recipe.seed,
+    )
+
+
+def test_a_method_that_does_not_adapt_needs_no_guard(cutouts, tmp_path):
+    recipe = tiny_recipe(cutouts, fit={"epochs": 1, "batch_size": 24})
+    result = train_guarded(recipe, tmp_path / "out", device="cpu", progress=False)
+    assert result.verdict is None
+    assert result.shipped == train(recipe, tmp_path / "out", device="cpu", progress=False)
