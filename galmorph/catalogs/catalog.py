@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from galmorph.catalogs.query import run_query
 from galmorph.catalogs.schema import bands_of, classes_of, schema
 from galmorph.catalogs.similarity import embedding_length, embeddings_of, find_similar
 from galmorph.errors import CatalogError
+
+if TYPE_CHECKING:
+    from galmorph.catalogs.regions import Region
 
 #: Newest version of provenance.json that can be read.
 _FORMAT = 1
@@ -57,16 +60,22 @@ class Catalog:
         """Bands of the survey."""
         return bands_of(self.schema)
 
-    def query(self, sql: str, *, timeout: float = 60.0, memory: str = "2GB") -> pa.Table:
+    def query(
+        self, sql: str, *, within: "Sequence[Region]" = (), timeout: float = 60.0, memory: str = "2GB"
+    ) -> pa.Table:
         """Answer one SELECT over the table `catalog`.
 
         Text that nobody has vouched for is safe. The column primary is a word of SQL: write "primary".
-        `has_flag(flags, 'SATURATED')` reads a bit of the column flags.
+        `has_flag(flags, 'SATURATED')` reads a bit of the column flags, and `in_cone(ra, dec, 150.1, 2.2, 0.5)`,
+        `in_box`, `in_polygon` and `separation` tell where a row lies.
 
         Parameters
         ----------
         sql : str
             One SELECT statement in DuckDB's SQL.
+        within : sequence of Region
+            Parts of the sky from `galmorph.catalogs.regions`; the table has only rows that lie in all of them, and
+            files that can have none are not opened.
         timeout : float
             Seconds after which it is stopped.
         memory : str
@@ -82,7 +91,7 @@ class Catalog:
         CatalogError
             If the text is anything but one SELECT over the table, or it fails.
         """
-        return run_query(self.files, sql, timeout=timeout, memory=memory)
+        return run_query(self.files, sql, within=within, timeout=timeout, memory=memory)
 
     def candidates(self, kind: str, top: int = 10) -> pa.Table:
         """Best candidates of a kind, one row per object.

@@ -1,5 +1,6 @@
 """Cut a sorted catalogue into HEALPix pixels that hold at most so many rows."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,24 @@ class Partition(NamedTuple):
         """Where HATS keeps the pixel, relative to the folder of the catalogue."""
         directory = self.pixel // 10_000 * 10_000
         return f"dataset/Norder={self.order}/Dir={directory}/Npix={self.pixel}.parquet"
+
+
+def span_of(path: Path) -> tuple[int, int]:
+    """Pixels of order 29, first and behind the last, of the partition that a file holds.
+
+    Parameters
+    ----------
+    path : Path
+        File of a catalogue, `.../Norder=K/Dir=D/Npix=N.parquet`.
+
+    Returns
+    -------
+    tuple of int
+        Half-open range.
+    """
+    order, pixel = int(path.parent.parent.name.removeprefix("Norder=")), int(path.stem.removeprefix("Npix="))
+    width = 4 ** (INDEX_ORDER - order)
+    return pixel * width, (pixel + 1) * width
 
 
 def partition(healpix: NDArray[np.int64], max_rows: int) -> list[Partition]:

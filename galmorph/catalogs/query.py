@@ -5,14 +5,19 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from galmorph.catalogs.partitions import span_of
+from galmorph.catalogs.sky_functions import add_sky_functions
 from galmorph.errors import CatalogError
 from galmorph.flags import FLAGS
+
+if TYPE_CHECKING:
+    from galmorph.catalogs.regions import Region
 
 #: Name of the table in queries.
 TABLE = "catalog"
@@ -29,12 +34,13 @@ def run_query(
     sql: str,
     *,
     variables: Mapping[str, Any] | None = None,
+    within: "Sequence[Region]" = (),
     timeout: float = 60.0,
     memory: str = "2GB",
 ) -> pa.Table:
     """Result of one SELECT over Parquet files that together are the table `catalog`.
 
-    Beside DuckDB's own functions there is `has_flag(flags, 'NAME')`.
+    Beside DuckDB's own functions there are `has_flag(flags, 'NAME')` and those of `galmorph.catalogs.sky_functions`.
 
     Parameters
     ----------
@@ -45,6 +51,8 @@ def run_query(
         load extensions or reach any other table.
     variables : mapping, optional
         Values that the query gets with `getvariable('name')`.
+    within : sequence of Region
+        Parts of the sky: the table has only rows that lie in all of them. Files that can have none are not opened.
     timeout : float
         Seconds after which the query is stopped.
     memory : str
@@ -61,7 +69,7 @@ def run_query(
         If the text is not one SELECT over the table, or the query fails, takes too long or too much memory.
     """
     largest = _bytes(memory)
-    with _session(files, variables or {}, memory) as connection:
+    with _session(files, variables or {}, within, memory) as connection:
         check_select(connection, sql)
         try:
             return _run(connection, sql, timeout, largest)
@@ -78,12 +86,14 @@ def run_query(
 
 
 @contextmanager
-def _session(files: Sequence[Path], variables: Mapping[str, Any], memory: str) -> Iterator[duckdb.DuckDBPyConnection]:
+def _session(
+    files: Sequence[Path], variables: Mapping[str, Any], within: "Sequence[Region]", memory: str
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that knows the catalogue, then has everything else taken away and the key thrown after it."""
     connection = duckdb.connect(":memory:")
     try:
-        table = connection.read_parquet([str(file) for file in files], hive_partitioning=False)
-        table.create_view(TABLE)
+        add_sky_functions(connection)
+        _make_table(connection, files, within)
         for name, value in variables.items():
             connection.execute(f"SET VARIABLE {name} = ?", [value])
         cases = " ".join(f"WHEN '{flag.name}' THEN {flag.value}" for flag in FLAGS)
@@ -108,6 +118,29 @@ def _session(files: Sequence[Path], variables: Mapping[str, Any], memory: str) -
         raise CatalogError(f"the catalogue cannot be read: {_first_lines(error)}") from error
     finally:
         connection.close()
+
+
+def _make_table(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], within: "Sequence[Region]") -> None:
+    """The view that queries see: all rows, or those in every region."""
+    touched = [file for file in files if all(region.cover.overlap(*span_of(file)) for region in within)]
+    table = connection.read_parquet([str(file) for file in touched or files[:1]], hive_partitioning=False)
+    if not within:
+        table.create_view(TABLE)
+        return
+    table.create_view("_rows")
+    conditions, joins = [region.condition for region in within if region.condition], ""
+    for number, region in enumerate(region for region in within if not region.condition):
+        ranges = pa.table({"low": region.cover.low, "high": region.cover.high})
+        name = f"_ranges_{number}"
+        connection.register("_given", ranges)
+        connection.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM _given ORDER BY low")  # noqa: S608
+        connection.unregister("_given")
+        joins += f" ASOF JOIN {name} ON _rows._healpix_29 >= {name}.low"
+        conditions.append(f"_rows._healpix_29 < {name}.high")
+        # Bounds that DuckDB skips rows by.
+        conditions.append(f"_rows._healpix_29 BETWEEN {region.cover.low[0]} AND {region.cover.high[-1]}")
+    kept = " AND ".join(conditions) if touched else "false"
+    connection.execute(f"CREATE VIEW {TABLE} AS SELECT _rows.* FROM _rows{joins} WHERE {kept}")  # noqa: S608
 
 
 def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -208,7 +241,8 @@ def _run(connection: duckdb.DuckDBPyConnection, sql: str, timeout: float, larges
 def _explain(error: Exception, columns: Sequence[str]) -> str:
     """What DuckDB says, without the drawing of the place, and what to do."""
     text = str(error)
-    words = _first_lines(error)
+    # What a function of galmorph complains of comes wrapped.
+    words = _first_lines(error).rpartition("executing the UDF: CatalogError: ")[2]
     if "Referenced column" in text or "does not have a column" in text:
         words = f"{words.split(' Candidate')[0]} The columns are {', '.join(columns)}"
     for name in _RESERVED:

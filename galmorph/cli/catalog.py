@@ -1,8 +1,9 @@
 """``galmorph catalog``: one verb for each question."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,9 @@ from galmorph import catalogs
 from galmorph.catalogs import Catalog, open_catalog, write_table
 from galmorph.catalogs.output import format_of
 from galmorph.errors import CatalogError
+
+if TYPE_CHECKING:
+    from galmorph.catalogs.regions import Region
 
 app = App(name="catalog", help="Ask a catalogue.")
 
@@ -38,7 +42,20 @@ def info(catalog: Path, /, *, format: Format = None, output: Output = None) -> N
 
 
 @app.command
-def query(catalog: Path, sql: str, /, *, format: Format = None, output: Output = None) -> None:  # noqa: A002
+def query(
+    catalog: Path,
+    sql: str = 'SELECT * FROM catalog WHERE "primary"',
+    /,
+    *,
+    cone: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    box: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    polygon: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    moc: str | None = None,
+    timeout: float = 60.0,
+    memory: str = "2GB",
+    format: Format = None,  # noqa: A002
+    output: Output = None,
+) -> None:
     """Answer one SELECT over the table `catalog`, in DuckDB's SQL; nothing can be written or read besides.
 
     Parameters
@@ -46,9 +63,23 @@ def query(catalog: Path, sql: str, /, *, format: Format = None, output: Output =
     catalog
         Folder of the catalogue.
     sql
-        As "SELECT label, count(*) FROM catalog GROUP BY label".
+        As "SELECT label, count(*) FROM catalog GROUP BY label"; all primary rows by default.
+    cone
+        Only rows in a circle: RA,DEC,RADIUS, in degrees, the radius perhaps with a unit, as 150.1,2.2,30arcmin.
+    box
+        Only rows in a box: RA_LOW,RA_HIGH,DEC_LOW,DEC_HIGH in degrees, from the first RA eastwards to the second.
+    polygon
+        Only rows in a polygon: RA1,DEC1,RA2,DEC2,RA3,DEC3 ... in degrees; its sides are great circles.
+    moc
+        Only rows in a coverage map (MOC): a FITS, JSON or text file.
+    timeout
+        Seconds after which it is stopped.
+    memory
+        Most memory for the work and for the result.
     """
-    write_table(open_catalog(catalog).query(sql), format or format_of(output), output)
+    within = [*_regions(cone, box, polygon, moc)]
+    found = open_catalog(catalog).query(sql, within=within, timeout=timeout, memory=memory)
+    write_table(found, format or format_of(output), output)
 
 
 @app.command
@@ -199,6 +230,40 @@ def _features(catalog: Catalog, image: Path, model: Path | None, survey: str | N
         return features_of_image(image, bundle, load_survey(survey), DetectionConfig())
     run = open_run(catalog.path)
     return features_of_image(image, bundle, run.survey, run.detection)
+
+
+def _regions(cone: str | None, box: str | None, polygon: str | None, moc: str | None) -> "Iterator[Region]":
+    """Regions that options tell."""
+    if cone is None and box is None and polygon is None and moc is None:
+        return
+    from galmorph.catalogs import regions
+
+    if cone is not None:
+        ra, dec, radius = _split(cone, "--cone RA,DEC,RADIUS", 3)
+        yield regions.cone(_number(ra), _number(dec), radius)
+    if box is not None:
+        numbers = [_number(part) for part in _split(box, "--box RA_LOW,RA_HIGH,DEC_LOW,DEC_HIGH", 4)]
+        yield regions.box(numbers[0], numbers[1], numbers[2], numbers[3])
+    if polygon is not None:
+        corners = [_number(part) for part in _split(polygon, "--polygon RA1,DEC1,RA2,DEC2,RA3,DEC3 ...", None)]
+        yield regions.polygon(list(zip(corners[::2], corners[1::2], strict=True)))
+    if moc is not None:
+        yield regions.coverage(moc)
+
+
+def _split(text: str, usage: str, number: int | None) -> list[str]:
+    """Parts between commas or spaces, as many as there have to be; two by two if that is not told."""
+    parts = text.replace(",", " ").split()
+    if len(parts) != number if number is not None else len(parts) % 2 or not parts:
+        raise CatalogError(f"expected {usage}, got {text!r}")
+    return parts
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise CatalogError(f"expected a number of degrees, got {text!r}") from error
 
 
 def _two(text: str | None) -> tuple[str, str] | None:
