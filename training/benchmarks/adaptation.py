@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments import EXPERIMENTS, SUPERVISED, Experiment
+from experiments import EXPERIMENTS, SUPERVISED, TABLE, Experiment
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -83,18 +83,18 @@ def measure(experiment: Experiment, method: str, seed: int, data: Path, out: Pat
     reference = fit_reference(features, source.labels[rows["train"]], len(source.classes))
     valid = predict(module, source.images, rows["validation"], "source")
     calibration = calibrate(reference, *valid, source.labels[rows["validation"]], recipe.export)
-    target = read_cutout_set(data / experiment.target)
-    parts = split_target(
-        _ids(target),
-        source.object_ids,
-        split_objects(source.object_ids, source.names, recipe.split),
-        recipe.split,
+    source_parts = split_objects(source.object_ids, source.names, recipe.split)
+    target, test = (
+        read_cutout_set(data / experiment.target),
+        read_cutout_set(data / (experiment.test or experiment.target)),
     )
+    parts = split_target(_ids(target), source.object_ids, source_parts, recipe.split)
+    tested = np.flatnonzero(parts == "test") if not experiment.test else np.arange(len(test.labels))
     line: dict[str, Any] = {"method": method, "seed": seed, "seconds": round(seconds, 1), "epoch": result.best_epoch}
     saved = {"valid_logits": valid[0], "valid_features": valid[1], "valid_labels": source.labels[rows["validation"]]}
     for domain, images, names, chosen in (
         ("source", source.images, source.names, rows["test"]),
-        ("target", target.images, _names(target), np.flatnonzero(parts == "test")),
+        ("target", test.images, _names(test), tested),
         ("target_train", target.images, _names(target), np.flatnonzero(parts == "train")),
     ):
         logits, features = predict(module, images, chosen, "source" if domain == "source" else "target")
@@ -108,7 +108,7 @@ def measure(experiment: Experiment, method: str, seed: int, data: Path, out: Pat
 def _numbers(scores: Any, names: NDArray[np.str_], classes: tuple[str, ...]) -> dict[str, Any]:
     """The measures that the table shows."""
     found = summarise(scores, names, classes, model="", data="", part="test")
-    numbers = {key: found.known[key] for key in ("accuracy", "mean_recall", "auc", "calibration_error")}
+    numbers: dict[str, Any] = {key: found.known[key] for key in ("accuracy", "mean_recall", "auc", "calibration_error")}
     if set(names) - set(classes):
         numbers |= {key: found.unknown[key] for key in ("known_recall", "unknown_recall", "h_score", "mean_accuracy")}
         numbers["auroc"] = found.unknown["auroc"]["all"]["entropy"]
@@ -128,8 +128,9 @@ def _job(name: str, method: str, seed: int, data: Path, keep: Path | None) -> di
         line = measure(EXPERIMENTS[name], method, seed, data, out)
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
-            shutil.copy(out / "predictions.npz", keep / f"{name}-{method}-{seed}.npz")
-            shutil.copy(out / "metrics.csv", keep / f"{name}-{method}-{seed}.csv")
+            kept = f"{name}-{method.replace('/', '+')}-{seed}"
+            shutil.copy(out / "predictions.npz", keep / f"{kept}.npz")
+            shutil.copy(out / "metrics.csv", keep / f"{kept}.csv")
     return line
 
 
@@ -153,15 +154,20 @@ def run(
     for seed in seeds:
         for name in names:
             done = {(line["method"], line["seed"]) for line in read_lines(name, results)}
-            wanted = methods or (*EXPERIMENTS[name].methods, SUPERVISED)
+            bound = (SUPERVISED,) if name in TABLE else ()
+            wanted = methods or (*EXPERIMENTS[name].methods, *bound)
             jobs += [(name, method, seed) for method in wanted if (method, seed) not in done]
     results.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=20) as pool:
         futures = {pool.submit(_job, *job, data.resolve(), keep): job for job in jobs}
-        for future in tqdm(as_completed(futures), total=len(futures), unit="training"):
-            with (results / f"{futures[future][0]}.jsonl").open("a") as file:
-                file.write(json.dumps(future.result()) + "\n")
+        try:
+            for future in tqdm(as_completed(futures), total=len(futures), unit="training"):
+                with (results / f"{futures[future][0]}.jsonl").open("a") as file:
+                    file.write(json.dumps(future.result()) + "\n")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def main() -> None:
@@ -170,7 +176,7 @@ def main() -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     runner = verbs.add_parser("run")
     runner.add_argument("data", type=Path)
-    runner.add_argument("experiments", nargs="*", metavar="EXPERIMENT", default=list(EXPERIMENTS))
+    runner.add_argument("experiments", nargs="*", metavar="EXPERIMENT", default=list(TABLE))
     runner.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     runner.add_argument("--methods", nargs="+")
     runner.add_argument("--workers", type=int, default=2)

@@ -31,7 +31,13 @@ FINE = (
 CLOSED = ("source_only", "mmd", "mmd_f", "adversarial", "adversarial_f", "coral", "cdan", "mcc", "deepastrouda")
 OPEN = ("source_only", "dance", "ovanet", "deepastrouda")
 
-#: Settings that all experiments share. The first half of the training is warm-up and ramp.
+#: Kinds of hostile targets; wrong order of bands comes last, digits have one band.
+HOSTILE_CASES = ("mix", "fifty", "one", "unrelated", "same", "bands")
+
+#: Methods that the guard is tried on.
+GUARDED = ("source_only", "deepastrouda", "mmd")
+
+#: Settings that all experiments share. Warm-up takes 40 % of the training, and the ramp 20 %.
 COMMON: Mapping[str, Any] = {
     "network": {"encoder": "deepmerge"},
     "optimiser": {"learning_rate": 2e-3, "weight_decay": 1e-2},
@@ -41,24 +47,33 @@ COMMON: Mapping[str, Any] = {
 DIGIT_VIEWS = {"turn": False, "flip": False, "zoom": 1.17, "shift": 2.0}
 
 
-#: Settings of DeepAstroUDA that differ from its defaults, for its ablation.
+def _variant(
+    clustering: float = 1.0, separation: float = 0.1, norm: str = "mixed", head: str = "linear", **options: Any
+) -> Mapping[str, Any]:
+    weights = {"clustering": clustering, "separation": separation}
+    tuner = {"tuner": options.pop("tuner", "bounded")}
+    method = {"weights": weights, "clustering": {"top": 1} | options, "separation": tuner}
+    return {"method": method, "network": {"batch_norm": norm, "head": head}}
+
+
+#: Settings of DeepAstroUDA for its ablation: one that differs from ``start`` in each.
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "clustering-0.5": {"method": {"weights": {"clustering": 0.5}}},
-    "clustering-1": {"method": {"weights": {"clustering": 1.0}}},
-    "clustering-4": {"method": {"weights": {"clustering": 4.0}}},
-    "separation-0": {"method": {"weights": {"separation": 0.0}}},
-    "separation-0.03": {"method": {"weights": {"separation": 0.03}}},
-    "separation-0.3": {"method": {"weights": {"separation": 0.3}}},
-    "top-2": {"method": {"clustering": {"top": 2}}},
-    "set-3": {"method": {"clustering": {"match": "set"}}},
-    "feature-set-5": {"method": {"clustering": {"space": "feature", "match": "set", "top": 5}}},
-    "no-bank": {"method": {"clustering": {"bank": False}}},
-    "adversarial": {"method": {"clustering": {"adversarial": True}}},
-    "tuner-off": {"method": {"separation": {"tuner": "off"}}},
-    "tuner-paper": {"method": {"separation": {"tuner": "paper"}}},
-    "cosine": {"network": {"head": "cosine"}},
-    "norm-shared": {"network": {"batch_norm": "shared"}},
-    "norm-domain": {"network": {"batch_norm": "domain"}},
+    "start": _variant(),
+    "top-2": _variant(top=2),
+    "top-3": _variant(top=3),
+    "set-3": _variant(top=3, match="set"),
+    "feature-set-5": _variant(space="feature", match="set", top=5),
+    "clustering-0.3": _variant(clustering=0.3),
+    "clustering-3": _variant(clustering=3.0),
+    "separation-0": _variant(separation=0.0),
+    "separation-0.3": _variant(separation=0.3),
+    "norm-shared": _variant(norm="shared"),
+    "norm-domain": _variant(norm="domain"),
+    "cosine": _variant(head="cosine"),
+    "no-bank": _variant(bank=False),
+    "adversarial": _variant(adversarial=True),
+    "tuner-off": _variant(tuner="off"),
+    "tuner-paper": _variant(tuner="paper"),
 }
 
 
@@ -82,6 +97,8 @@ class Experiment:
         Those compared.
     settings : mapping
         Tables of the recipe that differ from `COMMON`.
+    test : str
+        The set that the target's measures are taken on, all of it; by default the test part of `target`.
     """
 
     title: str
@@ -92,6 +109,7 @@ class Experiment:
     private: tuple[str, ...] = ()
     methods: tuple[str, ...] = CLOSED
     settings: Mapping[str, Any] = field(default_factory=dict)
+    test: str = ""
 
     def recipe(self, method: str, seed: int, data: Path) -> Recipe:
         """The recipe of one training.
@@ -121,7 +139,7 @@ class Experiment:
                 "private": self.private,
             },
             **{key: dict(table) for key, table in COMMON.items()},
-            "method": {"name": name, "warmup_epochs": 0.2 * self.epochs, "ramp_epochs": 0.3 * self.epochs},
+            "method": {"name": name, "warmup_epochs": 0.4 * self.epochs, "ramp_epochs": 0.2 * self.epochs},
         }
         for tables in (self.settings, VARIANTS[variant] if variant else {}):
             for table, settings in tables.items():
@@ -203,16 +221,16 @@ def _simulated() -> dict[str, Experiment]:
     pictures = {"stretch": {"kind": "linear", "low": 0.0, "high": 1.0}, "views": DIGIT_VIEWS}
     digits = ("simulated/digits_source", "simulated/digits_target")
     galaxies = ("simulated/galaxies_source", "simulated/galaxies_target")
-    ablation = ("source_only", "deepastrouda", *(f"deepastrouda/{name}" for name in VARIANTS))
+    ablation = ("source_only", "mmd", "dance", *(f"deepastrouda/{name}" for name in VARIANTS))
     return {
         "simulated-digits-closed": Experiment(
-            "digits made worse", *digits, DIGITS, epochs=10, methods=ablation, settings=pictures
+            "digits made worse", *digits, DIGITS, epochs=12, methods=ablation, settings=pictures
         ),
         "simulated-digits-open": Experiment(
             "digits made worse, 6–9 unknown",
             *digits,
             KNOWN_DIGITS,
-            epochs=16,
+            epochs=20,
             private=PRIVATE_DIGITS,
             methods=ablation,
             settings=pictures,
@@ -223,8 +241,43 @@ def _simulated() -> dict[str, Experiment]:
     }
 
 
+def _hostile(simulated: bool) -> dict[str, Experiment]:
+    digits: dict[str, Any] = {
+        "source": "simulated/digits_source" if simulated else "digits/mnist",
+        "classes": DIGITS,
+        "epochs": 10 if simulated else 8,
+        "settings": {"stretch": {"kind": "linear", "low": 0.0, "high": 1.0}, "views": DIGIT_VIEWS},
+    }
+    galaxies: dict[str, Any] = {"source": "sdss/a", "classes": SHAPES, "private": ("merger",), "epochs": 24}
+    galaxies |= {"settings": {"stretch": {"kind": "linear", "low": 0.0, "high": 255.0}}}
+    if simulated:
+        galaxies = {"source": "simulated/galaxies_source", "classes": FINE, "private": ("lens",), "epochs": 24}
+    places = {"digits": "digits/usps", "sdss": "sdss/b_worse"}
+    if simulated:
+        places = {"simdigits": "simulated/digits_target", "simgalaxies": "simulated/galaxies_target"}
+    found = {}
+    for kind, place in places.items():
+        for case in HOSTILE_CASES if "digits" not in kind else HOSTILE_CASES[:-1]:
+            # Where the target has no known class, or few images, the measures are of what the user is after.
+            test = place if case in ("fifty", "unrelated") else f"hostile/{kind}_{case}"
+            settings = digits if "digits" in kind else galaxies
+            found[f"hostile-{kind}-{case}"] = Experiment(
+                f"{kind}: {case}", target=f"hostile/{kind}_{case}", methods=GUARDED, test=test, **settings
+            )
+    return found
+
+
+#: Targets that a model may be harmed by.
+HOSTILE: Mapping[str, Experiment] = _hostile(simulated=False)
+
+#: The like, simulated on labelled data, where the guard's limits are chosen.
+REHEARSAL: Mapping[str, Experiment] = _hostile(simulated=True)
+
 #: Where the defaults are chosen.
 ABLATION: Mapping[str, Experiment] = _simulated()
 
+#: The table.
+TABLE: Mapping[str, Experiment] = {**_digits(), **_sdss(), **_mocks()}
+
 #: Every experiment by name.
-EXPERIMENTS: Mapping[str, Experiment] = {**_digits(), **_sdss(), **_mocks(), **ABLATION}
+EXPERIMENTS: Mapping[str, Experiment] = {**TABLE, **ABLATION, **HOSTILE, **REHEARSAL}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from galmorph.cutout_set import read_cutout_set, write_cutout_set
 
 #: For each set: standard deviation of a blur in pixels, contrast, and noise as a share of the images' spread.
-SHIFTS = {"digits": ("digits/mnist", 1.2, 0.6, 0.5), "galaxies": ("mocks/sdss", 1.5, 0.8, 0.1)}
+SHIFTS = {"digits": ("digits/mnist", 1.0, 0.7, 0.35), "galaxies": ("mocks/sdss", 1.5, 0.8, 0.1)}
 
 
 def worsen(images: NDArray[np.float32], blur: float, contrast: float, noise: float) -> NDArray[np.float32]:
