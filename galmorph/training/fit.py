@@ -37,6 +37,7 @@ from galmorph.training.recipe import Recipe, load_recipe, parse_recipe
 from galmorph.training.stretch import Stretch, fit_stretch
 from galmorph.training.surroundings import surroundings
 from galmorph.training.terms import Setting
+from galmorph.training.transfer import read_start, start_file, start_from
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,8 @@ def train(
     _check_epochs(recipe)
     out = Path(out)
     domains = read_domains(recipe)
-    open_folder(out, recipe, domains)
+    initial = recipe.network.initial
+    open_folder(out, recipe, domains, None if initial is None else start_file(initial))
     if (finished := read_result(out)) is not None:
         logger.info("%s holds this training, finished; nothing to do", out)
         return finished
@@ -204,7 +206,7 @@ def load_training(checkpoint: Path) -> tuple[Training, dict[str, Any]]:
 
 
 def build(recipe: Recipe, domains: Domains) -> Training:
-    """A network with random weights and a stretch fitted to the labelled training part."""
+    """A network with random weights, or those the recipe names, and a stretch fitted to the labelled training part."""
     dataset, rows = domains.source, domains.rows
     stretch = fit_stretch(dataset.images, rows["train"], recipe.stretch)
     counts = np.bincount(dataset.labels[rows["train"]], minlength=len(dataset.classes))
@@ -217,6 +219,7 @@ def build(recipe: Recipe, domains: Domains) -> Training:
         "facts": dataset.facts,
         "digests": dataset.digests,
         "target": None,
+        "initial": None,
     }
     if domains.target is not None:
         record["target"] = {
@@ -224,7 +227,11 @@ def build(recipe: Recipe, domains: Domains) -> Training:
             "facts": domains.target.facts,
             "digests": domains.target.digests,
         }
-    return _assemble(recipe, stretch, record)
+    module = _assemble(recipe, stretch, record)
+    if recipe.network.initial is not None:
+        start = read_start(recipe.network.initial)
+        record["initial"] = start_from(start, module.network, recipe.network, recipe.source.classes)
+    return module
 
 
 def _assemble(recipe: Recipe, stretch: Stretch, record: dict[str, Any]) -> Training:

@@ -3,9 +3,11 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from galmorph.errors import ConfigError
 from galmorph.training.checkpoint import SUFFIX, read_checkpoint
+from galmorph.training.data import sha256
 from galmorph.training.domains import Domains
 from galmorph.training.history import read_history
 from galmorph.training.recipe import Recipe
@@ -41,7 +43,7 @@ class TrainResult:
     metrics: dict[str, float]
 
 
-def open_folder(out: Path, recipe: Recipe, domains: Domains) -> None:
+def open_folder(out: Path, recipe: Recipe, domains: Domains, initial: Path | None = None) -> None:
     """Write the resolved recipe, or refuse a folder that holds another training.
 
     Parameters
@@ -52,11 +54,13 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains) -> None:
         All settings.
     domains : Domains
         The data; where they lie does not matter, what is in them does.
+    initial : Path, optional
+        File of the weights that the training starts from.
 
     Raises
     ------
     ConfigError
-        If the folder holds a training by another recipe or on other data, or something else.
+        If the folder holds a training by another recipe, on other data or from other weights, or something else.
     """
     settings = recipe.portable()
     # What is done with the result does not change the training.
@@ -65,14 +69,18 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains) -> None:
     for table in ("source", "target"):
         if settings[table] is not None:
             settings[table] = {key: value for key, value in settings[table].items() if key not in ("path", "labels")}
-    mine = {"recipe": settings, "data": domains.source.digests}
+    del settings["network"]["initial"]
+    mine: dict[str, Any] = {"recipe": settings, "data": domains.source.digests}
+    if initial is not None:
+        mine["initial"] = sha256(initial)
     if domains.target is not None:
         mine["target"] = domains.target.digests
     marker = out / IDENTITY
     if marker.is_file():
         if json.loads(marker.read_text()) != mine:
             raise ConfigError(
-                f"{out} holds a training by another recipe or on other data. Choose another folder, or delete this one"
+                f"{out} holds a training by another recipe, on other data or from other weights. "
+                "Choose another folder, or delete this one"
             )
     elif out.is_dir() and {path.name for path in out.iterdir()} - {RATES, RATES_PLOT}:
         raise ConfigError(f"{out} is not empty and holds no training. Choose another folder")

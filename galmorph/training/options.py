@@ -180,6 +180,10 @@ class NetworkOptions:
         Batch normalisation of methods that adapt. ``mixed``: both domains in one batch. ``domain``: each domain has
         statistics and parameters of its own, which suits domains with the same classes in the same shares.
         ``shared``: batches of one domain at a time pass through the same.
+    initial : Path or None
+        Start from these weights, see `galmorph.training.transfer`: a checkpoint of another training, its folder (which
+        stands for its best checkpoint), or a ``.safetensors`` file of an encoder, named as timm does. Relative to
+        the recipe's folder.
     """
 
     __pydantic_config__ = STRICT
@@ -190,6 +194,7 @@ class NetworkOptions:
     dropout: Fraction = 0.0
     head: Literal["linear", "cosine"] = "linear"
     batch_norm: Literal["mixed", "domain", "shared"] = "mixed"
+    initial: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ from galmorph.training.options import (
 )
 
 #: Settings that are paths, by table.
-PATHS = (("source", "path"), ("source", "labels"), ("target", "path"), ("export", "card"))
+PATHS = (("source", "path"), ("source", "labels"), ("target", "path"), ("network", "initial"), ("export", "card"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,13 +144,14 @@ def parse_recipe(values: Mapping[str, Any], folder: Path, name: str = "recipe") 
         recipe = _ADAPTER.validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         raise ConfigError(f"{name}: " + "; ".join(_say(problem) for problem in error.errors())) from error
-    source, target, export = recipe.source, recipe.target, recipe.export
+    source, target, network, export = recipe.source, recipe.target, recipe.network, recipe.export
     return dataclasses.replace(
         recipe,
         source=dataclasses.replace(
             source, path=_absolute(source.path, folder), labels=_absolute(source.labels, folder)
         ),
         target=target and dataclasses.replace(target, path=_absolute(target.path, folder)),
+        network=dataclasses.replace(network, initial=_absolute(network.initial, folder)),
         export=dataclasses.replace(export, card=_absolute(export.card, folder)),
     )
 
