@@ -12,6 +12,10 @@ class TileError(GalmorphError, ValueError):
     """A tile cannot be used: unreadable, without a WCS, with planes that do not fit together."""
 
 
+class TileUnavailableError(TileError):
+    """A tile cannot be read now, and may be good: it is gone, has changed, or memory or a disk failed."""
+
+
 class SurveyError(GalmorphError, ValueError):
     """A survey profile is unknown, malformed or does not fit what it is asked for."""
 
@@ -22,6 +26,10 @@ class BundleError(GalmorphError, ValueError):
 
 class RunError(GalmorphError, RuntimeError):
     """A survey run cannot start or go on."""
+
+
+class FolderError(RunError):
+    """A run folder cannot be written: full, read-only or gone."""
 
 
 class CatalogError(GalmorphError, ValueError):

@@ -3,6 +3,7 @@
 Each file is opened once, every failure is a `TileError` in words, and nothing goes to the screen.
 """
 
+import errno
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
-from galmorph.errors import TileError
+from galmorph.errors import TileError, TileUnavailableError
 
 #: Largest number of pixels of one HDU: a header that claims more is taken for damaged.
 #: The largest tiles of today's surveys have 4e8 in a band.
@@ -25,6 +26,12 @@ MAX_PIXELS = 2_500_000_000
 #: Largest number of pixels for each byte of a file; only constant images are compressed that well.
 MAX_COMPRESSION = 20_000
 
+
+#: Faults of a machine, a disk or a network, which say nothing about a file.
+MACHINE_FAULTS = frozenset({
+    errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EAGAIN, errno.EBUSY, errno.EINTR,
+})  # fmt: skip
 
 #: FITSFixedWarning tells of old spellings of dates, units and matrices that astropy understands all the same.
 _IMMATERIAL = (DeprecationWarning, ResourceWarning, FITSFixedWarning)
@@ -317,14 +324,17 @@ def _in_words(path: Path) -> Iterator[None]:
     except TileError:
         raise
     except MemoryError as error:
-        raise TileError(f"{path} needs more memory than there is; use smaller tiles or a machine with more") from error
+        reason = f"{path} needs more memory than there is; use fewer workers, smaller tiles or a machine with more"
+        raise TileUnavailableError(reason) from error
     except FileNotFoundError as error:
-        raise TileError(f"{path} is not there any more") from error
+        raise TileUnavailableError(f"{path} is not there any more") from error
     except PermissionError as error:
-        raise TileError(f"{path} may not be read by this user; change its permissions") from error
+        raise TileUnavailableError(f"{path} may not be read by this user; change its permissions") from error
     except ModuleNotFoundError as error:
         raise TileError(f"{path} is compressed in a way that is not read (LZW, .Z); uncompress it first") from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in MACHINE_FAULTS:
+            raise TileUnavailableError(f"{path} cannot be read now: {error.strerror}") from error
         raise TileError(
             f"{path} is damaged, incomplete or not FITS: get it again or leave it out "
             f"(astropy says: {_first_line(error)})"

@@ -14,6 +14,8 @@ from galmorph.bundle import Bundle, load_bundle
 from galmorph.detection import DetectionConfig
 from galmorph.errors import RunError
 from galmorph.inference.config import RunConfig, run_config
+from galmorph.inference.journal import write_text
+from galmorph.inference.records import Hashing
 from galmorph.inference.run import Progress, RunReport, run_tiles
 from galmorph.positions import read_positions
 from galmorph.surveys import Survey, find_tiles, load_survey
@@ -59,7 +61,9 @@ def classify(
     scheduler: str | None = None,
     device: str = "auto",
     embedding: bool = False,
+    retry_rejected: bool = False,
     progress: Progress | None = None,
+    hashing: Hashing | None = None,
 ) -> Classification:
     """Classify the objects of survey tiles and write a catalogue.
 
@@ -91,8 +95,12 @@ def classify(
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     embedding : bool
         Keep the feature vectors in the catalogue, as float16.
+    retry_rejected : bool
+        Process the tiles that an earlier call set aside, and no others.
     progress : callable, optional
         Called after every tile with the number done, the number of all, and the tile's report.
+    hashing : callable, optional
+        Called while the tiles' files are read to know them, with the bytes done and those of all.
 
     Returns
     -------
@@ -130,11 +138,13 @@ def classify(
         workers=workers,
         scheduler=scheduler,
         device=device,
+        retry_rejected=retry_rejected,
         progress=progress,
+        hashing=hashing,
     )
     if len(report.rejected_tiles) == report.tiles:
         raise RunError(_no_tiles(profile, list(report.rejected_tiles.values())))
-    (folder / "run.toml").write_text(tomli_w.dumps(_without_none(config.to_dict())))
+    write_text(folder / "run.toml", tomli_w.dumps(_without_none(config.to_dict())))
     return Classification(report, _write(report, bundle, profile, config))
 
 

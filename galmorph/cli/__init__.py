@@ -1,5 +1,6 @@
 """The ``galmorph`` command: one small module per verb, loaded when the verb is used."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,11 @@ from galmorph.errors import GalmorphError
 
 #: Set to anything, this environment variable lets Python's traceback through.
 TRACEBACK = "GALMORPH_TRACEBACK"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM asks the process to end, as a batch system does before the time is over."""
+
 
 app = App(
     name="galmorph",
@@ -64,15 +70,23 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(str(error))
     except FileNotFoundError as error:
         _fail(f"{error.filename} does not exist" if error.filename else str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nStopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(143 if isinstance(stop, Terminated) else 130)
     except BrokenPipeError:
         # The reader has gone, as in `galmorph catalog query … | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
+        if isinstance(error, OSError) and error.errno in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EROFS,
+            errno.EACCES,
+            errno.EIO,
+        ):
+            _fail(f"{error.filename or 'a file'} cannot be written or read: {error.strerror}")
         _fail(
             f"unexpected fault, {type(error).__name__}: {error}. This is a defect of galmorph: please report it, with "
             f"what {TRACEBACK}=1 adds to the message."

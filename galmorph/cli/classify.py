@@ -1,14 +1,18 @@
 """``galmorph classify``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from galmorph.cli.screen import notes_on_run, tile_progress
+from galmorph.cli.screen import notes_on_run, stop_on_sigterm, tile_progress
 from galmorph.detection import DetectionConfig
 from galmorph.pipeline import classify as run_classify
+
+#: Exit code of a run that is finished, with a catalogue, but set tiles or inputs aside.
+SET_ASIDE = 3
 
 
 def classify(
@@ -25,11 +29,13 @@ def classify(
     scheduler: str | None = None,
     device: str = "auto",
     embedding: bool = False,
+    retry_rejected: bool = False,
     detection: Annotated[DetectionConfig, Parameter(group="Detection")] = DetectionConfig(),  # noqa: B008 (frozen)
 ) -> None:
     """Classify the objects of survey tiles and write a catalogue to OUT/catalog.
 
-    A run that was stopped, however it was stopped, goes on when the same command is given again.
+    A run that was stopped, however it was stopped, goes on when the same command is given again. A tile that fails is
+    set aside, with the reason, and the run goes on; the exit code is 3 when any was, 0 when none was.
 
     Parameters
     ----------
@@ -55,11 +61,13 @@ def classify(
         auto, cpu, cuda or cuda:N.
     embedding
         Keep the feature vectors in the catalogue.
+    retry_rejected
+        Process only the tiles that an earlier call set aside.
     detection
         How objects are found.
     """
     console = Console(stderr=True)
-    with tile_progress(console) as progress:
+    with stop_on_sigterm(), tile_progress(console) as (progress, hashing):
         result = run_classify(
             list(tiles),
             survey,
@@ -73,7 +81,11 @@ def classify(
             scheduler=scheduler,
             device=device,
             embedding=embedding,
+            retry_rejected=retry_rejected,
             progress=progress,
+            hashing=hashing,
         )
     notes_on_run(console, result.report)
     Console().print(f"catalogue: {result.path}", soft_wrap=True, highlight=False)
+    if result.report.rejected_tiles:
+        sys.exit(SET_ASIDE)

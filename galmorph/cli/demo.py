@@ -21,7 +21,7 @@ def demo(*, out: Path = Path("galmorph-demo")) -> None:
     """
     start = time.monotonic()
     console = Console(highlight=False)
-    with tile_progress(console) as progress:
+    with tile_progress(console) as (progress, _):
         shown = run_demo(out, progress)
     notes_on_run(console, shown.result.report)
     _show_counts(console, shown)

@@ -1,12 +1,17 @@
 """What the command line shows: progress, and a run in words."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from galmorph.cli import Terminated
+from galmorph.inference.records import Hashing
 from galmorph.inference.run import Progress as TileProgress
 from galmorph.inference.run import RunReport
 from galmorph.inference.task import TileReport
@@ -16,28 +21,55 @@ SHOWN = 5
 
 
 @contextmanager
-def tile_progress(console: Console) -> Iterator[TileProgress]:
-    """A progress bar over tiles, as a callback for `galmorph.classify`; it appears with the first tile."""
+def stop_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: `Terminated` is raised, and what is open is closed."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        # Once is enough: a second signal must not break off the closing.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def tile_progress(console: Console) -> Iterator[tuple[TileProgress, Hashing]]:
+    """Bars over tiles and over the bytes read to know them, as callbacks for `galmorph.classify`.
+
+    Each appears with the first news of it.
+    """
     bar = Progress(
-        TextColumn("tiles"),
+        TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[objects]} objects"),
+        TextColumn("{task.fields[note]}"),
         console=console,
     )
-    task = bar.add_task("tiles", total=None, objects=0)
-    objects = 0
+    reading = bar.add_task("knowing the files", total=None, count="", note="", visible=False)
+    tiles = bar.add_task("tiles", total=None, count="", note="", visible=False)
+    objects = aside = 0
 
     def step(done: int, total: int, report: TileReport) -> None:
-        nonlocal objects
+        nonlocal objects, aside
         objects += report.account.scored
+        aside += report.account.tile_rejected
+        note = f"{objects} objects" + (f", {aside} set aside" if aside else "")
         bar.start()
-        bar.update(task, total=total, completed=done, objects=objects)
+        bar.update(tiles, total=total, completed=done, count=f"{done}/{total}", note=note, visible=True)
+
+    def known(done: int, total: int) -> None:
+        bar.start()
+        count = f"{done / 1e9:.1f}/{total / 1e9:.1f} GB"
+        bar.update(reading, total=total, completed=done, count=count, visible=done < total)
 
     try:
-        yield step
+        yield step, known
     finally:
         if bar.live.is_started:
             bar.stop()
@@ -52,6 +84,11 @@ def notes_on_run(console: Console, report: RunReport) -> None:
     )
     for name, reason in list(report.rejected_tiles.items())[:SHOWN]:
         console.print(f"[yellow]set aside[/yellow] {escape(name)}: {escape(reason)}", highlight=False)
+    if report.rejected_tiles:
+        console.print("To try those that were set aside again: the same command with --retry-rejected")
+    done = {name: times for name, times in report.retried.items() if name not in report.rejected_tiles}
+    if done:
+        console.print(f"{len(done)} tiles went through after {max(done.values())} attempts at most", highlight=False)
     if report.rejected_positions:
         console.print(f"[yellow]{report.rejected_positions} positions lie in no tile[/yellow]", highlight=False)
     for name, warnings in list(report.warnings.items())[:SHOWN]:

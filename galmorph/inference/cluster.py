@@ -6,7 +6,9 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import dask
 import pandas as pd
 from distributed import Client, LocalCluster, Worker, WorkerPlugin, get_worker
 
@@ -76,18 +78,22 @@ class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
             raise RunError(f"worker {worker.address} finds another model at {self._bundle_path} than the client does")
         self._loaded = (bundle, ScoringSession(bundle, self._device, self._threads or worker.state.nthreads))
 
-    def process(self, source: TileSource, key: str) -> TileReport:
+    def process(self, source: TileSource, key: str, record: dict[str, Any]) -> TileReport:
         """Take one tile from disk to its part."""
         if self._loaded is None:
             raise RunError("the scoring plugin was not set up on this worker")
         bundle, session = self._loaded
-        return process_tile(source, key, self._config, bundle, session, Journal(self._folder), self._positions)
+        return process_tile(source, key, record, self._config, bundle, session, Journal(self._folder), self._positions)
 
 
-def process_on_worker(plugin: str, source: TileSource, key: str) -> TileReport:
+def process_on_worker(plugin: str, source: TileSource, key: str, record: dict[str, Any]) -> TileReport:
     """Task that Dask runs: hand a tile to the plugin of the run."""
     scoring: ScoringPlugin = get_worker().plugins[plugin]
-    return scoring.process(source, key)
+    return scoring.process(source, key, record)
+
+
+#: A worker has one tile at a time, and its death counts against that tile alone, once.
+_LOCAL = {"distributed.scheduler.worker-saturation": 1.0, "distributed.scheduler.allowed-failures": 0}
 
 
 @contextmanager
@@ -119,6 +125,7 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
             yield client
         return
     with (
+        dask.config.set(_LOCAL),
         LocalCluster(
             n_workers=local_workers(workers),
             threads_per_worker=1,

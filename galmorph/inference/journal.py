@@ -7,7 +7,8 @@
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from galmorph.errors import RunError
+from galmorph.errors import FolderError, RunError
 
 #: Names of reject files that belong to no tile; tile names cannot begin with a dot.
 INPUTS, POSITIONS = ".inputs", ".positions"
@@ -114,12 +115,12 @@ class Journal:
         if rejects:
             write_parquet(_reject_table(rejects), self.reject_file(tile), account)
         else:
-            self.reject_file(tile).unlink(missing_ok=True)
+            _remove(self.reject_file(tile))
         write_parquet(rows, self.part(tile), account)
 
     def write_rejected_tile(self, tile: str, reason: str, account: Account) -> None:
         """Record a tile that was set aside as a whole."""
-        self.part(tile).unlink(missing_ok=True)
+        _remove(self.part(tile))
         write_parquet(_reject_table([Reject(tile, "tile", reason)]), self.reject_file(tile), account)
 
     def write_rejects(self, name: str, rejects: Sequence[Reject]) -> None:
@@ -128,7 +129,7 @@ class Journal:
         if rejects:
             write_parquet(_reject_table(rejects), file, Account("", len(rejects), 0, len(rejects)))
         else:
-            file.unlink(missing_ok=True)
+            _remove(file)
 
     def account(self, tile: str) -> Account | None:
         """What the files say of a tile; None when they say nothing, or not all of it."""
@@ -147,18 +148,49 @@ class Journal:
 
 
 def write_parquet(table: pa.Table, path: Path, account: Account) -> None:
-    """Write a table and its account by atomic rename, on disk before it has its name."""
+    """Write a table and its account by atomic rename, on disk before it has its name.
+
+    Raises
+    ------
+    FolderError
+        If the disk is full or read-only, or the folder is not there.
+    """
     metadata = {**(table.schema.metadata or {}), _METADATA: json.dumps(asdict(account)).encode()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+    _write(path, sink.getvalue())
+
+
+def _write(path: Path, content: Any) -> None:
+    """Write bytes by atomic rename; nothing is left behind when it fails."""
+    with _in_words(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            with scratch.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    with _in_words(path):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    """Make a `FolderError` of what keeps a run folder from being written."""
     try:
-        with scratch.open("wb") as file:
-            pq.write_table(table.replace_schema_metadata(metadata), file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise FolderError(
+            f"{path} cannot be written: {error.strerror or error}. Free space or correct the permissions of the run "
+            "folder, and give the same command again: what is finished is kept"
+        ) from error
 
 
 def read_account(path: Path) -> Account | None:
@@ -171,11 +203,13 @@ def read_account(path: Path) -> Account | None:
 
 
 def write_json(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write JSON by atomic rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    scratch.write_text(json.dumps(facts, indent=2) + "\n")
-    scratch.replace(path)
+    """Write JSON by atomic rename; a FolderError when it cannot be written."""
+    write_text(path, json.dumps(facts, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text by atomic rename; a FolderError when it cannot be written."""
+    _write(path, text.encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:

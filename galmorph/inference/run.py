@@ -2,20 +2,21 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
-from distributed import Client, as_completed
 
 from galmorph.bundle import Bundle
 from galmorph.errors import RunError
-from galmorph.inference.cluster import ScoringPlugin, connect, cores, local_workers, process_on_worker
-from galmorph.inference.config import RunConfig, digest, file_sha256
+from galmorph.inference.attempts import process_tiles, set_aside
+from galmorph.inference.cluster import ScoringPlugin, connect, cores, local_workers
+from galmorph.inference.config import RunConfig, digest
 from galmorph.inference.journal import INPUTS, POSITIONS, Account, Journal, Reject, read_json, write_json
+from galmorph.inference.records import Hashing, Record, tile_record, tile_records
 from galmorph.inference.task import TileReport
 from galmorph.surveys import Rejected, TileSource
 
@@ -43,6 +44,8 @@ class RunReport:
         Reason for each tile that was set aside.
     rejected_positions : int
         Given positions that lie in no tile.
+    retried : dict
+        How often tiles were tried in this call, by tile, of those that did not go through at once.
     warnings : dict
         What was odd about tiles, by tile.
     seconds : dict
@@ -59,6 +62,7 @@ class RunReport:
     rejected: int
     rejected_tiles: dict[str, str]
     rejected_positions: int
+    retried: dict[str, int]
     warnings: dict[str, tuple[str, ...]]
     seconds: dict[str, float]
 
@@ -76,9 +80,11 @@ def run_tiles(
     workers: int | None = None,
     scheduler: str | None = None,
     device: str = "auto",
+    retry_rejected: bool = False,
     progress: Progress | None = None,
+    hashing: Hashing | None = None,
 ) -> RunReport:
-    """Process the tiles of a run that are not done yet.
+    """Process the tiles of a run that are not done yet, or those that were set aside.
 
     Parameters
     ----------
@@ -98,8 +104,12 @@ def run_tiles(
         Where to run; see `galmorph.inference.cluster.connect`.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    retry_rejected : bool
+        Process the tiles that an earlier call set aside, for whatever reason, and no others.
     progress : callable or None
         Called after every tile.
+    hashing : callable or None
+        Called while the files of the tiles are read to know them, with the bytes done and those of all.
 
     Returns
     -------
@@ -109,15 +119,22 @@ def run_tiles(
     Raises
     ------
     RunError
-        If the folder holds a run with another configuration, no input is a tile, or the books do not balance.
+        If the folder holds a run with another configuration, no input is a tile, or the books do not balance; with
+        `retry_rejected`, if the folder holds no run, or one with tiles that are not done.
     """
     _check_positions(positions)
     journal = Journal(folder)
-    keys = _open(journal, sources, config)
+    if retry_rejected and not journal.run_file.exists():
+        raise RunError(f"{folder} holds no run, and so no tiles that were set aside; leave out --retry-rejected")
+    ledger = _open(journal, sources, config, hashing)
     journal.write_rejects(INPUTS, [Reject(item.name, "input", item.reason) for item in unusable])
-    pending = [source for source in sources if not _is_done(journal, source.name, keys[source.name])]
+    pending = _pending(journal, sources, ledger, retry_rejected)
     reports: dict[str, TileReport] = {}
-    if pending:
+    unread = [source for source in pending if ledger.fault(source.name)]
+    for source in unread:
+        reports[source.name] = set_aside(journal, source, ledger.key(source.name), ledger.fault(source.name))
+    readable = [source for source in pending if source.name not in reports]
+    if readable:
         with connect(workers, scheduler) as client:
             threads = None if scheduler else max(1, cores() // local_workers(workers))
             plugin = ScoringPlugin(
@@ -131,13 +148,64 @@ def run_tiles(
                 scheduler is None,
             )
             client.register_plugin(plugin, name=plugin.name)
-            for report in _process(client, plugin.name, pending, keys, journal):
+            for report in process_tiles(client, plugin.name, readable, ledger.facts, journal):
                 reports[report.tile] = report
                 if progress is not None:
                     progress(len(reports), len(pending), report)
     if positions is not None:
         _reject_positions_outside(journal, positions)
-    return _balance(journal, unusable, keys, reports)
+    return _balance(journal, unusable, ledger.keys(), reports)
+
+
+class _Ledger:
+    """What ``run.json`` says: the configuration, and the tiles as they were taken up.
+
+    Parameters
+    ----------
+    journal : Journal
+        The run folder.
+    config : RunConfig
+        Settings.
+    records : dict
+        Record of each tile.
+    """
+
+    def __init__(self, journal: Journal, config: RunConfig, records: dict[str, Record]) -> None:
+        self._journal, self._config, self._records = journal, config, records
+        self.write()
+
+    def write(self) -> None:
+        """Write ``run.json``."""
+        write_json(
+            self._journal.run_file,
+            {
+                "config_sha256": self._config.digest(),
+                "config": self._config.to_dict(),
+                "tiles": dict(sorted(self._records.items())),
+            },
+        )
+
+    def fault(self, tile: str) -> str:
+        """Why the files of a tile could not be read; empty when they could."""
+        return str(self._records[tile].get("fault", ""))
+
+    def key(self, tile: str) -> str:
+        """Digest of the configuration and of a tile's files."""
+        files = [file["sha256"] for file in self._records[tile]["files"]]
+        facts = {"config": self._config.digest(), "files": files}
+        return digest(facts | ({"fault": True} if self.fault(tile) else {}))
+
+    def keys(self) -> dict[str, str]:
+        """Key of every tile."""
+        return {tile: self.key(tile) for tile in self._records}
+
+    def facts(self, source: TileSource) -> tuple[str, Record]:
+        """Key and record of a tile as it is now; a change is written down."""
+        record = tile_record(source, self._records[source.name])
+        if "fault" not in record and record != self._records[source.name]:
+            self._records[source.name] = record
+            self.write()
+        return self.key(source.name), self._records[source.name]
 
 
 def _check_positions(positions: pd.DataFrame | None) -> None:
@@ -151,8 +219,8 @@ def _check_positions(positions: pd.DataFrame | None) -> None:
         )
 
 
-def _open(journal: Journal, sources: Sequence[TileSource], config: RunConfig) -> dict[str, str]:
-    """Make the run folder or check that it fits; return the key of each tile."""
+def _open(journal: Journal, sources: Sequence[TileSource], config: RunConfig, hashing: Hashing | None) -> _Ledger:
+    """Make the run folder or check that it fits."""
     known: dict[str, Any] = {}
     if journal.run_file.exists():
         record = read_json(journal.run_file)
@@ -167,29 +235,7 @@ def _open(journal: Journal, sources: Sequence[TileSource], config: RunConfig) ->
             f"({len(dropped)} in all) is not among the tiles given now. Give all its tiles, and more if you like, "
             "or a new folder with --out."
         )
-    tiles = {source.name: _tile_record(source, known.get(source.name, {})) for source in sources}
-    write_json(
-        journal.run_file,
-        {"config_sha256": config.digest(), "config": config.to_dict(), "tiles": dict(sorted(tiles.items()))},
-    )
-    return {
-        name: digest({"config": config.digest(), "files": [file["sha256"] for file in record["files"]]})
-        for name, record in tiles.items()
-    }
-
-
-def _tile_record(source: TileSource, known: dict[str, Any]) -> dict[str, Any]:
-    """Path, size and digest of a tile's files; digests are kept while size and time of change stay."""
-    earlier = {file["path"]: file for file in known.get("files", [])}
-    files = []
-    for path in source.files:
-        status = path.stat()
-        record = {"path": str(path.resolve()), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-        before = earlier.get(record["path"], {})
-        unchanged = all(before.get(name) == record[name] for name in ("size", "mtime_ns"))
-        record["sha256"] = before["sha256"] if unchanged else file_sha256(path)
-        files.append(record)
-    return {"files": files}
+    return _Ledger(journal, config, tile_records(sources, known, hashing))
 
 
 def _refuse_changes(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -208,32 +254,26 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _is_done(journal: Journal, tile: str, key: str) -> bool:
-    account = journal.account(tile)
-    return account is not None and account.key == key and account.final
-
-
-def _process(
-    client: Client, plugin: str, pending: Sequence[TileSource], keys: dict[str, str], journal: Journal
-) -> Iterator[TileReport]:
-    """Yield the report of each tile as it is done."""
-    futures = {
-        client.submit(process_on_worker, plugin, source, keys[source.name], pure=False): source for source in pending
-    }
-    for future in as_completed(list(futures)):
-        source = futures.pop(future)
-        error = future.exception()
-        if error is None:
-            yield future.result()
-        else:
-            # The task turns every fault of a tile into a rejection; what arrives here is the machine's: memory,
-            # disk, a lost worker. The next call tries the tile again.
-            reason = f"processing stopped: {type(error).__name__}: {error}"
-            logger.error("tile %s: %s", source.name, reason)
-            account = Account(keys[source.name], tile_rejected=True, final=False)
-            journal.write_rejected_tile(source.name, reason, account)
-            yield TileReport(source.name, account, reason)
-        future.release()
+def _pending(
+    journal: Journal, sources: Sequence[TileSource], ledger: _Ledger, retry_rejected: bool
+) -> list[TileSource]:
+    """Tiles to process."""
+    accounts = {source.name: journal.account(source.name) for source in sources}
+    rejected = {name for name, account in accounts.items() if account is not None and account.tile_rejected}
+    undone = [
+        source
+        for source in sources
+        if (account := accounts[source.name]) is None or account.key != ledger.key(source.name) or not account.final
+    ]
+    if not retry_rejected:
+        return undone
+    others = [source.name for source in undone if source.name not in rejected]
+    if others:
+        raise RunError(
+            f"{journal.folder} has {len(others)} tiles that are not done yet, such as {others[0]}; finish the run "
+            "first, by the same command without --retry-rejected"
+        )
+    return [source for source in sources if source.name in rejected]
 
 
 def _reject_positions_outside(journal: Journal, positions: pd.DataFrame) -> None:
@@ -284,6 +324,7 @@ def _balance(
         rejected=sum(account.rejected for account in accounts.values()),
         rejected_tiles={row["tile"]: row["reason"] for row in rejects if row["kind"] in ("input", "tile")},
         rejected_positions=sum(row["kind"] == "position" for row in rejects),
+        retried={name: report.attempts for name, report in reports.items() if report.attempts > 1},
         warnings={name: report.warnings for name, report in reports.items() if report.warnings},
         seconds=seconds,
         parts=[journal.part(name) for name in sorted(accounts) if not accounts[name].tile_rejected],

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,10 @@ from galmorph import flags
 from galmorph.bundle import Bundle
 from galmorph.cutouts import Cutouts, Cutter
 from galmorph.detection import Field, extract
-from galmorph.errors import BundleError, TileError
+from galmorph.errors import BundleError, RunError, TileError, TileUnavailableError
 from galmorph.inference.config import RunConfig
 from galmorph.inference.journal import Account, Journal, Reject
+from galmorph.inference.records import refuse_changes
 from galmorph.scores import Scores, score
 from galmorph.sky import inside
 from galmorph.surveys import TileSource
@@ -51,6 +52,8 @@ class TileReport:
         What was odd about it.
     seconds : dict
         Wall time of each stage.
+    attempts : int
+        How often it was tried; more than once after faults of the machine.
     """
 
     tile: str
@@ -58,11 +61,13 @@ class TileReport:
     reason: str = ""
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    attempts: int = 1
 
 
 def process_tile(
     source: TileSource,
     key: str,
+    record: dict[str, Any],
     config: RunConfig,
     bundle: Bundle,
     session: "ScoringSession",
@@ -77,6 +82,8 @@ def process_tile(
         Where the tile lies.
     key : str
         Digest of the configuration and of the tile's files, recorded in the part.
+    record : dict
+        Files of the tile as `key` has them; see `galmorph.inference.records`.
     config : RunConfig
         Settings of the run.
     bundle : Bundle
@@ -93,24 +100,48 @@ def process_tile(
     -------
     TileReport
         A tile that cannot be used is recorded as rejected and reported, not raised.
+
+    Raises
+    ------
+    TileUnavailableError
+        If the tile's files are gone, have changed or cannot be read now.
+    RunError, MemoryError
+        If scoring, the run folder or memory fails: nothing that the tile is to blame for.
     """
     clock = _Clock()
     try:
+        refuse_changes(source, record)
         tile = read_tile(source, config.survey)
+        refuse_changes(source, record)
         order = bundle.check_survey(source.name, tile.bands, tile.pixel_scale)
         clock.lap("read")
         found = extract(tile, config.detection, _within(tile, positions))
-    except (TileError, BundleError) as error:
+        clock.lap("detect")
+        rows, rejects = _score_objects(tile, found, order, config, bundle, session, clock)
+    except (TileUnavailableError, RunError, MemoryError):
+        raise
+    except Exception as error:  # whatever odd pixels make a library stumble over, it is this tile that is set aside
+        if not isinstance(error, TileError | BundleError):
+            logger.exception("tile %s", source.name)
         account = Account(key, tile_rejected=True)
-        journal.write_rejected_tile(source.name, str(error), account)
-        return TileReport(source.name, account, str(error), (), clock.seconds)
-    clock.lap("detect")
-    rows, rejects = _score_objects(tile, found, order, config, bundle, session, clock)
+        journal.write_rejected_tile(source.name, _reason(source, error), account)
+        return TileReport(source.name, account, _reason(source, error), (), clock.seconds)
     detected = len(found.objects)
     account = Account(key, detected=detected, scored=rows.num_rows, rejected=len(rejects))
     journal.write_tile(source.name, rows, rejects, account)
     clock.lap("write")
     return TileReport(source.name, account, "", tile.warnings, clock.seconds)
+
+
+def _reason(source: TileSource, error: Exception) -> str:
+    """Why a tile was set aside, in words."""
+    if isinstance(error, TileError | BundleError):
+        return str(error)
+    what = " ".join(str(error).split())[:200] or type(error).__name__
+    return (
+        f"{source.files[0]}: the objects of tile {source.name} cannot be measured ({type(error).__name__}: {what}). "
+        "Look at the tile, leave it out, or report this with the tile"
+    )
 
 
 class _Clock:
@@ -154,7 +185,7 @@ def _score_objects(
         objects = found.objects.iloc[start : start + chunk]
         cutouts = cutter.cut(objects["x"], objects["y"], objects["radius"])
         clock.lap("cut")
-        logits, features = session.predict(cutouts.images)
+        logits, features = _predict(session, cutouts)
         scores = score(
             logits,
             features,
@@ -170,6 +201,13 @@ def _score_objects(
         tables.append(table.filter(pa.array(reasons == "")))
         clock.lap("assemble")
     return pa.concat_tables(tables).combine_chunks(), rejects
+
+
+def _predict(session: "ScoringSession", cutouts: Cutouts) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    try:
+        return session.predict(cutouts.images)
+    except Exception as error:  # onnxruntime's classes share no base; its faults are those of a device, not of a tile
+        raise RunError(f"scoring failed: {' '.join(str(error).split())[:200] or type(error).__name__}") from error
 
 
 def _reasons(cutouts: Cutouts, logits: NDArray[np.float32], features: NDArray[np.float32]) -> NDArray[np.object_]:

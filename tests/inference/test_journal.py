@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from galmorph.errors import RunError
+from galmorph.errors import FolderError, RunError
 from galmorph.inference.journal import INPUTS, Account, Journal, Reject, read_account, read_json, write_json
 
 ROWS = pa.table({"object_id": pa.array([1, 2], pa.int64())})
@@ -69,7 +69,7 @@ def test_a_write_that_fails_leaves_nothing(journal, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(FolderError, match=r"a\.parquet cannot be written: No space left .* what is finished is kept"):
         journal.write_tile("a", ROWS, [], Account("key", 2, 2, 0))
     assert list(journal.folder.rglob("*.*")) == []
 

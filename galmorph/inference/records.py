@@ -1,0 +1,86 @@
+"""What the files of a tile were when a run took them up: paths, sizes, times of change and digests."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from galmorph.errors import TileUnavailableError
+from galmorph.inference.config import file_sha256
+from galmorph.surveys import TileSource
+
+#: Called with the bytes of tiles that are known, and those of all.
+Hashing = Callable[[int, int], None]
+
+Record = dict[str, Any]
+
+
+def tile_records(
+    sources: Sequence[TileSource], known: Mapping[str, Record], hashing: Hashing | None = None
+) -> dict[str, Record]:
+    """Record of each tile.
+
+    Parameters
+    ----------
+    sources : sequence of TileSource
+        The tiles.
+    known : mapping
+        Records of an earlier call, whose digests are kept while size and time of change stay.
+    hashing : callable or None
+        Told of progress after each tile.
+
+    Returns
+    -------
+    dict of str to dict
+        ``files`` with path, size, mtime_ns and sha256 of each, and ``fault`` when they could not be read, by tile.
+    """
+    sizes = {source.name: sum(map(_size, source.files)) for source in sources}
+    total, done = sum(sizes.values()), 0
+    records = {}
+    for source in sources:
+        records[source.name] = tile_record(source, known.get(source.name, {}))
+        done += sizes[source.name]
+        if hashing is not None:
+            hashing(done, total)
+    return records
+
+
+def tile_record(source: TileSource, known: Mapping[str, Any]) -> Record:
+    """Record of a tile; see `tile_records`."""
+    earlier = {file["path"]: file for file in known.get("files", [])}
+    files = []
+    try:
+        for path in source.files:
+            status = path.stat()
+            record = {"path": str(path.resolve()), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+            before = earlier.get(record["path"], {})
+            same = all(before.get(name) == record[name] for name in ("size", "mtime_ns"))
+            files.append(record | {"sha256": before["sha256"] if same else file_sha256(path)})
+    except OSError as error:
+        return {
+            "files": files,
+            "fault": f"{error.filename or source.files[0]} cannot be read: {error.strerror or error}",
+        }
+    return {"files": files}
+
+
+def refuse_changes(source: TileSource, record: Mapping[str, Any]) -> None:
+    """Raise when the files of a tile are not those that were recorded.
+
+    Raises
+    ------
+    TileUnavailableError
+        If one is gone or has another size or time of change.
+    """
+    for path, before in zip(source.files, record["files"], strict=True):
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise TileUnavailableError(f"{path} cannot be read now: {error.strerror or error}") from error
+        if (status.st_size, status.st_mtime_ns) != (before["size"], before["mtime_ns"]):
+            raise TileUnavailableError(f"{path} has changed while the run was under way")
+
+
+def _size(path: Any) -> int:
+    try:
+        return int(path.stat().st_size)
+    except OSError:
+        return 0
