@@ -11,6 +11,8 @@ from rich.table import Table
 from galmorph.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
     from galmorph.training.guard import Verdict
     from galmorph.training.seeds import SeedSummary
 
@@ -27,6 +29,7 @@ def train(
     measure: Annotated[tuple[Path, ...], Parameter(name="--evaluate", consume_multiple=True, negative=())] = (),
     part: Literal["all", "train", "validation", "test"] | None = None,
     find_lr: Annotated[bool, Parameter(negative=())] = False,
+    mlflow: str | None = None,
 ) -> None:
     """Train a network by a recipe; a training that was stopped goes on when the command is repeated.
 
@@ -50,6 +53,8 @@ def train(
         With --evaluate: which part of these sets; see galmorph evaluate.
     find_lr
         Do not train: scan learning rates, suggest one, and write the loss at each and a plot into the folder.
+    mlflow
+        Record with MLflow too: in a file such as runs/mlflow.db, or on the server of an address.
     """
     if find_lr and seeds:
         raise ConfigError("--find-lr goes without --seeds")
@@ -68,14 +73,25 @@ def train(
         console.print(f"learning rate at the least loss: {scan.suggestion:.2g}", soft_wrap=True)
         console.print(f"the curve: {folder / 'learning-rate.csv'} and {folder / 'learning-rate.png'}", soft_wrap=True)
         return
+    callbacks = _tracking(mlflow)
     if seeds:
         from galmorph.training.seeds import train_seeds
 
         _show_seeds(
-            train_seeds(recipe, folder, seeds, data=data, target=target, sets=measure, part=part, device=device)
+            train_seeds(
+                recipe,
+                folder,
+                seeds,
+                data=data,
+                target=target,
+                sets=measure,
+                part=part,
+                device=device,
+                callbacks=callbacks,
+            )
         )
         return
-    guarded = train_guarded(recipe, folder, data=data, target=target, device=device)
+    guarded = train_guarded(recipe, folder, data=data, target=target, device=device, callbacks=callbacks)
     result, console = guarded.shipped, Console(highlight=False)
     if guarded.verdict is not None:
         _show_verdict(guarded.verdict, console)
@@ -94,6 +110,15 @@ def _show_verdict(verdict: "Verdict", console: Console) -> None:
         console.print("no sign that adaptation did harm; the adapted model goes on")
 
 
+def _tracking(uri: str | None) -> "list[Callback]":
+    """What records a training elsewhere, if that was asked for."""
+    if uri is None:
+        return []
+    from galmorph.training.tracking import Tracking
+
+    return [Tracking(uri)]
+
+
 def _show_seeds(summary: "SeedSummary") -> None:
     """Means and deviations: of the best epochs, and of each set in a column of its own."""
     console = Console(highlight=False)
@@ -108,23 +133,25 @@ def _show_seeds(summary: "SeedSummary") -> None:
         console.print(table)
 
 
-def export(checkpoint: Path, /, *, out: Path, data: Path | None = None) -> None:
+def export(checkpoint: Path, /, *, out: Path, data: Path | None = None, target: Path | None = None) -> None:
     """Make a model bundle from a training: ONNX graph, manifest, reference statistics and model card.
 
     Parameters
     ----------
     checkpoint
-        Folder of the training's checkpoint.
+        A checkpoint, or the folder of a training: its best epoch, or that of the model that the guard chose.
     out
         Folder of the bundle to make.
     data
         Labelled images of the training, if they were moved.
+    target
+        Unlabelled images that it was adapted to, if they were moved.
     """
     try:
         from galmorph.training.export import export as run_export
     except ImportError as error:
         raise _missing(error) from error
-    Console(highlight=False).print(f"bundle: {run_export(checkpoint, out, data=data)}", soft_wrap=True)
+    Console(highlight=False).print(f"bundle: {run_export(checkpoint, out, data=data, target=target)}", soft_wrap=True)
 
 
 def evaluate(

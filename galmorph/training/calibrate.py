@@ -1,13 +1,14 @@
 """What a bundle decides, fitted on the source only: temperature, threshold, reference of features, statistics."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from sklearn.covariance import ledoit_wolf
+from sklearn.mixture import GaussianMixture
 
 from galmorph.metrics import negative_log_likelihood
 from galmorph.scores import FeatureReference, Scores, UnknownScore, score, softmax
@@ -17,6 +18,9 @@ Float = NDArray[np.floating]
 
 #: Temperatures between which the best one is sought.
 TEMPERATURES = (0.05, 20.0)
+
+#: Fewest different scores that two groups are sought in, and places at which their boundary is sought.
+FEWEST, PLACES = 10, 1001
 
 #: Quantiles in the table of statistics.
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -61,8 +65,13 @@ def calibrate(
     features: Float,
     labels: NDArray[np.integer],
     options: ExportOptions,
+    target: tuple[Float, Float] | None = None,
 ) -> Calibration:
     """Fit temperature and threshold.
+
+    The threshold lets a chosen share of known objects of the source pass as unknown. An adapted model is less sure of
+    the target than of the source, known objects included; there the threshold is no lower than the boundary between the
+    two groups that the target's own scores fall into, see `boundary`.
 
     Parameters
     ----------
@@ -74,16 +83,21 @@ def calibrate(
         Their classes, shape ``(n,)``.
     options : ExportOptions
         Which score decides, and which share of known objects it may call unknown.
+    target : tuple of ndarray, optional
+        Logits and features of unlabelled images of the target, shapes ``(m, K)`` and ``(m, d)``.
 
     Returns
     -------
     Calibration
-        No image of an unknown class has had a part in it.
+        No label of an unknown class has had a part in it.
     """
     temperature = fit_temperature(logits, labels)
     free = Calibration(temperature, reference, options.unknown_score, math.inf)
     values = getattr(free.score(logits, features), options.unknown_score)
-    return Calibration(temperature, reference, options.unknown_score, fit_threshold(values, options.false_unknown_rate))
+    threshold = fit_threshold(values, options.false_unknown_rate)
+    if target is not None:
+        threshold = max(threshold, boundary(getattr(free.score(*target), options.unknown_score)))
+    return replace(free, threshold=threshold)
 
 
 def fit_temperature(logits: Float, labels: NDArray[np.integer]) -> float:
@@ -125,6 +139,30 @@ def fit_threshold(values: Float, rate: float) -> float:
         One of the scores.
     """
     return float(np.quantile(np.asarray(values, dtype=np.float64), 1 - rate, method="higher"))
+
+
+def boundary(values: Float) -> float:
+    """Where two groups of numbers meet: a mixture of two Gaussians is fitted, and beyond it the higher one prevails.
+
+    Parameters
+    ----------
+    values : ndarray of float
+        Unknown scores of unlabelled images, shape ``(n,)``.
+
+    Returns
+    -------
+    float
+        Between the two means; minus infinity if there are no two groups to tell apart.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    values = values[np.isfinite(values)]
+    if len(np.unique(values)) < FEWEST:
+        return -math.inf
+    mixture = GaussianMixture(2, random_state=0).fit(values[:, None])
+    lower, higher = np.argsort(mixture.means_[:, 0])
+    places = np.linspace(mixture.means_[lower, 0], mixture.means_[higher, 0], PLACES)
+    beyond = mixture.predict_proba(places[:, None])[:, higher] > 0.5
+    return float(places[beyond.argmax()]) if beyond.any() else -math.inf
 
 
 def fit_reference(features: Float, labels: NDArray[np.integer], classes: int) -> FeatureReference:

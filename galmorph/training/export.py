@@ -33,6 +33,7 @@ from galmorph.training.module import Training
 from galmorph.training.networks import Classifier
 from galmorph.training.recipe import Recipe
 from galmorph.training.split import split_objects
+from galmorph.training.target import read_target, target_rows
 
 #: Finer pixels than the training set's, by up to this factor, are no obstacle: cutouts are resampled, and an image that
 #: was oversampled, as the viewers of surveys serve them, shows the same sky.
@@ -41,15 +42,19 @@ FINER = 8.0
 #: Packages whose versions decide what a training gives.
 VERSIONS = ("torch", "timm", "pytorch-lightning", "onnx", "onnxruntime", "numpy", "scikit-learn")
 
+#: Images of the target that the threshold is fitted to.
+TARGET_IMAGES = 4000
+
 #: Real images on which graph and network are compared.
 PARITY_IMAGES = 32
 
 
-def export(checkpoint: Path, out: Path, *, data: Path | None = None) -> Path:
+def export(checkpoint: Path, out: Path, *, data: Path | None = None, target: Path | None = None) -> Path:
     """Make a bundle of a trained network.
 
-    Everything that the bundle decides is fitted on the training and validation parts of the known classes; the test
-    part and private classes only give the numbers in its card.
+    Everything that the bundle decides is fitted on the training and validation parts of the known classes, and on
+    unlabelled images of the target's training part; the test part and private classes only give the numbers in its
+    card.
 
     Parameters
     ----------
@@ -60,6 +65,8 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None) -> Path:
         Folder of the bundle; a bundle already there is replaced.
     data : Path, optional
         Where the training set is now, if it was moved.
+    target : Path, optional
+        Where the unlabelled images are that the network was adapted to, if they were moved.
 
     Returns
     -------
@@ -91,7 +98,10 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None) -> Path:
     _, features = predict(model, dataset.images, rows["train"])
     reference = fit_reference(features, dataset.labels[rows["train"]], len(dataset.classes))
     logits, features = predict(model, dataset.images, rows["validation"])
-    calibration = calibrate(reference, logits, features, dataset.labels[rows["validation"]], recipe.export)
+    unlabelled = _target_images(recipe, dataset, record, target)
+    seen = None if unlabelled is None else predict(graphs[MODEL], *unlabelled)
+    labels = dataset.labels[rows["validation"]]
+    calibration = calibrate(reference, logits, features, labels, recipe.export, seen)
     scores = calibration.score(logits, features)
     evaluations = {"validation": _summarise(scores, dataset, rows["validation"], recipe, "validation")}
     test = _test_rows(dataset, recipe)
@@ -126,6 +136,21 @@ def _graphs(
         graphs[name] = export_graph(network, tuple(record["shape"]))
         parity = compare(graphs[name], network, images)
     return graphs, parity
+
+
+def _target_images(
+    recipe: Recipe, source: Dataset, record: dict[str, Any], moved: Path | None
+) -> tuple[NDArray[np.float32], NDArray[np.intp]] | None:
+    """Images of the target, and rows of its training part, not more than are needed; None if there was no target."""
+    if recipe.target is None or record["target"] is None:
+        return None
+    options = replace(recipe.target, path=Path(moved) if moved else recipe.target.path)
+    target = read_target(options, source)
+    if target.digests != record["target"]["digests"]:
+        raise DataError(f"{options.path} is not the target of the training: its digests differ. Train again")
+    parts = split_objects(source.object_ids, source.names, recipe.split)
+    rows = target_rows(target, source, parts, recipe.split)["train"]
+    return target.images, np.sort(np.random.default_rng(0).permutation(rows)[:TARGET_IMAGES])
 
 
 def _summarise(scores: Scores, dataset: Dataset, rows: NDArray[np.intp], recipe: Recipe, part: str) -> Evaluation:
@@ -187,6 +212,7 @@ def _manifest(
             "images_per_class": dict(zip(classes, record["counts"], strict=True)),
             "data": record["digests"],
             "target": record["target"],
+            "initial": record.get("initial"),
             "tuner": [] if separation is None else separation.tuner.state_dict()["changes"],
             "versions": {"galmorph": galmorph.__version__} | {name: version(name) for name in VERSIONS},
             "commit": _commit(),

@@ -4,7 +4,7 @@ from scipy.special import softmax as reference_softmax
 
 from galmorph.metrics import negative_log_likelihood
 from galmorph.scores import anomaly, softmax
-from galmorph.training.calibrate import calibrate, fit_reference, fit_temperature, fit_threshold, statistics
+from galmorph.training.calibrate import boundary, calibrate, fit_reference, fit_temperature, fit_threshold, statistics
 from galmorph.training.options import ExportOptions
 
 
@@ -84,3 +84,33 @@ def test_statistics_describe_scores_and_features(rng):
     assert table.loc["feature_1", "q50"] == pytest.approx(np.median(features[:, 1]))
     assert table.loc["entropy", "mean"] == pytest.approx(scores.entropy.mean())
     assert (table["n"] == 500).all()
+
+
+def test_the_boundary_lies_where_two_equal_groups_meet(rng):
+    values = np.concatenate([rng.normal(0.0, 1.0, 4000), rng.normal(6.0, 1.0, 4000)])
+    assert boundary(values) == pytest.approx(3.0, abs=0.15)
+    # Of unequal ones it moves towards the smaller: there 4 exp(-x^2/2) = exp(-(6-x)^2/2), at x = 3 + ln 4 / 6.
+    assert boundary(np.concatenate([values[:4000], values[4000:5000]])) == pytest.approx(3 + np.log(4) / 6, abs=0.15)
+
+
+def test_without_two_groups_there_is_no_boundary():
+    assert boundary(np.zeros(100)) == -np.inf
+    assert boundary(np.array([])) == -np.inf
+    assert boundary(np.full(50, np.nan)) == -np.inf
+
+
+def test_a_target_less_sure_than_the_source_raises_the_threshold_and_never_lowers_it(rng):
+    labels = rng.integers(0, 3, 500)
+    sure, vague = 9.0 * np.eye(3)[labels], 2.0 * np.eye(3)[labels]
+    features = rng.normal(size=(500, 3)) + 4 * np.eye(3)[labels]
+    reference = fit_reference(features, labels, 3)
+    options = ExportOptions()
+    noise = 0.05 * rng.normal(size=(500, 3))
+    alone = calibrate(reference, sure + noise, features, labels, options)
+    target = np.concatenate([vague, np.zeros((500, 3))]) + 0.05 * rng.normal(size=(1000, 3))
+    raised = calibrate(reference, sure + noise, features, labels, options, (target, np.concatenate([features] * 2)))
+    flagged = raised.score(target, np.concatenate([features] * 2)).unknown
+    assert raised.threshold > alone.threshold
+    assert flagged[:500].mean() < 0.02 < 0.98 < flagged[500:].mean()
+    same = calibrate(reference, vague + noise, features, labels, options, (sure, features))
+    assert same.threshold == calibrate(reference, vague + noise, features, labels, options).threshold

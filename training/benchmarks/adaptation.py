@@ -82,7 +82,7 @@ def measure(experiment: Experiment, method: str, seed: int, data: Path, out: Pat
     _, features = predict(module, source.images, rows["train"], "source")
     reference = fit_reference(features, source.labels[rows["train"]], len(source.classes))
     valid = predict(module, source.images, rows["validation"], "source")
-    calibration = calibrate(reference, *valid, source.labels[rows["validation"]], recipe.export)
+    labels = source.labels[rows["validation"]]
     source_parts = split_objects(source.object_ids, source.names, recipe.split)
     target, test = (
         read_cutout_set(data / experiment.target),
@@ -90,8 +90,11 @@ def measure(experiment: Experiment, method: str, seed: int, data: Path, out: Pat
     )
     parts = split_target(_ids(target), source.object_ids, source_parts, recipe.split)
     tested = np.flatnonzero(parts == "test") if not experiment.test else np.arange(len(test.labels))
+    # Every method gets what the target's images say without labels, those that do not adapt too.
+    seen = predict(module, target.images, np.flatnonzero(parts == "train"), "target")
+    calibration = calibrate(reference, *valid, labels, recipe.export, seen)
     line: dict[str, Any] = {"method": method, "seed": seed, "seconds": round(seconds, 1), "epoch": result.best_epoch}
-    saved = {"valid_logits": valid[0], "valid_features": valid[1], "valid_labels": source.labels[rows["validation"]]}
+    saved = {"valid_logits": valid[0], "valid_features": valid[1], "valid_labels": labels}
     for domain, images, names, chosen in (
         ("source", source.images, source.names, rows["test"]),
         ("target", test.images, _names(test), tested),
