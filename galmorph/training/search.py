@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,17 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytorch_lightning as pl
-import torch
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pytorch_lightning.callbacks import Callback
 
 from galmorph.errors import ConfigError
+from galmorph.scores import softmax
 from galmorph.training.criteria import mutual_information, neighbourhood_density
-from galmorph.training.domain_norm import set_domain
 from galmorph.training.domains import Domains, read_domains
-from galmorph.training.fit import Device, first_epoch, load_training, train
+from galmorph.training.fit import Device, first_epoch, load_training, moved, train
 from galmorph.training.folder import CHECKPOINTS, TrainResult
-from galmorph.training.loaders import Rows, ordered_batches
+from galmorph.training.guarded import predict
 from galmorph.training.recipe import Recipe, load_recipe
 from galmorph.training.search_space import Scalar, Space, load_space, with_settings
 
@@ -112,8 +111,7 @@ def search(
     DataError
         If the data cannot be used.
     """
-    settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    settings = _placed(settings, data, target)
+    settings = moved(recipe if isinstance(recipe, Recipe) else load_recipe(recipe), data, target)
     space = space if isinstance(space, Space) else load_space(space)
     for name, setting in space.settings.items():
         # One by one, so that a word that is no setting is found before anything is trained.
@@ -133,15 +131,6 @@ def search(
             best = _best(study)
             report(done + 1, None if best is None else best.value)
     return _result(study, space, out)
-
-
-def _placed(recipe: Recipe, data: Path | None, target: Path | None) -> Recipe:
-    """The recipe with other places of its data."""
-    if data is not None:
-        recipe = replace(recipe, source=replace(recipe.source, path=Path(data).resolve()))
-    if target is not None and recipe.target is not None:
-        recipe = replace(recipe, target=replace(recipe.target, path=Path(target).resolve()))
-    return recipe
 
 
 def _open(out: Path, recipe: Recipe, space: Space, domains: Domains) -> optuna.Study:
@@ -250,15 +239,12 @@ def _value(result: TrainResult, space: Space, domains: Domains) -> float:
     return criterion(_target_probabilities(result.checkpoint, domains))
 
 
-def _target_probabilities(checkpoint: Path, domains: Domains) -> NDArray[np.float32]:
+def _target_probabilities(checkpoint: Path, domains: Domains) -> NDArray[np.float64]:
     """What the best model says of the target's validation images, whose labels nobody has read."""
     assert domains.target is not None  # noqa: S101 - checked before any trial
     module, _ = load_training(checkpoint)
-    set_domain(module.network, "target")
-    batches = ordered_batches(Rows(domains.target, domains.target_rows["validation"]), batch_size=256)
-    with torch.inference_mode():
-        logits = torch.cat([module(batch.images)[0] for batch in batches])
-    return logits.softmax(dim=1).numpy()
+    logits, _ = predict(module, domains.target.images, domains.target_rows["validation"], "target")
+    return softmax(logits)
 
 
 def _best(study: optuna.Study) -> FrozenTrial | None:

@@ -142,6 +142,7 @@ def test_page_lists_every_recipe():
 def test_settings_that_are_printed(path):
     """The papers' own numbers, apart from the files."""
     recipe = load_recipe(path)
+    assert recipe.guard.mode == "off"
     shares = (recipe.split.train, recipe.split.validation, recipe.split.test)
     if path.parent.name == "deepastrouda":
         assert shares == (0.6, 0.2, 0.2)
