@@ -31,7 +31,7 @@ class ClusteringOptions:
 
     space: Literal["probability", "feature"] = "probability"
     match: Literal["ordered", "set"] = "ordered"
-    top: Count = 3
+    top: Count = 1
     bank: bool = True
     adversarial: bool = False
 

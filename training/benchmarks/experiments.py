@@ -44,6 +44,8 @@ COMMON: Mapping[str, Any] = {
     "fit": {"batch_size": 64},
     "split": {"train": 0.6, "validation": 0.15, "test": 0.25, "stratified": False},
 }
+#: Sets of a thousand images need more steps than they have batches.
+SMALL = {"batch_size": 32}
 DIGIT_VIEWS = {"turn": False, "flip": False, "zoom": 1.17, "shift": 2.0}
 
 
@@ -174,7 +176,7 @@ def _digits() -> dict[str, Experiment]:
 
 
 def _sdss() -> dict[str, Experiment]:
-    settings = {"stretch": {"kind": "linear", "low": 0.0, "high": 255.0}}
+    settings = {"stretch": {"kind": "linear", "low": 0.0, "high": 255.0}, "fit": SMALL}
     there, back = _pair(
         "SDSS ↔ SDSS observed worse",
         "sdss/a",
@@ -198,12 +200,14 @@ def _mocks() -> dict[str, Experiment]:
         20,
         private=("lens",),
         methods=OPEN,
+        settings={"fit": SMALL},
     )
     lsst: dict[str, Any] = {
         "classes": ("spiral", "elliptical"),
         "private": ("merger",),
         "epochs": 20,
         "methods": OPEN,
+        "settings": {"fit": SMALL},
     }
     to_ten, to_one = _pair("LSST mock, 1 year ↔ LSST mock, 10 years", "mocks/y1", "mocks/y10", **lsst)
     mergers = Experiment(
@@ -213,6 +217,7 @@ def _mocks() -> dict[str, Experiment]:
         ("other", "merger"),
         20,
         methods=("source_only", "mmd", "mmd_f", "adversarial", "adversarial_f", "deepastrouda"),
+        settings={"fit": SMALL},
     )
     return {"mock-ten": ten, "mock-y1-y10": to_ten, "mock-y10-y1": to_one, "mock-mergers": mergers}
 
@@ -249,9 +254,10 @@ def _hostile(simulated: bool) -> dict[str, Experiment]:
         "settings": {"stretch": {"kind": "linear", "low": 0.0, "high": 1.0}, "views": DIGIT_VIEWS},
     }
     galaxies: dict[str, Any] = {"source": "sdss/a", "classes": SHAPES, "private": ("merger",), "epochs": 24}
-    galaxies |= {"settings": {"stretch": {"kind": "linear", "low": 0.0, "high": 255.0}}}
+    galaxies |= {"settings": {"stretch": {"kind": "linear", "low": 0.0, "high": 255.0}, "fit": SMALL}}
     if simulated:
         galaxies = {"source": "simulated/galaxies_source", "classes": FINE, "private": ("lens",), "epochs": 24}
+        galaxies |= {"settings": {"fit": SMALL}}
     places = {"digits": "digits/usps", "sdss": "sdss/b_worse"}
     if simulated:
         places = {"simdigits": "simulated/digits_target", "simgalaxies": "simulated/galaxies_target"}
