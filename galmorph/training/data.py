@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from galmorph.cutout_set import REQUIRED_FACTS, read_cutout_set
 from galmorph.errors import DataError
 from galmorph.taxonomy import map_labels
 from galmorph.training.options import Source
-from galmorph.training.pictures import read_picture
+from galmorph.training.pictures import read_pictures
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -44,6 +44,8 @@ class Dataset:
         What is known of the images: `bands`, and for cutouts `survey`, `pixel_scale` (arcsec), `framing` and `unit`.
     digests : dict
         SHA-256 of each file that was read, by name.
+    rejects : dict
+        Images that were left out, with the reason.
     """
 
     images: Float32
@@ -53,6 +55,7 @@ class Dataset:
     classes: tuple[str, ...]
     facts: dict[str, Any] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    rejects: dict[str, str] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """Images of each class word, unlabelled ones under the empty word."""
@@ -98,20 +101,19 @@ def _read_folder(source: Source) -> Dataset:
     missing = [column for column in ("file", "label") if column not in table]
     if missing or table.empty:
         raise DataError(f"{path} needs a row per image with columns file and label; it has {list(table.columns)}")
-    images = [read_picture(source.path / name, source.size) for name in table["file"]]
-    shapes = Counter(image.shape for image in images)
-    if len(shapes) > 1:
-        raise DataError(f"images in {source.path} differ in shape: {dict(shapes)}. Set source.size to resize them")
+    labels = table["label"].tolist()
+    paths = [source.path / name for name in table["file"]]
+    images, rows, rejects = read_pictures(paths, labels, table="source", size=source.size, faults=source.faults)
     ids = table["object_id"] if "object_id" in table else table["file"].map(lambda name: Path(name).stem)
-    stack = np.stack(images)
-    return _dataset(
+    dataset = _dataset(
         source,
-        stack,
-        table["label"].tolist(),
-        ids.tolist(),
-        _facts(source, stack),
-        {path.name: sha256(path), "images": hashlib.sha256(stack.tobytes()).hexdigest()},
+        images,
+        [labels[row] for row in rows],
+        ids.iloc[rows].tolist(),
+        _facts(source, images),
+        {path.name: sha256(path), "images": hashlib.sha256(images.tobytes()).hexdigest()},
     )
+    return replace(dataset, rejects=rejects)
 
 
 def _read_arrays(source: Source) -> Dataset:

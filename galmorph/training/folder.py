@@ -1,5 +1,6 @@
 """The folder of a training: what is in it, and whether it may be gone on with."""
 
+import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,11 @@ from galmorph.training.history import read_history
 from galmorph.training.recipe import Recipe
 
 RECIPE, IDENTITY, METRICS, RESULT = "recipe.toml", "identity.json", "metrics.csv", "result.json"
+REJECTS = "rejects.csv"
 #: What a learning-rate scan leaves; a training may stand beside it.
 RATES, RATES_PLOT = "learning-rate.csv", "learning-rate.png"
+#: Settings of source and target that do not make another training of the same data.
+ELSEWHERE = ("path", "labels", "faults")
 CHECKPOINTS, BEST, LAST = "checkpoints", "best", "last"
 
 
@@ -68,7 +72,7 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains, initial: Path | Non
     # The digests say which data; where they lie may change.
     for table in ("source", "target"):
         if settings[table] is not None:
-            settings[table] = {key: value for key, value in settings[table].items() if key not in ("path", "labels")}
+            settings[table] = {key: value for key, value in settings[table].items() if key not in ELSEWHERE}
     del settings["network"]["initial"]
     mine: dict[str, Any] = {"recipe": settings, "data": domains.source.digests}
     if initial is not None:
@@ -87,6 +91,16 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains, initial: Path | Non
     out.mkdir(parents=True, exist_ok=True)
     (out / RECIPE).write_text(recipe.to_toml())
     marker.write_text(json.dumps(mine, indent=2) + "\n")
+    _write_rejects(out / REJECTS, domains)
+
+
+def _write_rejects(path: Path, domains: Domains) -> None:
+    """The table of images that were left out, if there are any."""
+    datasets = {"source": domains.source} | ({} if domains.target is None else {"target": domains.target})
+    rows = [(name, *row) for name, dataset in datasets.items() for row in dataset.rejects.items()]
+    if rows:
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([("domain", "file", "reason"), *rows])
 
 
 def write_result(out: Path) -> TrainResult:

@@ -41,6 +41,9 @@ class Source:
         Names of the bands, for ``folder`` and ``arrays``; a cutout set brings its own.
     size : int or None
         ``folder``: images are resized to this many pixels a side; None takes them as they are.
+    faults : {"refuse", "skip"}
+        ``folder``: fail at an image that is broken or blank or lacks its label, or leave such images out, warn, and
+        list them in ``rejects.csv`` of the training's folder.
     """
 
     __pydantic_config__ = STRICT
@@ -53,6 +56,7 @@ class Source:
     labels: Path | None = None
     bands: tuple[str, ...] = ()
     size: Count | None = None
+    faults: Literal["refuse", "skip"] = "refuse"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +73,8 @@ class Target:
         Names of the bands, for ``folder`` and ``arrays``.
     size : int or None
         ``folder``: images are resized to this many pixels a side.
+    faults : {"refuse", "skip"}
+        ``folder``: fail at an image that is broken or blank, or leave such images out; as of `Source`.
     """
 
     __pydantic_config__ = STRICT
@@ -77,6 +83,7 @@ class Target:
     kind: Literal["cutouts", "folder", "arrays"] = "cutouts"
     bands: tuple[str, ...] = ()
     size: Count | None = None
+    faults: Literal["refuse", "skip"] = "refuse"
 
 
 @dataclass(frozen=True, kw_only=True)

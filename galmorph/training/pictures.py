@@ -1,12 +1,39 @@
 """Read pictures (JPEG, PNG) as planes."""
 
+import logging
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from galmorph.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+#: Reasons that a warning shows.
+SHOWN = 3
+
+
+class Pictures(NamedTuple):
+    """Pictures that can be used.
+
+    Parameters
+    ----------
+    images : ndarray of float32
+        Shape ``(n, bands, N, N)``.
+    rows : list of int
+        Which of those that were asked for they are.
+    rejects : dict of str to str
+        Why one was left out, by its path.
+    """
+
+    images: NDArray[np.float32]
+    rows: list[int]
+    rejects: dict[str, str]
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -62,9 +89,73 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.float32]:
             if size is not None:
                 image = image.resize((size, size), Image.Resampling.BILINEAR)
             pixels = np.asarray(image, dtype=np.float32)
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"cannot read the image {path}: {error}. Repair it or take it out of the table") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"cannot read the image {path}: {error}. Repair it or take it out") from error
     planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     if planes.shape[1] != planes.shape[2]:
-        raise DataError(f"{path} must be square, is {planes.shape[1]} x {planes.shape[2]}; set source.size")
+        raise DataError(f"{path} must be square, is {planes.shape[1]} x {planes.shape[2]}; set a size to resize to")
     return np.ascontiguousarray(planes)
+
+
+def read_pictures(
+    paths: Sequence[Path],
+    labels: Sequence[str] | None,
+    *,
+    table: str,
+    size: int | None,
+    faults: Literal["refuse", "skip"],
+) -> Pictures:
+    """Pictures of one size.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The files.
+    labels : sequence of str or None
+        Of each; an empty one is a fault. None where labels do not matter.
+    table : str
+        Table of the recipe, for messages.
+    size : int or None
+        Pixels a side to resize to.
+    faults : {"refuse", "skip"}
+        What to do about a picture that is broken or blank, or lacks its label: fail, or leave it out.
+
+    Returns
+    -------
+    Pictures
+        Those that can be used, in order.
+
+    Raises
+    ------
+    DataError
+        If faults are refused and there is one; if pictures differ in shape, or none is left.
+    """
+    images, rows, rejects = [], [], {}
+    for row, path in enumerate(paths):
+        try:
+            if labels is not None and not labels[row]:
+                raise DataError(f"{path} has no label")
+            images.append(_not_blank(read_picture(path, size), path))
+            rows.append(row)
+        except DataError as error:
+            if faults == "refuse":
+                raise DataError(f"{error}. With {table}.faults = 'skip' such images are left out") from error
+            rejects[str(path)] = str(error)
+    if not images:
+        raise DataError(f"{table}: none of {len(paths)} images can be used: {_first(rejects)}")
+    if rejects:
+        logger.warning("%s: %d of %d images are left out: %s", table, len(rejects), len(paths), _first(rejects))
+    shapes = Counter(image.shape for image in images)
+    if len(shapes) > 1:
+        raise DataError(f"images in {paths[0].parent} differ in shape: {dict(shapes)}. Set {table}.size to resize them")
+    return Pictures(np.stack(images), rows, rejects)
+
+
+def _not_blank(image: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    if image.min() == image.max():
+        raise DataError(f"{path} is blank: every value is {image.flat[0]:g}")
+    return image
+
+
+def _first(rejects: dict[str, str]) -> str:
+    return "; ".join(list(rejects.values())[:SHOWN])

@@ -1,8 +1,8 @@
 """Unlabelled images of the target domain. Labels that may lie beside them are never read."""
 
 import hashlib
-from collections import Counter
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,19 @@ from galmorph.cutout_set import REQUIRED_FACTS, read_cutout_set
 from galmorph.errors import DataError
 from galmorph.training.data import UNLABELLED, Dataset, Float32, load_array, sha256
 from galmorph.training.options import SplitOptions, Target
-from galmorph.training.pictures import list_pictures, read_picture
+from galmorph.training.pictures import list_pictures, read_pictures
 from galmorph.training.split import split_target
+
+
+class _Read(NamedTuple):
+    """Images, identifiers of their objects, facts, digests, and what was left out."""
+
+    images: Float32
+    ids: list[str]
+    facts: dict[str, Any]
+    digests: dict[str, str]
+    rejects: Mapping[str, str] = {}
+
 
 #: Fewest target images of the training part: batch statistics and pairs need some.
 FEWEST = 2
@@ -38,13 +49,12 @@ def read_target(target: Target, source: Dataset) -> Dataset:
     DataError
         If files are missing or unreadable, or differ from the source in bands, size or framing.
     """
-    images, ids, facts, digests = {"cutouts": _read_cutouts, "folder": _read_folder, "arrays": _read_arrays}[
-        target.kind
-    ](target)
-    _check_alike(target, images, facts, source)
-    labels = np.full(len(images), UNLABELLED, dtype=np.int64)
-    names = np.full(len(images), "", dtype=np.str_)
-    return Dataset(images, labels, names, np.array(ids, dtype=np.str_), source.classes, facts, digests)
+    read = {"cutouts": _read_cutouts, "folder": _read_folder, "arrays": _read_arrays}[target.kind](target)
+    _check_alike(target, read.images, read.facts, source)
+    labels = np.full(len(read.images), UNLABELLED, dtype=np.int64)
+    names = np.full(len(read.images), "", dtype=np.str_)
+    ids = np.array(read.ids, dtype=np.str_)
+    return Dataset(read.images, labels, names, ids, source.classes, read.facts, read.digests, dict(read.rejects))
 
 
 def target_rows(
@@ -97,32 +107,28 @@ def _check_alike(target: Target, images: Float32, facts: dict[str, Any], source:
             )
 
 
-def _read_cutouts(target: Target) -> tuple[Float32, list[str], dict[str, Any], dict[str, str]]:
+def _read_cutouts(target: Target) -> _Read:
     cutouts = read_cutout_set(target.path)
     facts = {key: cutouts.meta[key] for key in REQUIRED_FACTS}
-    return cutouts.images, cutouts.labels["object_id"].astype(str).tolist(), facts, cutouts.digests()
+    return _Read(cutouts.images, cutouts.labels["object_id"].astype(str).tolist(), facts, cutouts.digests())
 
 
-def _read_folder(target: Target) -> tuple[Float32, list[str], dict[str, Any], dict[str, str]]:
+def _read_folder(target: Target) -> _Read:
     """All pictures of a folder; an object is known by the name of its file."""
     files = list_pictures(target.path)
-    images = [read_picture(path, target.size) for path in files]
-    shapes = Counter(image.shape for image in images)
-    if len(shapes) > 1:
-        raise DataError(f"images in {target.path} differ in shape: {dict(shapes)}. Set target.size to resize them")
-    stack = np.stack(images)
-    digests = {"images": hashlib.sha256(stack.tobytes()).hexdigest()}
-    return stack, [path.stem for path in files], _facts(target), digests
+    images, rows, rejects = read_pictures(files, None, table="target", size=target.size, faults=target.faults)
+    digests = {"images": hashlib.sha256(images.tobytes()).hexdigest()}
+    return _Read(images, [files[row].stem for row in rows], _facts(target), digests, rejects)
 
 
-def _read_arrays(target: Target) -> tuple[Float32, list[str], dict[str, Any], dict[str, str]]:
+def _read_arrays(target: Target) -> _Read:
     """A .npy file of images; objects are known by their numbers, the same ones as in the source."""
     images = load_array(target.path)
     if images.ndim != 4:
         raise DataError(f"{target.path}: images must have the shape (n, bands, N, N), got {images.shape}")
     images = images if images.dtype == np.float32 else images.astype(np.float32)
     ids = [str(number) for number in range(len(images))]
-    return images, ids, _facts(target), {target.path.name: sha256(target.path)}
+    return _Read(images, ids, _facts(target), {target.path.name: sha256(target.path)})
 
 
 def _facts(target: Target) -> dict[str, Any]:

@@ -39,12 +39,15 @@ def test_class_that_the_data_does_not_have(cutouts):
         read_source(Source(path=cutouts, classes=(*CLASSES, "ring"), private=("lens",), class_map="shape"))
 
 
+def picture(shape, seed=0):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (*shape, 3), dtype=np.uint8))
+
+
 @pytest.fixture
 def pictures(tmp_path):
-    rng = np.random.default_rng(0)
     for n in range(4):
-        Image.fromarray(rng.integers(0, 255, (10, 10, 3), dtype=np.uint8)).save(tmp_path / f"{n}.png")
-    (tmp_path / "labels.csv").write_text("file,label\n0.png,a\n1.png,b\n2.png,a\n3.png,\n")
+        picture((10, 10), seed=n).save(tmp_path / f"{n}.png")
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,a\n1.png,b\n2.png,a\n3.png,b\n")
     return tmp_path
 
 
@@ -53,7 +56,8 @@ def test_folder_of_pictures(pictures):
     assert dataset.images.shape == (4, 3, 10, 10)
     expected = np.asarray(Image.open(pictures / "1.png"))[:, :, 2]
     np.testing.assert_array_equal(dataset.images[1, 2], expected)
-    assert dataset.labels.tolist() == [0, 1, 0, UNLABELLED]
+    assert dataset.labels.tolist() == [0, 1, 0, 1]
+    assert dataset.rejects == {}
     assert dataset.object_ids.tolist() == ["0", "1", "2", "3"]
     assert dataset.facts == {"bands": ["red", "green", "blue"]}
 
@@ -69,17 +73,17 @@ def test_folder_resizes_and_takes_object_identifiers(pictures):
 def test_changed_pictures_have_another_digest(pictures):
     source = Source(path=pictures, kind="folder", classes=("a", "b"))
     before = read_source(source).digests
-    Image.new("RGB", (10, 10)).save(pictures / "0.png")
+    picture((10, 10), seed=9).save(pictures / "0.png")
     assert read_source(source).digests != before
 
 
 def test_broken_pictures_and_tables(pictures):
     source = Source(path=pictures, kind="folder", classes=("a", "b"))
-    Image.new("RGB", (11, 11)).save(pictures / "0.png")
+    picture((11, 11)).save(pictures / "0.png")
     with pytest.raises(DataError, match="differ in shape"):
         read_source(source)
-    Image.new("RGB", (11, 10)).save(pictures / "0.png")
-    with pytest.raises(DataError, match=r"0\.png must be square, is 10 x 11; set source\.size"):
+    picture((10, 11)).save(pictures / "0.png")
+    with pytest.raises(DataError, match=r"0\.png must be square, is 10 x 11; set a size"):
         read_source(source)
     (pictures / "0.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(DataError, match=r"cannot read the image .*0\.png"):
@@ -90,6 +94,50 @@ def test_broken_pictures_and_tables(pictures):
     (pictures / "labels.csv").unlink()
     with pytest.raises(DataError, match=r"cannot read the table of labels .*labels\.csv"):
         read_source(source)
+
+
+@pytest.fixture
+def faulty(pictures):
+    """A folder with a picture that is cut off, one that is blank, one without a label, and two good ones."""
+    whole = (pictures / "0.png").read_bytes()
+    (pictures / "0.png").write_bytes(whole[: len(whole) // 2])
+    Image.new("L", (10, 10), 7).save(pictures / "1.png")
+    picture((10, 10), seed=4).save(pictures / "4.png")
+    rows = ["0.png,a,o0", "1.png,b,o1", "2.png,,o2", "3.png,b,o3", "4.png,a,o4", "missing.png,a,o5"]
+    (pictures / "labels.csv").write_text("file,label,object_id\n" + "\n".join(rows))
+    return pictures
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("0.png,a", r"cannot read the image .*0\.png.*source\.faults = 'skip'"),
+        ("1.png,b", r"1\.png is blank: every value is 7"),
+        ("2.png,", r"2\.png has no label"),
+        ("missing.png,a", r"cannot read the image .*missing\.png"),
+    ],
+)
+def test_a_faulty_picture_is_named(faulty, row, message):
+    (faulty / "labels.csv").write_text(f"file,label\n3.png,b\n4.png,a\n{row}\n")
+    with pytest.raises(DataError, match=message):
+        read_source(Source(path=faulty, kind="folder", classes=("a", "b")))
+
+
+def test_faulty_pictures_can_be_left_out(faulty, caplog):
+    dataset = read_source(Source(path=faulty, kind="folder", classes=("a", "b"), faults="skip"))
+    assert dataset.labels.tolist() == [1, 0]
+    assert dataset.object_ids.tolist() == ["o3", "o4"]
+    np.testing.assert_array_equal(dataset.images[1], np.moveaxis(np.asarray(picture((10, 10), seed=4)), -1, 0))
+    words = {"0.png": "cannot read", "1.png": "is blank", "2.png": "has no label", "missing.png": "cannot read"}
+    assert [path.rpartition("/")[2] for path in dataset.rejects] == list(words)
+    assert all(word in reason for word, reason in zip(words.values(), dataset.rejects.values(), strict=True))
+    assert "source: 4 of 6 images are left out" in caplog.text
+
+
+def test_nothing_but_faults(faulty):
+    (faulty / "labels.csv").write_text("file,label\n1.png,a\n2.png,\n")
+    with pytest.raises(DataError, match=r"source: none of 2 images can be used: .*1\.png is blank.*; .*2\.png has no"):
+        read_source(Source(path=faulty, kind="folder", classes=("a", "b"), faults="skip"))
 
 
 @pytest.fixture

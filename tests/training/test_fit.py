@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from make_recipe import tiny_recipe
+from PIL import Image
 from pytorch_lightning.callbacks import Callback
 
 from galmorph.errors import ConfigError, DataError
@@ -231,3 +232,21 @@ def test_metrics_table_has_a_column_for_each_loss(trained):
         "valid_loss",
         "valid_recall",
     ]
+
+
+def test_images_that_are_left_out_are_listed(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = ["file,label"]
+    for n in range(40):
+        Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(tmp_path / f"{n}.png")
+        rows.append(f"{n}.png,{'ab'[n % 2]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    source = {"kind": "folder", "class_map": "", "classes": ["a", "b"], "private": [], "faults": "skip"}
+    tables = {"stretch": {"kind": "linear", "low": 0.0, "high": 255.0}, "split": {"stratified": True}}
+    recipe = tiny_recipe(tmp_path, source=source, fit={"epochs": 1}, **tables)
+    Image.new("RGB", (16, 16)).save(tmp_path / "7.png")
+    train(recipe, tmp_path / "out", device="cpu", progress=False)
+    with (tmp_path / "out" / "rejects.csv").open() as file:
+        assert [row["domain"] + row["file"] for row in csv.DictReader(file)] == [f"source{tmp_path / '7.png'}"]
+    with pytest.raises(DataError, match=r"7\.png is blank"):
+        train(tiny_recipe(tmp_path, source={**source, "faults": "refuse"}, **tables), tmp_path / "other", device="cpu")

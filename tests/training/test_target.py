@@ -94,6 +94,20 @@ def test_pictures_and_arrays(cutouts, tmp_path):
     assert arrays.images.dtype == np.float32
 
 
+def test_faulty_pictures(cutouts, tmp_path, caplog):
+    source = read_source(tiny_recipe(cutouts).source)
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        Image.fromarray(rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)).save(tmp_path / f"{number}.png")
+    (tmp_path / "1.png").write_bytes(b"\x89PNG broken")
+    with pytest.raises(DataError, match=r"cannot read the image .*1\.png.*target\.faults = 'skip'"):
+        read_target(Target(path=tmp_path, kind="folder"), source)
+    target = read_target(Target(path=tmp_path, kind="folder", faults="skip"), source)
+    assert target.object_ids.tolist() == ["0", "2"]
+    assert [path.rpartition("/")[2] for path in target.rejects] == ["1.png"]
+    assert "target: 1 of 3 images are left out" in caplog.text
+
+
 def test_empty_folder(cutouts, tmp_path):
     with pytest.raises(DataError, match="holds no picture"):
         read_target(Target(path=tmp_path, kind="folder"), read_source(tiny_recipe(cutouts).source))
