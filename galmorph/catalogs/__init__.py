@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from galmorph.catalogs.candidates import KINDS
     from galmorph.catalogs.catalog import Catalog, open_catalog
+    from galmorph.catalogs.checking import check_catalog, repair_catalog
+    from galmorph.catalogs.exporting import export
     from galmorph.catalogs.howto import how_to_open
     from galmorph.catalogs.info import CatalogInfo
     from galmorph.catalogs.matching import Crossmatch, crossmatch
@@ -22,9 +24,12 @@ _HOMES = {
     "Catalog": "catalog",
     "CatalogInfo": "info",
     "Crossmatch": "matching",
+    "check_catalog": "checking",
     "crossmatch": "matching",
+    "export": "exporting",
     "how_to_open": "howto",
     "open_catalog": "catalog",
+    "repair_catalog": "checking",
     "write_catalog": "write",
     "write_table": "output",
 }
@@ -35,9 +40,12 @@ __all__ = [
     "Catalog",
     "CatalogInfo",
     "Crossmatch",
+    "check_catalog",
     "crossmatch",
+    "export",
     "how_to_open",
     "open_catalog",
+    "repair_catalog",
     "write_catalog",
     "write_table",
 ]

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from galmorph.catalogs.candidates import find_candidates
+from galmorph.catalogs.exporting import describe
 from galmorph.catalogs.info import CatalogInfo, collect_info
 from galmorph.catalogs.partitions import Partition
 from galmorph.catalogs.query import run_query
@@ -91,7 +92,7 @@ class Catalog:
         CatalogError
             If the text is anything but one SELECT over the table, or it fails.
         """
-        return run_query(self.files, sql, within=within, timeout=timeout, memory=memory)
+        return describe(run_query(self.files, sql, within=within, timeout=timeout, memory=memory), self.schema)
 
     def candidates(self, kind: str, top: int = 10) -> pa.Table:
         """Best candidates of a kind, one row per object.
@@ -113,7 +114,7 @@ class Catalog:
         CatalogError
             If there is no such kind, or the classes of the model cannot tell.
         """
-        return find_candidates(self.files, self.classes, self.provenance, kind, top)
+        return describe(find_candidates(self.files, self.classes, self.provenance, kind, top), self.schema)
 
     def similar(
         self,
@@ -167,7 +168,7 @@ class Catalog:
             raise CatalogError(
                 f"examples have features of different lengths, {sorted(lengths)}: another model made some"
             )
-        return find_similar(self.files, np.concatenate(examples), top, leave_out=known)
+        return describe(find_similar(self.files, np.concatenate(examples), top, leave_out=known), self.schema)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """All rows, primary or not, as a data frame.
@@ -200,6 +201,26 @@ class Catalog:
     def info(self) -> CatalogInfo:
         """Count what the catalogue holds."""
         return collect_info(self.path, self.files, self.schema, self.provenance)
+
+    def draw_sky(self, path: str | Path) -> None:
+        """Draw where the catalogue has rows: the sky in Mollweide's projection, and a small field by itself.
+
+        Parameters
+        ----------
+        path : str or Path
+            Picture to write.
+
+        Raises
+        ------
+        CatalogError
+            If it cannot be written.
+        """
+        from galmorph.catalogs.sky_map import draw_sky  # its libraries take a second to load
+
+        info = self.info()
+        healpix = self.to_pandas(["_healpix_29"])["_healpix_29"].to_numpy()
+        title = f"{', '.join(info.survey)} {', '.join(info.release)}: {info.rows} rows, {info.area:.4g} square degrees"
+        draw_sky(healpix, info.centre, info.extent, title, Path(path))
 
 
 def open_catalog(path: str | Path) -> Catalog:

@@ -14,13 +14,23 @@ from numpy.typing import NDArray
 
 from galmorph.errors import CatalogError
 
-#: Words of ADQL that cannot name a column there, among those that a catalogue might use.
+#: Words of SQL-92 and ADQL, which cannot name a column there without quotation marks; `dec` is one by the letter of
+#: SQL-92, and a column of every astronomical service all the same.
 _WORDS = """
-    abs all and any area as asc avg between box by case centroid char check circle contains count cross date day
-    desc distinct distance else end exists exp floor from full group hour in inner join key language left level like log
-    max min mod month natural not null number on or order outer point polygon position power primary rand region right
-    round second section select set sin size some sum table then time timestamp top union unique user using value
-    values view when where year zone
+    abs absolute acos action add all allocate alter and any are area as asc asin assertion at atan atan2 authorization avg
+    begin between bigint bit both box by cascade case cast catalog ceiling centroid char character check circle close
+    coalesce collate column commit connect connection constraint contains continue convert coord1 coord2 coordsys cos cot
+    count create cross current cursor date day deallocate decimal declare default degrees delete desc describe distance
+    distinct domain double drop else end escape except exception exec execute exists exp external extract false fetch first
+    float floor for foreign found from full get global go goto grant group having hour identity ilike immediate in
+    indicator initially inner input insert int integer intersect intersects interval into is isolation join key language
+    last leading left level like local log log10 lower match max min minute mod module month names national natural nchar
+    next no not null nullif numeric of on only open option or order outer output overlaps pad partial pi point polygon
+    position power precision prepare preserve primary prior privileges procedure public radians rand read real references
+    region relative restrict revoke right rollback round rows schema scroll second section select session set sin size
+    smallint some space sql sqrt substring sum system table tan temporary then time timestamp timezone to top trailing
+    transaction translate trim true truncate union unique unknown update upper usage user using value values varchar
+    varying view when whenever where with work write year zone
 """
 _RESERVED = frozenset(_WORDS.split())
 #: Colour of DS9's circles, by what a row is called.
@@ -83,6 +93,8 @@ def as_fits(table: pa.Table) -> bytes:
         for keyword, key in (("TUCD", b"ucd"), ("TCOMM", b"description")):
             if text := _tag(field, key):
                 hdu.header[f"{keyword}{number}"] = text.encode("ascii", "replace").decode()
+    for fact in _facts(table.schema):
+        hdu.header["COMMENT"] = " ".join(fact.split()).encode("ascii", "replace").decode()
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fits.verify.VerifyWarning)  # long descriptions go on in CONTINUE cards
@@ -117,6 +129,8 @@ def as_votable(table: pa.Table) -> bytes:
         if text := _tag(field, b"ucd"):
             result[name].meta["ucd"] = text
         result[name].description = _tag(field, b"description")
+    if facts := _facts(table.schema):
+        result.meta["description"] = "; ".join(facts)
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VOWarning)
@@ -208,6 +222,12 @@ def _vounit(text: str) -> str:
     except (ValueError, Warning):
         return f"'{text}'"
     return text
+
+
+def _facts(schema: pa.Schema) -> list[str]:
+    """What the metadata of a table say of it, but for what programs keep there for themselves."""
+    pairs = ((key.decode(), value.decode("utf-8", "replace")) for key, value in (schema.metadata or {}).items())
+    return [f"{key}: {value}" for key, value in pairs if key not in ("pandas", "ARROW:schema")]
 
 
 def _tag(field: pa.Field, key: bytes) -> str:

@@ -16,6 +16,7 @@ from galmorph.catalogs.output import format_of
 from galmorph.errors import CatalogError
 
 if TYPE_CHECKING:
+    from galmorph.catalogs.checking import Finding
     from galmorph.catalogs.regions import Region
 
 app = App(name="catalog", help="Ask a catalogue.")
@@ -26,17 +27,52 @@ Format = Annotated[
 ]
 Output = Annotated[Path | None, Parameter(help="File to write; standard output by default.")]
 
+Cone = Annotated[
+    str | None,
+    Parameter(
+        allow_leading_hyphen=True,
+        help="Only rows in a circle: RA,DEC,RADIUS in degrees, the radius perhaps with a unit, as 150.1,2.2,30arcmin.",
+    ),
+]
+Box = Annotated[
+    str | None,
+    Parameter(
+        allow_leading_hyphen=True,
+        help="Only rows in a box: RA_LOW,RA_HIGH,DEC_LOW,DEC_HIGH in degrees, eastwards from the first to the second.",
+    ),
+]
+Polygon = Annotated[
+    str | None,
+    Parameter(
+        allow_leading_hyphen=True,
+        help="Only rows in a polygon: RA1,DEC1,RA2,DEC2,RA3,DEC3 ... in degrees; its sides are great circles.",
+    ),
+]
+Moc = Annotated[str | None, Parameter(help="Only rows in a coverage map (MOC): a FITS, JSON or text file.")]
+
 
 @app.command
-def info(catalog: Path, /, *, format: Format = None, output: Output = None) -> None:  # noqa: A002 - the option's name
+def info(
+    catalog: Path,
+    /,
+    *,
+    sky: Path | None = None,
+    format: Format = None,  # noqa: A002 - the option's name
+    output: Output = None,
+) -> None:
     """Count what a catalogue holds: rows, classes, unknowns, flags, sky, and where it comes from.
 
     Parameters
     ----------
     catalog
         Folder of the catalogue, such as RUN/catalog.
+    sky
+        Picture to write: where on the sky there are rows.
     """
-    counted = open_catalog(catalog).info()
+    opened = open_catalog(catalog)
+    counted = opened.info()
+    if sky is not None:
+        opened.draw_sky(sky)
     chosen = format or format_of(output)
     write_table(counted.table() if chosen == "table" else pa.Table.from_pylist([counted.to_dict()]), chosen, output)
 
@@ -47,10 +83,10 @@ def query(
     sql: str = 'SELECT * FROM catalog WHERE "primary"',
     /,
     *,
-    cone: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
-    box: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
-    polygon: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
-    moc: str | None = None,
+    cone: Cone = None,
+    box: Box = None,
+    polygon: Polygon = None,
+    moc: Moc = None,
     timeout: float = 60.0,
     memory: str = "2GB",
     format: Format = None,  # noqa: A002
@@ -64,14 +100,6 @@ def query(
         Folder of the catalogue.
     sql
         As "SELECT label, count(*) FROM catalog GROUP BY label"; all primary rows by default.
-    cone
-        Only rows in a circle: RA,DEC,RADIUS, in degrees, the radius perhaps with a unit, as 150.1,2.2,30arcmin.
-    box
-        Only rows in a box: RA_LOW,RA_HIGH,DEC_LOW,DEC_HIGH in degrees, from the first RA eastwards to the second.
-    polygon
-        Only rows in a polygon: RA1,DEC1,RA2,DEC2,RA3,DEC3 ... in degrees; its sides are great circles.
-    moc
-        Only rows in a coverage map (MOC): a FITS, JSON or text file.
     timeout
         Seconds after which it is stopped.
     memory
@@ -104,6 +132,71 @@ def candidates(
         How many, at most.
     """
     write_table(open_catalog(catalog).candidates(kind, top), format or format_of(output), output)
+
+
+@app.command
+def export(
+    catalog: Path,
+    output: Path,
+    /,
+    *,
+    columns: list[str] | None = None,
+    where: str = "",
+    cone: Cone = None,
+    box: Box = None,
+    polygon: Polygon = None,
+    moc: Moc = None,
+    all_rows: bool = False,
+) -> None:
+    """Write rows of a catalogue for another program, with units, UCDs and where they come from.
+
+    Parameters
+    ----------
+    catalog
+        Folder of the catalogue.
+    output
+        File; its end tells the format: .fits, .vot, .csv, .parquet, .json, or .reg for regions of DS9.
+    columns
+        Columns to write; all but the embedding by default.
+    where
+        Condition that rows have to fulfil, in SQL, as "p_merger > 0.9 AND snr > 20".
+    all_rows
+        Write all rows, not just one per object.
+    """
+    within = [*_regions(cone, box, polygon, moc)]
+    opened = open_catalog(catalog)
+    rows = catalogs.export(opened, output, columns=_names(columns), where=where, within=within, all_rows=all_rows)
+    print(f"{rows} rows in {output}")
+
+
+@app.command
+def check(catalog: Path, /, *, repair: bool = False) -> None:
+    """Hold a catalogue against its own rules; exit code 1 if it breaks one.
+
+    Parameters
+    ----------
+    catalog
+        Folder of the catalogue.
+    repair
+        Write it anew from its own rows: order, partitions, metadata and primary rows are made again, rows that lack
+        what every row must have and repetitions are left out.
+    """
+    findings = catalogs.check_catalog(catalog)
+    _say(findings)
+    if repair and any(finding.repairable for finding in findings):
+        print("repaired; what is left:")
+        findings = catalogs.repair_catalog(catalog)
+        _say(findings)
+    sys.exit(1 if findings else 0)
+
+
+def _say(findings: "list[Finding]") -> None:
+    """One line for each broken rule."""
+    for finding in findings:
+        can = "can be repaired" if finding.repairable else "cannot be repaired: repeat the run"
+        print(f"not so: {finding.rule} ({finding.rows}; the first is {finding.example}; {can})")
+    if not findings:
+        print("the catalogue keeps all its rules")
 
 
 @app.command
@@ -150,8 +243,8 @@ def crossmatch(
         other,
         radius,
         find=find,
-        columns=columns,
-        other_columns=other_columns,
+        columns=_names(columns),
+        other_columns=_names(other_columns),
         position=_two(position),
         other_position=_two(other_position),
         all_rows=all_rows,
@@ -264,6 +357,11 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError as error:
         raise CatalogError(f"expected a number of degrees, got {text!r}") from error
+
+
+def _names(given: list[str] | None) -> list[str] | None:
+    """Names given one by one or with commas between them."""
+    return None if given is None else [part.strip() for text in given for part in text.split(",") if part.strip()]
 
 
 def _two(text: str | None) -> tuple[str, str] | None:

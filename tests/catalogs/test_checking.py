@@ -1,0 +1,150 @@
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hats.io.validation import is_valid_catalog
+from make_rows import BANDS, CLASSES, write_parts
+
+from galmorph.catalogs import check_catalog, open_catalog, repair_catalog, write_catalog
+from galmorph.cli import main
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sound")
+    paths = write_parts(folder / "parts", n=120, fields=["plain", "wrap"])
+    provenance = {"survey": "mock-decals", "release": "1", "model": "test-model"}
+    return write_catalog(paths, folder / "catalog", provenance=provenance, classes=CLASSES, bands=BANDS, max_rows=60)
+
+
+@pytest.fixture
+def copy(sound, tmp_path):
+    return shutil.copytree(sound, tmp_path / "catalog")
+
+
+def change(column, alter):
+    """Damage that rewrites a column of one partition."""
+
+    def damage(path):
+        file = open_catalog(path).files[2]
+        table = pq.read_table(file, partitioning=None)
+        index = table.column_names.index(column)
+        field = table.schema.field(index)
+        values = table.column(index).to_pylist()
+        alter(values)
+        pq.write_table(table.set_column(index, field, pa.array(values, field.type)), file)
+
+    return damage
+
+
+def put(value, place=0):
+    def alter(values):
+        values[place] = value(values[place]) if callable(value) else value
+
+    return alter
+
+
+def repeat_rows(path):
+    """Rows of one partition stand in the next one too."""
+    files = open_catalog(path).files
+    tables = [pq.read_table(file, partitioning=None) for file in files[:2]]
+    pq.write_table(pa.concat_tables([tables[0].slice(0, 2), tables[1]]), files[1])
+
+
+def shuffle(path):
+    file = open_catalog(path).files[1]
+    table = pq.read_table(file, partitioning=None)
+    pq.write_table(table.take(pa.array(np.arange(table.num_rows)[::-1])), file)
+
+
+def stray(path):
+    file = open_catalog(path).files[0]
+    shutil.copy(file, file.with_name("Npix=999999.parquet"))
+
+
+def rows_told(path):
+    for name in ("hats.properties", "properties"):
+        text = (path / name).read_text()
+        line = next(line for line in text.splitlines() if line.startswith("hats_nrows"))
+        (path / name).write_text(text.replace(line, "hats_nrows=7"))
+
+
+def spoiled(path):
+    file = open_catalog(path).files[0]
+    file.write_bytes(b"PAR1" + b"\0" * 99 + b"PAR1")
+
+
+#: What is done, the rule that is then broken, and if it can be repaired.
+DAMAGE = {
+    "moved": (change("dec", put(lambda v: v + 0.3)), "_healpix_29 is the pixel of the position", True),
+    "elsewhere": (change("dec", put(-10.0)), "rows lie in the pixel of their partition", True),
+    "off the sphere": (change("dec", put(95.0)), "positions are degrees on the sphere", False),
+    "order": (shuffle, "rows are sorted on the sky", True),
+    "NaN": (change("flux_g", put(float("nan"))), "flux_g is empty where it could not be measured, not NaN", True),
+    "no entropy": (change("entropy", put(None)), "every row has a finite entropy", True),
+    "no label": (change("label", put(None)), "every row has a label", False),
+    "probability": (change("p_spiral", put(1.7)), "probabilities sum to one", False),
+    "negative": (change("p_spiral", put(-0.2)), "probabilities lie between 0 and 1", False),
+    "label": (change("label", lambda v: v.__setitem__(slice(None), ["star"] * len(v))), "label is the most", False),
+    "strange label": (change("label", put("quasar")), "label is a class of the model", False),
+    "confidence": (change("confidence", put(0.01)), "confidence is the probability of the label", False),
+    "entropy": (change("entropy", put(9.0)), "entropy is that of the probabilities", False),
+    "flags": (change("flags", put(1 << 20)), "flags are those that are defined", False),
+    "model": (change("model", put("another")), "model is the one of the provenance, test-model", False),
+    "primary": (change("primary", put(lambda v: not v)), "primary is true for one row per object", True),
+    "repeated": (repeat_rows, "object ids are unique", True),
+    "stray": (stray, "every file of rows is in the list of partitions", True),
+    "told": (rows_told, "the number of rows is the one that is told", True),
+    "no summary": (lambda path: (path / "dataset" / "_metadata").unlink(), "the summary dataset/_metadata", True),
+    "spoiled": (spoiled, "every partition can be read", False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_is_wrong_is_found(name, copy):
+    damage, rule, repairable = DAMAGE[name]
+    damage(copy)
+    found = {finding.rule: finding for finding in check_catalog(copy)}
+    mine = [finding for text, finding in found.items() if text.startswith(rule)]
+    assert len(mine) == 1, list(found)
+    assert mine[0].repairable == repairable
+    assert mine[0].rows >= 1
+
+
+@pytest.mark.parametrize("name", [name for name, (_, _, repairable) in DAMAGE.items() if repairable])
+def test_what_can_be_repaired_is(name, copy, sound):
+    damage = DAMAGE[name][0]
+    damage(copy)
+    left = repair_catalog(copy)
+    assert not left
+    assert is_valid_catalog(copy, strict=True)
+    assert [path.name for path in copy.parent.iterdir()] == ["catalog"]
+    before = open_catalog(sound).to_pandas()["object_id"]
+    missing = set(before) - set(open_catalog(copy).to_pandas()["object_id"])
+    assert len(missing) == (name == "no entropy")
+
+
+def test_a_sound_catalogue_has_nothing_wrong(sound, catalog):
+    assert check_catalog(sound) == []
+    assert check_catalog(catalog.path) == []
+
+
+def test_an_empty_one_too(tmp_path):
+    out = write_catalog([], tmp_path / "catalog", provenance={}, classes=CLASSES, bands=BANDS)
+    assert check_catalog(out) == []
+    assert repair_catalog(out) == []
+
+
+def test_the_command_tells_and_repairs(copy, capsys):
+    shuffle(copy)
+    for options, code, words in (
+        ([], 1, "not so: rows are sorted on the sky"),
+        (["--repair"], 0, "the catalogue keeps all its rules"),
+        ([], 0, "the catalogue keeps all its rules"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(["catalog", "check", str(copy), *options])
+        assert stopped.value.code == code
+        assert words in capsys.readouterr().out
