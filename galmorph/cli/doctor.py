@@ -20,6 +20,7 @@ EXTRAS = {
     "training": ("training, export and evaluation", "torch"),
     "mocks": ("mock surveys", "galsim"),
     "lsdb": ("catalogues in LSDB", "lsdb"),
+    "tracking": ("trainings recorded with MLflow", "mlflow-skinny"),
     "search": ("searches over settings of a training", "optuna"),
 }
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning.callbacks import Callback
+
 from galmorph.bundle import load_bundle
 from galmorph.errors import BundleError, ConfigError
 from galmorph.training.evaluate import Part, evaluate
@@ -105,11 +107,12 @@ def train_seeds(
     part: Part | None = None,
     device: Device = "auto",
     progress: bool = True,
+    callbacks: Sequence[Callback] = (),
 ) -> SeedSummary:
     """Train a recipe once for each seed, and measure each model.
 
-    Objects are divided by their identifiers, so all seeds have the same training, validation and test objects. What is
-    finished is not repeated.
+    Objects are divided by their identifiers, so all seeds have the same training, validation and test objects. Where
+    the recipe's guard is on, the numbers are those of what it chose for each seed. What is finished is not repeated.
 
     Parameters
     ----------
@@ -125,7 +128,7 @@ def train_seeds(
         Sets of labelled cutouts to measure each model on; its bundle is ``seed-N/model``.
     part : {"all", "train", "validation", "test"}, optional
         Of each set; see `evaluate`.
-    device, progress
+    device, progress, callbacks
         See `train`.
 
     Returns
@@ -149,7 +152,9 @@ def train_seeds(
     for seed in seeds:
         folder = out / f"seed-{seed}"
         own = replace(settings, seed=seed)
-        guarded = train_guarded(own, folder, data=data, target=target, device=device, progress=progress)
+        guarded = train_guarded(
+            own, folder, data=data, target=target, device=device, progress=progress, callbacks=callbacks
+        )
         results.append(guarded.shipped)
         if sets:
             bundle = _bundle(results[-1], folder / MODEL, data)

@@ -1,0 +1,188 @@
+"""A training recorded with MLflow: settings, metrics of each epoch, digests of the data, and where the results lie."""
+
+import contextlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+import galmorph
+from galmorph.errors import ConfigError, MissingExtraError
+from galmorph.training.checkpoint import SUFFIX
+from galmorph.training.folder import BEST, CHECKPOINTS, METRICS, RECIPE
+from galmorph.training.module import Training
+
+logger = logging.getLogger(__name__)
+
+#: In the folder of a training: which run it is, so that a resumed training goes on with it.
+RUN = "mlflow.json"
+
+#: Folder of artefacts beside an sqlite file.
+ARTEFACTS = "mlflow-artefacts"
+
+SQLITE = "sqlite:///"
+
+#: The most that MLflow takes in one call.
+BATCH = 100
+
+
+class Tracking(Callback):
+    """Records trainings with MLflow, one run for each folder.
+
+    A run has the recipe's settings as parameters, the metrics of each epoch, and as tags the digests of source and
+    target, versions, and where folder and best checkpoint lie; recipe and table of metrics are its artefacts. A store
+    that fails later on costs no training: what could not be sent is sent with the next epoch's metrics. One object
+    can be given to several trainings, one after the other.
+
+    Parameters
+    ----------
+    uri : str
+        ``sqlite:///PATH``, the address of a server, or a path ending in ``.db``, which stands for the first.
+
+    Raises
+    ------
+    MissingExtraError
+        If MLflow is not installed.
+    ConfigError
+        If the store cannot be opened.
+    """
+
+    def __init__(self, uri: str) -> None:
+        # Before the import, because MLflow would report its use to its makers otherwise.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+        try:
+            from mlflow.tracking import MlflowClient
+        except ImportError as error:
+            raise MissingExtraError("Tracking", str(error.name), "tracking") from error
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        self.uri = f"{SQLITE}{Path(uri).resolve()}" if uri.endswith(".db") and ":" not in uri else uri
+        if self.uri.startswith(SQLITE):
+            Path(self.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.client: Any = MlflowClient(tracking_uri=self.uri)
+            self.client.search_experiments(max_results=1)
+        except Exception as error:  # whatever a store's driver raises
+            raise ConfigError(f"MLflow cannot open {self.uri}: {error}") from error
+        self.run = ""
+        self.waiting: list[Any] = []
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin a run, or go on with that of an interrupted training."""
+        if not trainer.is_global_zero or not isinstance(pl_module, Training):
+            return
+        folder = Path(trainer.default_root_dir)
+        self.run, self.waiting = self._known(folder) or self._new(folder, pl_module), []
+        self.client.update_run(self.run, status="RUNNING")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record the metrics of an epoch."""
+        if not trainer.is_global_zero:
+            return
+        from mlflow.entities import Metric
+
+        now, epoch = int(1000 * time.time()), trainer.current_epoch
+        self.waiting += [Metric(name, float(value), now, epoch) for name, value in trainer.callback_metrics.items()]
+        with _kept_going():
+            self._send()
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record where the results lie, and end the run."""
+        if not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir).resolve()
+        with _kept_going():
+            self._send()
+            self.client.set_tag(self.run, "galmorph.checkpoint", str(folder / CHECKPOINTS / f"{BEST}{SUFFIX}"))
+            for name in (RECIPE, METRICS):
+                self.client.log_artifact(self.run, str(folder / name))
+            self.client.set_terminated(self.run, "FINISHED")
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """End the run of a training that does not end well."""
+        if trainer.is_global_zero and self.run:
+            with _kept_going():
+                self._send()
+                self.client.set_terminated(self.run, "KILLED" if isinstance(exception, KeyboardInterrupt) else "FAILED")
+
+    def _send(self) -> None:
+        """Send metrics, of earlier epochs too if these could not be sent."""
+        while self.waiting:
+            self.client.log_batch(self.run, metrics=self.waiting[:BATCH])
+            del self.waiting[:BATCH]
+
+    def _known(self, folder: Path) -> str:
+        """The run of a folder in this store, empty if there is none."""
+        if not (folder / RUN).is_file():
+            return ""
+        facts = json.loads((folder / RUN).read_text())
+        return str(facts["run"]) if facts["uri"] == self.uri else ""
+
+    def _new(self, folder: Path, module: Training) -> str:
+        """A run with everything that is known before the first epoch."""
+        from mlflow.entities import Param, RunTag
+
+        name = module.recipe.name
+        experiment = self.client.get_experiment_by_name(name)
+        identity = self.client.create_experiment(name, self._artefacts()) if experiment is None else None
+        run = self.client.create_run(identity or experiment.experiment_id, run_name=folder.name).info.run_id
+        params = [Param(key, str(value)) for key, value in flat(module.recipe.portable())]
+        for start in range(0, len(params), BATCH):
+            self.client.log_batch(run, params=params[start : start + BATCH])
+        facts = {"folder": str(folder.resolve()), "galmorph": galmorph.__version__, **_lineage(module.record)}
+        self.client.log_batch(run, tags=[RunTag(f"galmorph.{key}", value) for key, value in facts.items()])
+        (folder / RUN).write_text(json.dumps({"uri": self.uri, "run": run}) + "\n")
+        return str(run)
+
+    def _artefacts(self) -> str | None:
+        """Where artefacts go: beside an sqlite file; a server knows by itself."""
+        if not self.uri.startswith(SQLITE):
+            return None
+        return (Path(self.uri.removeprefix(SQLITE)).resolve().parent / ARTEFACTS).as_uri()
+
+
+@contextlib.contextmanager
+def _kept_going() -> Iterator[None]:
+    """Warn of what a store's driver raises, and go on."""
+    try:
+        yield
+    except Exception as error:
+        logger.warning("MLflow could not be told: %s", error)
+
+
+def _lineage(record: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the files that a training learns from, by domain."""
+    target = record["target"] or {"digests": {}}
+    return {
+        f"{domain}.{name}": digest
+        for domain, digests in (("source", record["digests"]), ("target", target["digests"]))
+        for name, digest in digests.items()
+    }
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings with their place as one name, such as ``optimiser.learning_rate``.
+
+    Parameters
+    ----------
+    values : mapping
+        Tables within tables.
+    prefix : str
+        Put before each name.
+
+    Yields
+    ------
+    tuple of str and value
+        An empty table is a value.
+    """
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
