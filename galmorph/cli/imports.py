@@ -157,7 +157,7 @@ def galaxy_zoo(
 
 @app.command
 def pictures(
-    folder: Path,
+    folders: list[Path],
     /,
     *,
     out: Out,
@@ -167,6 +167,7 @@ def pictures(
     drop: Drop = (),
     most: Most = None,
     angle: Angle = None,
+    factor: float | None = None,
     size: Size = None,
     unlabelled: Unlabelled = False,
     faults: Faults = "refuse",
@@ -176,19 +177,21 @@ def pictures(
 
     Parameters
     ----------
-    folder
-        Where the pictures are.
+    folders
+        Where the pictures are; of several folders one set is made. With --unlabelled they need no table.
     labels
-        CSV with file, label and perhaps object_id, ra and dec; FOLDER/labels.csv by default.
+        CSV with file, label and perhaps object_id, ra and dec; labels.csv in each folder by default.
     survey
         What to call the survey.
     pixel_scale
         Arcsec per pixel; 1 if it is not known.
+    factor
+        Frame the object at the centre by this many of its radii to each side, measured as in a survey run.
     """
     importers = _importers()
     _show(
         importers.import_pictures(
-            folder,
+            folders,
             out,
             labels=labels,
             survey=survey,
@@ -196,6 +199,7 @@ def pictures(
             drop=drop,
             most=most,
             angle=angle,
+            factor=factor,
             size=size,
             unlabelled=unlabelled,
             faults=faults,

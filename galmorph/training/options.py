@@ -157,6 +157,12 @@ class ViewOptions:
         Images are enlarged by a factor between 1 and this one; 300/256 is DeepAstroUDA's, 1 is none.
     shift : float
         Largest displacement along each axis, in pixels.
+    colour : float
+        Largest share of an image's colours that is taken from it, its bands moving towards their mean.
+    brightness : float
+        Images are made brighter or fainter by a factor of up to the exponential of this.
+    blur : float
+        Standard deviation in pixels of a Gaussian that images are mixed with their blurred selves by, in random shares.
     """
 
     __pydantic_config__ = STRICT
@@ -165,6 +171,9 @@ class ViewOptions:
     flip: bool = True
     zoom: Annotated[float, Field(ge=1, le=4)] = 300 / 256
     shift: NotNegative = 0.0
+    colour: Annotated[float, Field(ge=0, le=1)] = 0.0
+    brightness: NotNegative = 0.0
+    blur: NotNegative = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,15 @@
-"""Views of a batch of images: turned, mirrored, enlarged, displaced.
+"""Views of a batch of images: turned, mirrored, enlarged, displaced; paler, brighter, blurred.
 
-All take and return tensors of shape ``(n, bands, N, N)`` and leave fluxes per area as they are.
+All take and return tensors of shape ``(n, bands, N, N)``. Those that change where light is leave fluxes per area as
+they are; those that change colour, brightness and sharpness make a network look for what surveys agree on.
 """
+
+import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from galmorph.training.options import ViewOptions
 
@@ -78,6 +82,45 @@ def zoom_and_shift(images: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
+def fade(images: Tensor, share: Tensor) -> Tensor:
+    """Take a share of its colours from each image: bands move towards their mean, which stays.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape ``(n, bands, N, N)``.
+    share : Tensor
+        From 0, nothing, to 1, grey; shape ``(n,)``.
+
+    Returns
+    -------
+    Tensor
+        Same shape.
+    """
+    return torch.lerp(images, images.mean(dim=1, keepdim=True), share[:, None, None, None])
+
+
+def blur(images: Tensor, sigma: float, share: Tensor) -> Tensor:
+    """Mix each image with itself seen through a Gaussian.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape ``(n, bands, N, N)``.
+    sigma : float
+        Standard deviation of the Gaussian, in pixels.
+    share : Tensor
+        Of the blurred image, shape ``(n,)``.
+
+    Returns
+    -------
+    Tensor
+        Same shape.
+    """
+    blurred = gaussian_blur(images, 2 * math.ceil(3 * sigma) + 1, sigma)
+    return torch.lerp(images, blurred, share[:, None, None, None])
+
+
 def random_view(images: Tensor, options: ViewOptions, generator: torch.Generator) -> Tensor:
     """One random view of each image.
 
@@ -106,4 +149,12 @@ def random_view(images: Tensor, options: ViewOptions, generator: torch.Generator
         images = flip(images, mirrored)
     if options.zoom > 1 or options.shift > 0:
         images = zoom_and_shift(images, factor, shift)
+    # What is off draws nothing, so that it does not change what the others draw.
+    if options.colour > 0:
+        images = fade(images, options.colour * torch.rand(n, generator=generator).to(device))
+    if options.brightness > 0:
+        change = options.brightness * (2 * torch.rand(n, generator=generator) - 1)
+        images = images * change.exp().to(device)[:, None, None, None]
+    if options.blur > 0:
+        images = blur(images, options.blur, torch.rand(n, generator=generator).to(device))
     return images

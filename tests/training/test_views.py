@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from galmorph.training.options import ViewOptions
-from galmorph.training.views import flip, random_view, turn, zoom_and_shift
+from galmorph.training.views import blur, fade, flip, random_view, turn, zoom_and_shift
 
 
 @pytest.fixture
@@ -64,3 +64,33 @@ def test_all_eight_orientations_occur():
     image = torch.arange(9.0).reshape(1, 1, 3, 3).expand(200, 1, 3, 3)
     views = random_view(image, ViewOptions(zoom=1.0), torch.Generator().manual_seed(0))
     assert len({tuple(view.flatten().tolist()) for view in views}) == 8
+
+
+def test_fading_keeps_the_mean_of_bands_and_ends_in_grey(images):
+    half = fade(images, torch.full((8,), 0.5))
+    torch.testing.assert_close(half.mean(dim=1), images.mean(dim=1))
+    torch.testing.assert_close(half, (images + images.mean(dim=1, keepdim=True)) / 2)
+    assert torch.equal(fade(images, torch.zeros(8)), images)
+    torch.testing.assert_close(fade(images, torch.ones(8)).var(dim=1), torch.zeros(8, 12, 12))
+
+
+def test_blur_spreads_a_point_as_its_gaussian_and_keeps_flux():
+    point = torch.zeros(2, 1, 31, 31)
+    point[:, :, 15, 15] = 1
+    whole, none = blur(point, 2.0, torch.tensor([1.0, 0.0]))
+    assert torch.equal(none, point[1])
+    assert float(whole.sum()) == pytest.approx(1, rel=1e-5)
+    offset = torch.arange(31.0) - 15
+    assert float((whole[0].sum(dim=0) * offset**2).sum()) == pytest.approx(4, rel=0.03)
+
+
+def test_changes_of_colour_and_brightness_are_within_their_limits_and_draw_nothing_when_off(images):
+    still = {"turn": False, "flip": False, "zoom": 1.0}
+    assert torch.equal(random_view(images, ViewOptions(**still), torch.Generator().manual_seed(1)), images)
+    bright = random_view(images, ViewOptions(**still, brightness=0.3), torch.Generator().manual_seed(1))
+    factors = (bright / images).flatten(1)
+    torch.testing.assert_close(factors, factors[:, :1].expand_as(factors))
+    assert factors.log().abs().max() <= 0.3 + 1e-6
+    assert factors[:, 0].std() > 0.01
+    pale = random_view(images, ViewOptions(**still, colour=1.0), torch.Generator().manual_seed(1))
+    assert (pale.var(dim=1) <= images.var(dim=1) + 1e-6).all()

@@ -48,6 +48,8 @@ class Images:
     pixel_scale : float or None
         Arcsec per pixel before any resizing; 1 where the data set does not say. None: there is no sky in the images,
         and a pixel of what is written counts as one arcsec.
+    framing : Framing or None
+        How `read` frames objects by their radius, if it does.
     """
 
     table: pd.DataFrame
@@ -55,6 +57,7 @@ class Images:
     survey: str
     bands: tuple[str, ...]
     pixel_scale: float | None = 1.0
+    framing: Framing | None = None
 
 
 @dataclass(frozen=True)
@@ -224,7 +227,7 @@ def _facts(
         "survey": images.survey,
         "bands": list(images.bands),
         "pixel_scale": scale,
-        "framing": asdict(Framing(size=pixels, mode="angle", angle=angle)),
+        "framing": asdict(images.framing or Framing(size=pixels, mode="angle", angle=angle)),
         "unit": PIXEL_VALUES,
         "classes": [name for name in counts if name],
         "counts": dict(counts),

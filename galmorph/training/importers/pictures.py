@@ -1,20 +1,27 @@
-"""A folder of pictures and a table."""
+"""Folders of pictures, with tables of labels or without."""
 
+import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
 
 from galmorph.errors import DataError
+from galmorph.training.importers.centred import frame_object, framing_of
 from galmorph.training.importers.convert import Faults, Images, Imported, convert
 from galmorph.training.pictures import read_picture
+
+logger = logging.getLogger(__name__)
 
 #: Bands of a colour picture.
 COLOURS = ("red", "green", "blue")
 
 
 def import_pictures(
-    folder: Path,
+    folders: Path | Sequence[Path],
     out: Path,
     *,
     labels: Path | None = None,
@@ -24,21 +31,22 @@ def import_pictures(
     drop: Collection[str] = (),
     most: int | None = None,
     angle: float | None = None,
+    factor: float | None = None,
     size: int | None = None,
     unlabelled: bool = False,
     faults: Faults = "refuse",
     same_objects_as: Path | None = None,
 ) -> Imported:
-    """Convert a folder of pictures.
+    """Convert pictures.
 
     Parameters
     ----------
-    folder : Path
-        Where the pictures are.
+    folders : Path or sequence of Path
+        Where the pictures are; of several folders one set is made.
     out : Path
         Folder to make.
     labels : Path, optional
-        CSV with `file`, `label` and perhaps `object_id`, `ra` and `dec`; ``FOLDER/labels.csv`` unless given.
+        CSV with `file`, `label` and perhaps `object_id`, `ra` and `dec`; ``labels.csv`` in each folder unless given.
     survey : str
         What to call the survey.
     bands : sequence of str
@@ -46,7 +54,10 @@ def import_pictures(
     pixel_scale : float
         Arcsec per pixel before resizing; 1 if it is not known.
     unlabelled : bool
-        A row without a label is an unlabelled image; otherwise it is a fault.
+        A row without a label is an unlabelled image; otherwise it is a fault. A folder without a table is taken whole.
+    factor : float, optional
+        Frame the object at the centre, measured as in a survey run, by this many of its radii to each side; needs
+        `size`. Surveys' images then show galaxies alike whatever the zoom.
     drop, most, angle, size, faults, same_objects_as
         See `convert`.
 
@@ -58,25 +69,26 @@ def import_pictures(
     Raises
     ------
     DataError
-        If the table or, with faults refused, a picture cannot be used.
+        If the table or, with faults refused, a picture cannot be used, or the choice of framing makes no sense.
     """
-    folder = Path(folder)
-    path = labels or folder / "labels.csv"
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read the table of labels {path}: {error}") from error
-    missing = [column for column in ("file", "label") if column not in table]
-    if missing or table.empty:
-        raise DataError(f"{path} needs a row per image with columns file and label; it has {list(table.columns)}")
-    if "object_id" not in table:
-        table["object_id"] = [Path(name).stem for name in table["file"]]
-    for name in {"ra", "dec"} & set(table.columns):
-        table[name] = pd.to_numeric(table[name], errors="coerce")
-    words = [name or ("" if unlabelled else None) for name in table["label"].tolist()]
-    files = table["file"].tolist()
-    table = table.assign(name=files, label=pd.Series(words, dtype=object))
-    described = Images(table, lambda row: read_picture(folder / files[row]), survey, tuple(bands), pixel_scale)
+    folders = [Path(folders)] if isinstance(folders, str | Path) else [Path(folder) for folder in folders]
+    if factor is not None and (size is None or angle is not None):
+        raise DataError("framing by the object's radius needs a size, and takes no angle")
+    if labels is not None and len(folders) != 1:
+        raise DataError(f"one table of labels was given for {len(folders)} folders; put a labels.csv in each of them")
+    tables = [_table(folder, labels or folder / "labels.csv", unlabelled) for folder in folders]
+    table = pd.concat(tables, ignore_index=True)
+    if len(folders) > 1 and (twice := table["object_id"][table["object_id"].duplicated()].tolist()):
+        logger.warning("%d identifiers are in more than one folder, such as %s: one object each", len(twice), twice[0])
+    files = table.pop("path").tolist()
+    first = read_picture(files[0]).shape[1] if factor is not None else 0
+    framing = None if factor is None or size is None else framing_of(size, factor, first)
+
+    def read(row: int) -> NDArray[np.float32]:
+        image = read_picture(files[row])
+        return image if framing is None else frame_object(image, framing)
+
+    described = Images(table, read, survey, tuple(bands), pixel_scale, framing)
     return convert(
         described,
         Path(out),
@@ -87,3 +99,29 @@ def import_pictures(
         faults=faults,
         same_objects_as=same_objects_as,
     )
+
+
+def _table(folder: Path, path: Path, unlabelled: bool) -> pd.DataFrame:
+    """A row per picture of a folder, with `path` beside what `convert` needs."""
+    if unlabelled and not path.is_file():
+        known = Image.registered_extensions()
+        names = sorted(file.name for file in folder.glob("*") if file.suffix.lower() in known)
+        if not names:
+            raise DataError(f"{folder} holds no picture; give the folder with the images")
+        table = pd.DataFrame({"file": names, "label": ""})
+    else:
+        try:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot read the table of labels {path}: {error}") from error
+    missing = [column for column in ("file", "label") if column not in table]
+    if missing or table.empty:
+        raise DataError(f"{path} needs a row per image with columns file and label; it has {list(table.columns)}")
+    if "object_id" not in table:
+        table["object_id"] = [Path(name).stem for name in table["file"]]
+    for name in {"ra", "dec"} & set(table.columns):
+        table[name] = pd.to_numeric(table[name], errors="coerce")
+    words = [name or ("" if unlabelled else None) for name in table["label"].tolist()]
+    files = table["file"].tolist()
+    paths = [folder / name for name in files]
+    return table.assign(name=files, label=pd.Series(words, dtype=object), path=pd.Series(paths, dtype=object))

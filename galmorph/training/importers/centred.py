@@ -1,0 +1,78 @@
+"""Pictures framed by the object at their centre, as a survey run frames what it finds."""
+
+import numpy as np
+import pandas as pd
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from galmorph.cutouts import Framing, field_cutouts
+from galmorph.detection import DetectionConfig, extract
+from galmorph.errors import DataError, TileError
+from galmorph.tiles import Tile
+
+Float32 = NDArray[np.float32]
+
+#: Width of a point source in pixels, which pictures do not state; that of surveys' viewers at their usual zoom.
+SEEING = 3.5
+
+#: Side of the boxes that the background is measured in, and the widest frame, in sides of the picture.
+BOX, WIDEST = 0.5, 1.5
+
+
+def framing_of(size: int, factor: float, side: int) -> Framing:
+    """Framing by an object's radius, with a pixel of the picture for an arcsec.
+
+    Parameters
+    ----------
+    size : int
+        Pixels a side of the result.
+    factor : float
+        Half side in radii of the object.
+    side : int
+        Pixels a side of the picture.
+
+    Returns
+    -------
+    Framing
+        Of mode "radius".
+    """
+    return Framing(size=size, factor=factor, min_angle=4 * SEEING, max_angle=WIDEST * side)
+
+
+def frame_object(image: Float32, framing: Framing) -> Float32:
+    """The object at the centre of a picture, found, measured and cut out as on a tile.
+
+    Parameters
+    ----------
+    image : ndarray of float32
+        Shape ``(bands, N, N)``.
+    framing : Framing
+        From `framing_of`.
+
+    Returns
+    -------
+    ndarray of float32
+        The background is subtracted; values are still the picture's. Shape ``(bands, size, size)``.
+
+    Raises
+    ------
+    DataError
+        If nothing can be measured.
+    """
+    bands, side = len(image), image.shape[1]
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval = [180.0, 0.0]
+    wcs.wcs.crpix = [(side + 1) / 2] * 2
+    wcs.wcs.cdelt = [-1 / 3600, 1 / 3600]
+    names = tuple(str(number) for number in range(bands))
+    clean = np.zeros((side, side), dtype=bool)
+    valid = np.ones(image.shape, dtype=bool)
+    tile = Tile("picture", names, image, None, clean, clean, valid, wcs, 1.0, (), (SEEING,) * bands, names)
+    centre = pd.DataFrame({"source_id": ["centre"], "ra": [180.0], "dec": [0.0]})
+    try:
+        field = extract(tile, DetectionConfig(background_box=BOX * side, default_radius=2 * SEEING), centre)
+    except TileError as error:
+        raise DataError(f"no object can be measured: {error}") from error
+    cut: Float32 = field_cutouts(field, tile, slice(0, 1), framing).images[0]
+    return cut
