@@ -101,6 +101,10 @@ def _submit(
         source = futures.pop(future)
         if future.status in ("cancelled", "lost"):
             raise RunError("the Dask scheduler is gone; start one and give the same command again: it goes on")
-        error = future.exception()
-        yield source, (future.result() if error is None else error)
+        outcome: TileReport | BaseException
+        try:
+            outcome = future.result()
+        except Exception as error:  # of the task, or of a worker that died with the report that it had made
+            outcome = error
+        yield source, outcome
         future.release()

@@ -92,7 +92,7 @@ def process_on_worker(plugin: str, source: TileSource, key: str, record: dict[st
     return scoring.process(source, key, record)
 
 
-#: A worker has one tile at a time, and its death counts against that tile alone, once.
+#: A worker has one tile at a time where that is possible, and its death counts once: the run itself tries again.
 _LOCAL = {"distributed.scheduler.worker-saturation": 1.0, "distributed.scheduler.allowed-failures": 0}
 
 
@@ -133,7 +133,8 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
             # Any free port, and only for this machine.
             dashboard_address="127.0.0.1:0",
             worker_dashboard_address="127.0.0.1:0",
-            silence_logs=logging.ERROR,
+            # What goes wrong is in the run's own words and report.
+            silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import sep
@@ -212,12 +211,12 @@ def test_a_tile_that_kills_its_worker_each_time_is_set_aside(tiles, bundle, tmp_
     environment = preloaded(
         tmp_path,
         "import os, signal\n"
+        "from galmorph import tiles\n"
         "from galmorph.inference import task\n"
-        "read = task.read_tile\n"
         "def read_tile(source, survey):\n"
         "    if source.name == 'tile1':\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return read(source, survey)\n"
+        "    return tiles.read_tile(source, survey)\n"
         "task.read_tile = read_tile\n",
     )
     result = call(command(tiles, bundle, tmp_path / "run"), env=environment)
@@ -231,15 +230,15 @@ def test_a_tile_that_kills_its_worker_each_time_is_set_aside(tiles, bundle, tmp_
 
 
 def test_a_tile_that_needs_more_memory_than_there_is_is_set_aside(tiles, bundle, tmp_path):
-    # 0.4 GB a band: constant, so that the files are small.
-    size = 10_000
-    for path in tiles.glob("tile1-*"):
-        with fits.open(path) as opened:
-            header = opened["IMAGE"].header
-            image = fits.CompImageHDU(np.zeros((size, size), np.float32), header, name="IMAGE",
-                                      compression_type="GZIP_1", tile_shape=(1000, size))  # fmt: skip
-            fits.HDUList([fits.PrimaryHDU(), image, *opened[2:]]).writeto(path, overwrite=True)
-    limit = 512 * 2**20
+    # 0.9 GB of zeros that take no place on the disk.
+    size = 15_000
+    path = tiles / "tile1-g.fits"
+    header = fits.getheader(path, "IMAGE")
+    header["NAXIS1"] = header["NAXIS2"] = size
+    head = fits.PrimaryHDU().header.tostring() + header.tostring()
+    path.write_text(head)
+    os.truncate(path, len(head) + -(-4 * size**2 // 2880) * 2880)
+    limit = 768 * 2**20
     environment = preloaded(
         tmp_path,
         "import resource, re\n"
@@ -385,9 +384,9 @@ def test_sigterm_ends_a_run_and_says_how_to_go_on(tiles, bundle, tmp_path, whole
     environment = preloaded(
         tmp_path,
         "import time\n"
+        "from galmorph import tiles\n"
         "from galmorph.inference import task\n"
-        "read = task.read_tile\n"
-        "task.read_tile = lambda *a: (time.sleep(2), read(*a))[1]\n",
+        "task.read_tile = lambda *given: (time.sleep(2), tiles.read_tile(*given))[1]\n",
     )
     process = subprocess.Popen(
         command(tiles, bundle, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment,
@@ -400,7 +399,7 @@ def test_sigterm_ends_a_run_and_says_how_to_go_on(tiles, bundle, tmp_path, whole
         time.sleep(0.01)
     (os.killpg if whole_group else os.kill)(process.pid, signal.SIGTERM)
     # Batch systems give some tens of seconds between SIGTERM and SIGKILL.
-    _, said = process.communicate(timeout=25)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "the same command goes on from there" in said
     assert "Traceback" not in said
