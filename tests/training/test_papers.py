@@ -109,19 +109,30 @@ def imported(tmp_path_factory):
     return folder / "paper-data"
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=IDS)
-def test_recipe_trains_on_its_layout(path, imported, tmp_path):
+def train_briefly(path, imported, out, **network):
+    """Two epochs of a recipe with a slim network; it and what came of it."""
     recipe = load_recipe(path)
     data, target = (imported / each.path.relative_to(ROOT / "paper-data") for each in (recipe.source, recipe.target))
-    slim = {"encoder": "resnet18", "encoder_options": {"channels": [8, 8, 16, 16]}}
+    if recipe.network.encoder != "deepmerge":
+        network |= {"encoder": "resnet18", "encoder_options": {"channels": [8, 8, 16, 16]}}
     short = dataclasses.replace(
         recipe,
-        network=dataclasses.replace(recipe.network, **(slim if recipe.network.encoder != "deepmerge" else {})),
+        network=dataclasses.replace(recipe.network, **network),
         split=dataclasses.replace(recipe.split, stratified=True),
         method=dataclasses.replace(recipe.method, warmup_epochs=0.0, ramp_epochs=1.0),
         fit=dataclasses.replace(recipe.fit, epochs=2, batch_size=24),
     )
-    result = train(short, tmp_path / "out", data=data, target=target, device="cpu", progress=False)
+    return recipe, train(short, out, data=data, target=target, device="cpu", progress=False)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=IDS)
+def test_recipe_trains_on_its_layout(path, imported, tmp_path):
+    network = {}
+    if initial := load_recipe(path).network.initial:
+        first = path.parent / f"{initial.relative_to(ROOT / 'runs')}.toml"
+        train_briefly(first, imported, tmp_path / "first")
+        network = {"initial": tmp_path / "first"}
+    recipe, result = train_briefly(path, imported, tmp_path / "out", **network)
     assert result.epochs == 2
     adapts = recipe.method.name != "source_only"
     assert ("adapting" in result.metrics) == adapts
@@ -163,6 +174,7 @@ def test_settings_that_are_printed(path):
             "z2_resnet18_adversarial_f": (1e-3, 1e-4, 8, 15, 0.1),
             "sdss_deepmerge_none": (1e-3, 1e-3, 5, 20, None),
             "sdss_deepmerge_mmd": (1e-3, 1e-3, 5, 20, 1),
+            "sdss_deepmerge_transfer": (1e-2, 1e-4, 5, 20, 1),
         }[path.stem]
         assert shares == (0.7, 0.1, 0.2)
         weights = recipe.method.weights
