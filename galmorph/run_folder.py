@@ -23,6 +23,8 @@ from galmorph.tiles import read_tile
 
 #: Pixels of a picture: more than a model takes, since people look at it.
 PICTURE_SIZE = 128
+#: What stands for a setting that a record leaves out, by what its reader complains of: one after the other is tried.
+_UNSET: dict[str, Any] = {"missing": None, "tuple_type": [], "dict_type": {}}
 
 
 @dataclass(frozen=True)
@@ -185,15 +187,16 @@ def features_of_image(
 
 
 def _survey(values: dict[str, Any]) -> Survey:
-    """A profile from the settings that a run recorded, which leave out what is not set."""
+    """A profile from the settings that a run recorded, which leave out what is not set and what came later."""
     adapter, filled = TypeAdapter(Survey), copy.deepcopy(values)
-    try:
-        return adapter.validate_python(filled)
-    except ValidationError as error:
-        for problem in error.errors():
-            if problem["type"] == "missing":
-                place: Any = filled
-                for key in problem["loc"][:-1]:
-                    place = place[key]
-                place[problem["loc"][-1]] = None
+    for _ in range(len(_UNSET)):
+        try:
+            return adapter.validate_python(filled)
+        except ValidationError as error:
+            for problem in error.errors():
+                if problem["type"] in _UNSET and (problem["type"] == "missing" or problem["input"] is None):
+                    place: Any = filled
+                    for key in problem["loc"][:-1]:
+                        place = place[key]
+                    place[problem["loc"][-1]] = copy.copy(_UNSET[problem["type"]])
     return adapter.validate_python(filled)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from galmorph.catalogs.candidates import KINDS
     from galmorph.catalogs.catalog import Catalog, open_catalog
+    from galmorph.catalogs.changes import Difference, diff
     from galmorph.catalogs.checking import check_catalog, repair_catalog
     from galmorph.catalogs.exporting import export
     from galmorph.catalogs.howto import how_to_open
@@ -24,8 +25,10 @@ _HOMES = {
     "Catalog": "catalog",
     "CatalogInfo": "info",
     "Crossmatch": "matching",
+    "Difference": "changes",
     "check_catalog": "checking",
     "crossmatch": "matching",
+    "diff": "changes",
     "export": "exporting",
     "how_to_open": "howto",
     "open_catalog": "catalog",
@@ -40,8 +43,10 @@ __all__ = [
     "Catalog",
     "CatalogInfo",
     "Crossmatch",
+    "Difference",
     "check_catalog",
     "crossmatch",
+    "diff",
     "export",
     "how_to_open",
     "open_catalog",

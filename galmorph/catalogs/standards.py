@@ -17,20 +17,21 @@ from galmorph.errors import CatalogError
 #: Words of SQL-92 and ADQL, which cannot name a column there without quotation marks; `dec` is one by the letter of
 #: SQL-92, and a column of every astronomical service all the same.
 _WORDS = """
-    abs absolute acos action add all allocate alter and any are area as asc asin assertion at atan atan2 authorization avg
-    begin between bigint bit both box by cascade case cast catalog ceiling centroid char character check circle close
-    coalesce collate column commit connect connection constraint contains continue convert coord1 coord2 coordsys cos cot
-    count create cross current cursor date day deallocate decimal declare default degrees delete desc describe distance
-    distinct domain double drop else end escape except exception exec execute exists exp external extract false fetch first
-    float floor for foreign found from full get global go goto grant group having hour identity ilike immediate in
-    indicator initially inner input insert int integer intersect intersects interval into is isolation join key language
-    last leading left level like local log log10 lower match max min minute mod module month names national natural nchar
-    next no not null nullif numeric of on only open option or order outer output overlaps pad partial pi point polygon
-    position power precision prepare preserve primary prior privileges procedure public radians rand read real references
-    region relative restrict revoke right rollback round rows schema scroll second section select session set sin size
-    smallint some space sql sqrt substring sum system table tan temporary then time timestamp timezone to top trailing
-    transaction translate trim true truncate union unique unknown update upper usage user using value values varchar
-    varying view when whenever where with work write year zone
+    abs absolute acos action add all allocate alter and any are area as asc asin assertion at atan atan2
+    authorization avg begin between bigint bit both box by cascade case cast catalog ceiling centroid char character
+    check circle close coalesce collate column commit connect connection constraint contains continue convert coord1
+    coord2 coordsys cos cot count create cross current cursor date day deallocate decimal declare default degrees
+    delete desc describe distance distinct domain double drop else end escape except exception exec execute exists
+    exp external extract false fetch first float floor for foreign found from full get global go goto grant group
+    having hour identity ilike immediate in indicator initially inner input insert int integer intersect intersects
+    interval into is isolation join key language last leading left level like local log log10 lower match max min
+    minute mod module month names national natural nchar next no not null nullif numeric of on only open option or
+    order outer output overlaps pad partial pi point polygon position power precision prepare preserve primary prior
+    privileges procedure public radians rand read real references region relative restrict revoke right rollback
+    round rows schema scroll second section select session set sin size smallint some space sql sqrt substring sum
+    system table tan temporary then time timestamp timezone to top trailing transaction translate trim true truncate
+    union unique unknown update upper usage user using value values varchar varying view when whenever where with
+    work write year zone
 """
 _RESERVED = frozenset(_WORDS.split())
 #: Colour of DS9's circles, by what a row is called.
@@ -53,7 +54,7 @@ def identifiers(names: Sequence[str]) -> list[str]:
     """
     found: list[str] = []
     for name in names:
-        word = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_") or "column"
+        word = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_") or "col"
         word = f"c_{word}" if not word[0].isalpha() else word
         word = f"{word}_" if word.lower() in _RESERVED else word
         taken = {other.lower() for other in found}
