@@ -39,11 +39,13 @@ class Clustering(Term):
         if self.options.space == "feature":
             ranked = torch.cat([source.first.features, target.first.features]).detach()
         marks = losses.Marks(rows, losses.rank_codes(ranked, self.top, ordered=self.options.match == "ordered"), labels)
-        others = probabilities, marks
+        others, theirs = probabilities, marks
         if self.bank is not None:
             self.bank.store(probabilities, marks)
-            others = self.bank.known()
-        value, positive_rate = losses.clustering_loss(self._second(outputs), others[0], marks, others[1])
+            others, theirs = self.bank.known()
+        if self.options.ambiguous == "ignored":
+            marks, theirs = (m._replace(firsts=p.argmax(1)) for m, p in ((marks, probabilities), (theirs, others)))
+        value, positive_rate = losses.clustering_loss(self._second(outputs), others, marks, theirs)
         return value, {"positive_rate": positive_rate}
 
     def _second(self, outputs: Outputs) -> Tensor:

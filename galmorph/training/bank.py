@@ -51,6 +51,6 @@ class Bank(nn.Module):
         self.seen[rows] = True
 
     def known(self) -> tuple[Tensor, Marks]:
-        """Probabilities and marks of all images that were seen."""
+        """Probabilities and marks of all images that were seen; of what ranks first there are none."""
         rows = self.seen.nonzero()[:, 0]
         return self.probabilities[rows], Marks(rows, self.codes[rows], self.labels[rows])

@@ -21,6 +21,9 @@ class ClusteringOptions:
         Whether a pair is alike when the largest entries are the same in order, or as a set.
     top : int
         How many entries; of probabilities at most K - 1 are used, since K as a set would always agree.
+    ambiguous : {"ignored", "apart"}
+        What becomes of pairs that agree in the most probable class and not in the rest: they are left out, or pushed
+        apart like all others that are not alike (DeepAstroUDA).
     bank : bool
         Pair a batch with all images of both domains as last seen; otherwise within itself.
     adversarial : bool
@@ -31,7 +34,8 @@ class ClusteringOptions:
 
     space: Literal["probability", "feature"] = "probability"
     match: Literal["ordered", "set"] = "ordered"
-    top: Count = 1
+    top: Count = 3
+    ambiguous: Literal["ignored", "apart"] = "ignored"
     bank: bool = True
     adversarial: bool = False
 

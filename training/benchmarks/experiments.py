@@ -54,15 +54,16 @@ def _variant(
 ) -> Mapping[str, Any]:
     weights = {"clustering": clustering, "separation": separation}
     tuner = {"tuner": options.pop("tuner", "bounded")}
-    method = {"weights": weights, "clustering": {"top": 1} | options, "separation": tuner}
+    method = {"weights": weights, "clustering": {"top": 3} | options, "separation": tuner}
     return {"method": method, "network": {"batch_norm": norm, "head": head}}
 
 
 #: Settings of DeepAstroUDA for its ablation: one that differs from ``start`` in each.
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "start": _variant(),
+    "top-1": _variant(top=1),
     "top-2": _variant(top=2),
-    "top-3": _variant(top=3),
+    "top-3-apart": _variant(ambiguous="apart"),
     "set-3": _variant(top=3, match="set"),
     "feature-set-5": _variant(space="feature", match="set", top=5),
     "clustering-0.3": _variant(clustering=0.3),

@@ -30,11 +30,20 @@ class Marks(NamedTuple):
         From `rank_codes`, shape ``(n,)``.
     labels : Tensor of int
         Classes of the labelled ones, `NO_LABEL` elsewhere. Shape ``(n,)``.
+    firsts : Tensor of int or None
+        What each ranks first, shape ``(n,)``. Pairs that agree in that and not in their codes are left out; where it is
+        None they are unlike.
     """
 
     rows: Tensor
     codes: Tensor
     labels: Tensor
+    firsts: Tensor | None = None
+
+    def chosen(self, part: slice) -> "Marks":
+        """Those of some of the samples."""
+        firsts = None if self.firsts is None else self.firsts[part]
+        return Marks(self.rows[part], self.codes[part], self.labels[part], firsts)
 
 
 def rank_codes(values: Tensor, top: int, *, ordered: bool) -> Tensor:
@@ -67,7 +76,7 @@ def rank_codes(values: Tensor, top: int, *, ordered: bool) -> Tensor:
 
 @full_precision
 def clustering_loss(first: Tensor, second: Tensor, mine: Marks, others: Marks) -> tuple[Tensor, Tensor]:
-    """Binary cross-entropy of pairs, the mean over all but those of an image with itself.
+    """Binary cross-entropy of pairs, the mean over all but those of an image with itself and those left out.
 
     The score of a pair, the probability that both are of one class, is ``p_i . p_j``; it is to be high where the labels
     are the same or, if one of them is missing, the codes, and low elsewhere. Time grows as the number of pairs, memory
@@ -102,7 +111,7 @@ class _Pairs(torch.autograd.Function):
         pairs, unlabelled, positive = torch.zeros(3, dtype=torch.int64, device=first.device).unbind()
         for chosen in _chunks(len(first), len(second), first.device):
             p = second[chosen]
-            similar, counted, without = _compare(mine, Marks(*(marks[chosen] for marks in others)))
+            similar, counted, without = _compare(mine, others.chosen(chosen))
             scores = first @ p.T
             right = torch.where(similar, scores, 1 - scores)
             # As clamping has it: no gradient at the bounds and beyond.
@@ -137,4 +146,6 @@ def _compare(mine: Marks, others: Marks) -> tuple[Tensor, Tensor, Tensor]:
     labelled = (labels != NO_LABEL) & (their_labels != NO_LABEL)
     similar = torch.where(labelled, labels == their_labels, mine.codes[:, None] == others.codes[None, :])
     counted = mine.rows[:, None] != others.rows[None, :]
+    if mine.firsts is not None and others.firsts is not None:
+        counted &= labelled | similar | (mine.firsts[:, None] != others.firsts[None, :])
     return similar, counted, counted & ~labelled

@@ -58,6 +58,20 @@ def test_labels_go_before_codes_where_both_have_one():
     assert rate.item() == 1
 
 
+def test_pairs_that_agree_in_what_comes_first_alone_are_left_out():
+    first, second = torch.tensor([[0.8, 0.2]]), torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.3, 0.7], [0.6, 0.4]])
+    others = marks([1, 2, 3, 4], [7, 8, 9, 8], [NO_LABEL] * 4)._replace(firsts=torch.tensor([0, 0, 1, 0]))
+    mine = marks([0], [7])._replace(firsts=torch.tensor([0]))
+    loss, rate = clustering_loss(first, second, mine, others)
+    # Alike with 0.8; ambiguous; unlike with 0.8 x 0.3 + 0.2 x 0.7 = 0.38; ambiguous.
+    assert loss.item() == pytest.approx(-(math.log(0.8) + math.log(1 - 0.38)) / 2)
+    assert rate.item() == 0.5
+    # Of two labelled images the labels decide, whatever they rank.
+    labelled = mine._replace(labels=torch.tensor([1])), others._replace(labels=torch.tensor([1, 0, 0, NO_LABEL]))
+    loss, _ = clustering_loss(first, second, *labelled)
+    assert loss.item() == pytest.approx(-(math.log(0.8) + math.log(1 - 0.5) + math.log(1 - 0.38)) / 3)
+
+
 def formula(first, second, mine, others):
     """All pairs one at a time, differentiated by torch."""
     values, alike_without = [], []
@@ -66,7 +80,10 @@ def formula(first, second, mine, others):
             if mine.rows[i] == others.rows[j]:
                 continue
             alike = mine.codes[i] == others.codes[j]
-            if mine.labels[i] != NO_LABEL and others.labels[j] != NO_LABEL:
+            both = mine.labels[i] != NO_LABEL and others.labels[j] != NO_LABEL
+            if mine.firsts is not None and not both and not alike and mine.firsts[i] == others.firsts[j]:
+                continue
+            if both:
                 alike = mine.labels[i] == others.labels[j]
             else:
                 alike_without.append(bool(alike))
@@ -75,8 +92,9 @@ def formula(first, second, mine, others):
     return torch.stack(values).mean(), sum(alike_without) / len(alike_without)
 
 
+@pytest.mark.parametrize("firsts", [True, False])
 @pytest.mark.parametrize("pairs", [10**6, 13, 1])
-def test_value_and_gradient_of_the_formula_however_many_at_a_time(monkeypatch, pairs):
+def test_value_and_gradient_of_the_formula_however_many_at_a_time(monkeypatch, pairs, firsts):
     monkeypatch.setattr(module, "PAIRS", pairs)
     generator = torch.Generator().manual_seed(1)
     first, second = ((4 * torch.randn(n, 3, generator=generator, dtype=torch.float64)).softmax(1) for n in (7, 23))
@@ -87,6 +105,7 @@ def test_value_and_gradient_of_the_formula_however_many_at_a_time(monkeypatch, p
             torch.randperm(30, generator=generator)[:n],
             torch.randint(0, 3, (n,), generator=generator),
             torch.randint(-1, 2, (n,), generator=generator),
+            torch.randint(0, 2, (n,), generator=generator) if firsts else None,
         )
         for n in (7, 23)
     )
