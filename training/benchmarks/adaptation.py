@@ -1,11 +1,10 @@
 """Train every method on every experiment, several seeds each, and write what came of it.
 
     python training/benchmarks/adaptation.py run DATA [EXPERIMENT…] [--seeds 0 1 2 3 4] [--methods …] [--workers 2]
-    python training/benchmarks/adaptation.py table
 
-`run` reads the sets below DATA (see the files beside this one for how to make them), and adds a line for each training
+reads the sets below DATA (see the files beside this one for how to make them), and adds a line for each training
 to ``docs/benchmarks/adaptation/EXPERIMENT.jsonl``; what is there is not done again. Nothing of the target's labels is
-used but for the measures, which are of its test part. `table` writes ``docs/benchmarks/adaptation.md`` from the lines.
+used but for the measures, which are of its test part. ``table.py`` makes the page of the lines.
 """
 
 import argparse

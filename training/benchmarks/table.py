@@ -1,0 +1,133 @@
+"""The table of adaptation from its results.
+
+    python training/benchmarks/table.py
+
+writes ``docs/benchmarks/adaptation.md`` from the lines that ``adaptation.py run`` left in the folder beside it, and the
+guard's verdicts from ``guard.jsonl`` there (see ``guard.py``).
+"""
+
+import json
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from adaptation import RESULTS, read_lines
+from experiments import ABLATION, EXPERIMENTS, SUPERVISED, TABLE, Experiment
+
+Line = Mapping[str, Any]
+
+NAMES = {SUPERVISED: "*target's labels used*", "source_only": "source only"}
+
+#: Columns of the table: title, and where the number is.
+CLOSED_COLUMNS = (("source", ("source", "accuracy")), ("target", ("target", "accuracy")))
+OPEN_COLUMNS = (
+    *CLOSED_COLUMNS,
+    ("H-score", ("target", "h_score")),
+    ("known recall", ("target", "known_recall")),
+    ("unknown recall", ("target", "unknown_recall")),
+    ("AUROC", ("target", "auroc")),
+    ("oracle H", ("target", "oracle_h_score")),
+)
+
+HEAD = """# Adaptation: what each method is worth
+
+Made by `python training/benchmarks/table.py` from the lines in `docs/benchmarks/adaptation/`, each a training that
+`training/benchmarks/adaptation.py run` did; that file says how to make them, on two cores and without a GPU:
+
+```
+python training/benchmarks/digits.py ../shared/data/digits DATA/digits
+python training/benchmarks/sdss.py ../shared/data/sdss_gz1 DATA/sdss
+python training/benchmarks/mocks.py DATA/mocks
+python training/benchmarks/simulated.py DATA
+python training/benchmarks/hostile.py DATA
+python training/benchmarks/adaptation.py run DATA
+python training/benchmarks/guard.py DATA
+python training/benchmarks/table.py
+```
+
+Mean ± standard deviation over seeds, whose number is in the second column (one seed has no ±). In each experiment all
+methods have the same network (DeepMerge's), images, steps and optimiser, and the same rule for the unknown threshold,
+which looks at the target's unlabelled images too; a method that adapts sees as many target images beside the source's.
+Labels of the target serve for the measures alone, taken on its test part. *Target's labels used* is the same network
+trained on the target's labelled training part: a bound, as are numbers called oracle. AUROC is of the entropy.
+Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
+"""
+
+
+def _number(lines: Iterable[Line], place: tuple[str, str]) -> str:
+    values = [line[place[0]].get(place[1]) for line in lines]
+    numbers = [value for value in values if value is not None]
+    if not numbers:
+        return "–"
+    if len(numbers) == 1:
+        return f"{numbers[0]:.3f}"
+    return f"{statistics.fmean(numbers):.3f} ± {statistics.stdev(numbers):.3f}"
+
+
+def _rows(name: str, experiment: Experiment) -> list[str]:
+    columns = OPEN_COLUMNS if experiment.private else CLOSED_COLUMNS
+    lines = read_lines(name)
+    rows = ["| method | seeds | " + " | ".join(title for title, _ in columns) + " |", "|---" * (len(columns) + 2) + "|"]
+    order = (*experiment.methods, SUPERVISED)
+    for method in sorted({line["method"] for line in lines}, key=lambda m: order.index(m) if m in order else 99):
+        chosen = [line for line in lines if line["method"] == method]
+        numbers = " | ".join(_number(chosen, place) for _, place in columns)
+        rows.append(f"| {NAMES.get(method, method)} | {len(chosen)} | {numbers} |")
+    return rows
+
+
+def _section(title: str, experiments: Mapping[str, Experiment], text: str = "") -> list[str]:
+    parts = [f"## {title}", ""] + ([text, ""] if text else [])
+    for name, experiment in experiments.items():
+        if read_lines(name):
+            parts += [f"### {experiment.title}", "", *_rows(name, experiment), ""]
+    return parts
+
+
+def _guard(lines: list[Line]) -> list[str]:
+    def count(keep: Callable[[Line], bool]) -> int:
+        return sum(keep(line) for line in lines)
+
+    harmed, benign = count(lambda line: line["harmed"]), count(lambda line: not line["harmed"])
+    caught = count(lambda line: line["harmed"] and line["stopped"])
+    wolf = count(lambda line: not line["harmed"] and line["stopped"])
+    rows = [
+        "## No harm",
+        "",
+        "A model is harmed when adaptation costs it more than two points of accuracy on known classes of the target, or "
+        "of the source. The guard sees no label of the target; its limits were chosen on targets that were simulated from "
+        "labelled data, which are not among these.",
+        "",
+        f"Of {len(lines)} adapted models {harmed} were harmed. The guard stopped {caught} of them, and {wolf} of the "
+        f"{benign} that were not harmed.",
+        "",
+        "| experiment | method | seed | target before | after | source before | after | harmed | stopped because |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for line in lines:
+        before, after = line["before"], line["after"]
+        numbers = f"{before['target']:.3f} | {after['target']:.3f} | {before['source']:.3f} | {after['source']:.3f}"
+        reasons = ", ".join(line["signs"]) or ("–" if not line["stopped"] else "")
+        title = EXPERIMENTS[line["experiment"]].title
+        harm = "yes" if line["harmed"] else ""
+        rows.append(f"| {title} | {line['method']} | {line['seed']} | {numbers} | {harm} | {reasons} |")
+    return [*rows, ""]
+
+
+def main() -> None:
+    """Write the page."""
+    parts = [HEAD, *_section("The table", TABLE)]
+    guard = RESULTS / "guard.jsonl"
+    if guard.is_file():
+        parts += _guard([json.loads(line) for line in guard.read_text().splitlines()])
+    about = (
+        "Options of DeepAstroUDA, each changed alone from `start`, on shifts that were simulated on labelled images: "
+        "no label of a real target has a say in the defaults. "
+        "See [decision 9](../decisions/0009-adaptation-defaults.md)."
+    )
+    parts += _section("Ablation", ABLATION, about)
+    (RESULTS.parent / "adaptation.md").write_text("\n".join(parts).rstrip() + "\n")
+
+
+if __name__ == "__main__":
+    main()
