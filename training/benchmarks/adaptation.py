@@ -4,7 +4,8 @@
 
 reads the sets below DATA (see the files beside this one for how to make them), and adds a line for each training
 to ``docs/benchmarks/adaptation/EXPERIMENT.jsonl``; what is there is not done again. Nothing of the target's labels is
-used but for the measures, which are of its test part. ``table.py`` makes the page of the lines.
+used but for the measures, which are of its test part. ``table.py`` makes the page of the lines. For EXPERIMENT a group
+can be given: table, ablation, hostile or rehearsal.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments import EXPERIMENTS, SUPERVISED, TABLE, Experiment
+from experiments import ABLATION, EXPERIMENTS, HOSTILE, REHEARSAL, SUPERVISED, TABLE, Experiment
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -178,14 +179,16 @@ def main() -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     runner = verbs.add_parser("run")
     runner.add_argument("data", type=Path)
-    runner.add_argument("experiments", nargs="*", metavar="EXPERIMENT", default=list(TABLE))
+    runner.add_argument("experiments", nargs="*", metavar="EXPERIMENT", default=["table"])
     runner.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     runner.add_argument("--methods", nargs="+")
     runner.add_argument("--workers", type=int, default=2)
     runner.add_argument("--keep", type=Path, help="folder for the predictions of each training")
     runner.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
-    run(given.experiments, given.data, given.seeds, given.methods, given.workers, given.keep, given.results)
+    groups = {"table": TABLE, "ablation": ABLATION, "hostile": HOSTILE, "rehearsal": REHEARSAL}
+    names = [name for given_name in given.experiments for name in groups.get(given_name, [given_name])]
+    run(names, given.data, given.seeds, given.methods, given.workers, given.keep, given.results)
 
 
 if __name__ == "__main__":

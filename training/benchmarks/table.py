@@ -40,8 +40,9 @@ python training/benchmarks/sdss.py ../shared/data/sdss_gz1 DATA/sdss
 python training/benchmarks/mocks.py DATA/mocks
 python training/benchmarks/simulated.py DATA
 python training/benchmarks/hostile.py DATA
-python training/benchmarks/adaptation.py run DATA
-python training/benchmarks/guard.py DATA
+python training/benchmarks/adaptation.py run DATA --keep KEPT
+python training/benchmarks/adaptation.py run DATA hostile --keep KEPT --methods source_only deepastrouda
+python training/benchmarks/guard.py KEPT
 python training/benchmarks/table.py
 ```
 
@@ -94,9 +95,9 @@ def _guard(lines: list[Line]) -> list[str]:
     rows = [
         "## No harm",
         "",
-        "A model is harmed when adaptation costs it more than two points of accuracy on known classes of the target, or "
-        "of the source. The guard sees no label of the target; its limits were chosen on targets that were simulated from "
-        "labelled data, which are not among these.",
+        "A model is harmed when adaptation costs it more than two points of accuracy on known classes of the target, "
+        "or of the source. The guard sees no label of the target; its limits were chosen on targets that were "
+        "simulated from labelled data, which are not among these.",
         "",
         f"Of {len(lines)} adapted models {harmed} were harmed. The guard stopped {caught} of them, and {wolf} of the "
         f"{benign} that were not harmed.",
@@ -107,7 +108,7 @@ def _guard(lines: list[Line]) -> list[str]:
     for line in lines:
         before, after = line["before"], line["after"]
         numbers = f"{before['target']:.3f} | {after['target']:.3f} | {before['source']:.3f} | {after['source']:.3f}"
-        reasons = ", ".join(line["signs"]) or ("–" if not line["stopped"] else "")
+        reasons = ", ".join(line["signs"])
         title = EXPERIMENTS[line["experiment"]].title
         harm = "yes" if line["harmed"] else ""
         rows.append(f"| {title} | {line['method']} | {line['seed']} | {numbers} | {harm} | {reasons} |")
