@@ -241,6 +241,16 @@ def _simulated() -> dict[str, Experiment]:
             methods=ablation,
             settings=pictures,
         ),
+        "simulated-strokes": Experiment(
+            "digits bolder and slanted, 6–9 unknown",
+            digits[0],
+            "simulated/strokes_target",
+            KNOWN_DIGITS,
+            epochs=20,
+            private=PRIVATE_DIGITS,
+            methods=ablation,
+            settings=pictures,
+        ),
         "simulated-galaxies": Experiment(
             "mock galaxies made worse, lens unknown", *galaxies, FINE, epochs=24, private=("lens",), methods=ablation
         ),

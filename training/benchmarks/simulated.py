@@ -3,8 +3,8 @@
     python training/benchmarks/simulated.py DATA
 
 divides DATA/digits/mnist and DATA/mocks/sdss (see ``digits.py`` and ``mocks.py``) into halves by object, and makes the
-second half worse: DATA/simulated/digits_source and digits_target, galaxies_source and galaxies_target. All labels are
-those of the labelled source that a user has.
+second half worse: DATA/simulated/digits_source and digits_target, galaxies_source and galaxies_target. In strokes_target
+the second half of the digits is bolder and slanted instead. All labels are those of the labelled source that a user has.
 """
 
 import argparse
@@ -29,6 +29,21 @@ def worsen(images: NDArray[np.float32], blur: float, contrast: float, noise: flo
     return np.asarray(contrast * smooth + added, dtype=np.float32)
 
 
+def slant(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Digits of bolder strokes, slanted, narrower and wider, of shape ``(n, 1, N, N)``."""
+    rng = np.random.default_rng(0)
+    half = images.shape[-1] / 2
+    result = []
+    for image in images:
+        bold = cv2.dilate(image[0], np.ones((2, 2), dtype=np.uint8))
+        lean, wide, high = 0.25 + 0.1 * rng.standard_normal(), 0.85, 0.935
+        matrix = np.array(
+            [[wide, lean * wide, half * (1 - wide - lean * wide)], [0, high, half * (1 - high)]], dtype=np.float32
+        )
+        result.append(cv2.warpAffine(bold, matrix, image.shape[1:])[None])
+    return np.stack(result)
+
+
 def make_simulated(data: Path) -> dict[str, int]:
     """Write the sets, and count their images."""
     counts = {}
@@ -41,6 +56,9 @@ def make_simulated(data: Path) -> dict[str, int]:
             images = worsen(images, blur, contrast, noise) if part == "target" else images
             write_cutout_set(data / "simulated" / f"{name}_{part}", images, cutouts.labels[chosen], cutouts.meta)
             counts[f"{name}_{part}"] = len(images)
+            if (name, part) == ("digits", "target"):
+                bolder = slant(np.asarray(cutouts.images[chosen]))
+                write_cutout_set(data / "simulated" / "strokes_target", bolder, cutouts.labels[chosen], cutouts.meta)
     return counts
 
 
