@@ -51,6 +51,7 @@ def train(
     data: Path | None = None,
     target: Path | None = None,
     device: Device = "auto",
+    devices: int | Literal["auto"] = "auto",
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> TrainResult:
@@ -70,7 +71,11 @@ def train(
     target : Path, optional
         Where the unlabelled images are that the method adapts to, if not where the recipe says.
     device : {"auto", "cpu", "cuda"}
-        ``auto`` takes all accelerators there are, else the CPU; ``cuda`` fails without one.
+        ``auto`` takes GPUs if there are any, else the CPU; ``cuda`` fails without one.
+    devices : int or "auto"
+        How many GPUs or, with ``cpu``, processes; ``auto`` takes all GPUs, and one process on a CPU. Of several, each
+        takes its share of every epoch's images, in batches of ``fit.batch_size``; the script that calls is run in each,
+        and files are written by the first alone.
     progress : bool
         Show a bar.
     callbacks : sequence of Callback
@@ -100,7 +105,7 @@ def train(
         return finished
     with surroundings(recipe.seed):
         module = build(recipe, domains)
-        trainer = _trainer(recipe, out, device, progress, callbacks)
+        trainer = _trainer(recipe, out, device, devices, progress, callbacks)
         last = out / CHECKPOINTS / f"{LAST}{SUFFIX}"
         validation = Rows(domains.source, domains.rows["validation"])
         trainer.fit(
@@ -248,7 +253,14 @@ def _assemble(recipe: Recipe, stretch: Stretch, record: dict[str, Any]) -> Train
     return module.to(memory_format=torch.channels_last)
 
 
-def _trainer(recipe: Recipe, out: Path, device: Device, progress: bool, extra: Sequence[Callback]) -> pl.Trainer:
+def _trainer(
+    recipe: Recipe,
+    out: Path,
+    device: Device,
+    devices: int | Literal["auto"],
+    progress: bool,
+    extra: Sequence[Callback],
+) -> pl.Trainer:
     """Lightning's trainer with checkpoints, early stopping and the table of metrics."""
     monitor = f"valid_{recipe.fit.monitor}"
     mode = "min" if recipe.fit.monitor == "loss" else "max"
@@ -260,6 +272,7 @@ def _trainer(recipe: Recipe, out: Path, device: Device, progress: bool, extra: S
     stopping = LateStopping(first, monitor=monitor, mode=mode, patience=recipe.fit.patience)
     return pl.Trainer(
         **hardware(device),
+        devices=devices,
         max_epochs=recipe.fit.epochs,
         gradient_clip_val=recipe.optimiser.clip or None,
         callbacks=[stopping, History(out / METRICS), *checkpoints, *extra],

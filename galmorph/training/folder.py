@@ -10,6 +10,7 @@ from galmorph.errors import ConfigError
 from galmorph.training.checkpoint import SUFFIX, read_checkpoint
 from galmorph.training.data import sha256
 from galmorph.training.domains import Domains
+from galmorph.training.gather import is_first
 from galmorph.training.history import read_history
 from galmorph.training.recipe import Recipe
 
@@ -48,7 +49,7 @@ class TrainResult:
 
 
 def open_folder(out: Path, recipe: Recipe, domains: Domains, initial: Path | None = None) -> None:
-    """Write the resolved recipe, or refuse a folder that holds another training.
+    """Write the resolved recipe, or refuse a folder that holds another training; of several processes the first does.
 
     Parameters
     ----------
@@ -66,6 +67,8 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains, initial: Path | Non
     ConfigError
         If the folder holds a training by another recipe, on other data or from other weights, or something else.
     """
+    if not is_first():
+        return
     settings = recipe.portable()
     # What is done with the result does not change the training.
     del settings["guard"]
@@ -116,7 +119,8 @@ def write_result(out: Path) -> TrainResult:
         metrics=next(row for row in history if row["epoch"] == best_epoch),
     )
     facts = {"epochs": result.epochs, "best_epoch": best_epoch, "metrics": result.metrics}
-    (out / RESULT).write_text(json.dumps(facts, indent=2) + "\n")
+    if is_first():
+        (out / RESULT).write_text(json.dumps(facts, indent=2) + "\n")
     return result
 
 

@@ -1,7 +1,16 @@
 """What the processes of a training on several devices have to share."""
 
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, distributed
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files: the only one, or of several the first.
+
+    Known from the environment, so that it holds before the processes are joined.
+    """
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
 def gather(values: Tensor) -> Tensor:

@@ -27,11 +27,12 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the table with this epoch's row; the module has logged its metrics by now."""
+        # On all processes, since they may have to be joined.
+        metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         if not trainer.is_global_zero:
             return
         epoch = trainer.current_epoch
         rows: list[dict[str, Any]] = [row for row in _read(self.path) if int(row[FIRST]) < epoch]
-        metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         rows.append({FIRST: epoch, **metrics})
         temporary = self.path.with_suffix(".tmp")
         with temporary.open("w", newline="") as file:

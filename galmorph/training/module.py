@@ -93,6 +93,8 @@ class Training(pl.LightningModule):
         if self.objective.adapts:
             facts = {**facts, "adapting": torch.tensor(adapting)}
         size = len(outputs.labels)
+        # Several GPUs join numbers on the GPUs.
+        facts = {name: value.to(total.device) for name, value in facts.items()}
         self.log_dict({**values, **facts}, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
         return total
 

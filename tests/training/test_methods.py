@@ -15,8 +15,10 @@ from galmorph.training.method_options import (
     SeparationOptions,
 )
 from galmorph.training.methods import METHODS, TERMS, Objective, ramp
-from galmorph.training.networks import Activations
+from galmorph.training.networks import Activations, build_network
+from galmorph.training.options import NetworkOptions
 from galmorph.training.outputs import Outputs, Seen
+from galmorph.training.stretch import Stretch
 from galmorph.training.terms import Setting
 
 COUNTS = [1, 2, 3]
@@ -231,12 +233,21 @@ def test_adversarial_clustering_reverses_the_gradient_of_the_classifier_only(out
 
 
 @pytest.mark.parametrize("classes", [2, 3, 9, 10])
-def test_default_separation_is_active(classes):
-    """Random predictions of a network that has learned something: some are far enough from the boundary."""
-    logits = 3 * torch.randn(200, classes, generator=torch.Generator().manual_seed(0))
-    chosen, largest = SeparationOptions(), math.log(classes)
-    active = losses.active_fraction(logits, chosen.rho * largest, chosen.margin * largest)
-    assert 0.1 < active < 1
+@pytest.mark.parametrize("name", ["dance", "deepastrouda"])
+def test_default_separation_is_active(name, classes):
+    """On what a network says that has just been made, that has learned something, and that is sure of most."""
+    generator = torch.Generator().manual_seed(0)
+    options = NetworkOptions(encoder="deepmerge")
+    stretch = Stretch("linear", [1.0] * 3)
+    network = build_network(options, stretch, bands=3, size=24, classes=classes).eval()
+    with torch.inference_mode():
+        made = network(torch.randn(200, 3, 24, 24, generator=generator))[0]
+    learned = 3 * torch.randn(200, classes, generator=generator)
+    tuner = make(name, setting=dataclasses.replace(SETTING, counts=[1] * classes)).separation.tuner
+    active = [losses.active_fraction(logits, tuner.rho, tuner.margin) for logits in (made, learned, 4 * learned)]
+    assert active[0] == 1
+    assert 0.1 < active[1] < 1
+    assert active[2] > 0.5
 
 
 def test_separation_whose_margin_leaves_nothing_is_refused():
