@@ -1,6 +1,7 @@
 """The model card: the bundle's README, from a template and the manifest."""
 
 import string
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ from galmorph.errors import ConfigError
 
 #: The built-in template, beside this file.
 TEMPLATE = "card.md"
+
+#: What the numbers in brackets are.
+INTERVALS = (
+    "In brackets: 95 % bootstrap intervals over objects. Of few objects, or where all are right, they are too narrow."
+)
 
 
 def write_card(manifest: Manifest, template: Path | None = None) -> str:
@@ -67,27 +73,37 @@ def _values(manifest: Manifest) -> dict[str, str]:
         "temperature": f"{manifest.temperature:.3f}",
         "unknown": f"{manifest.unknown.score} above {manifest.unknown.threshold:.4g}",
         "false_unknown": f"{100 * manifest.unknown.false_unknown_rate:.1f} %",
-        "measures": "\n\n".join(_measures(part, result) for part, result in manifest.metrics.items()),
+        "measures": f"{INTERVALS}\n\n"
+        + "\n\n".join(_measures(part, result) for part, result in manifest.metrics.items()),
         "versions": ", ".join(f"{name} {number}" for name, number in training["versions"].items()),
     }
 
 
 def _measures(part: str, result: dict[str, Any]) -> str:
-    """Tables of what was measured on one part."""
+    """Tables of what was measured on one part; in brackets 95 % intervals, where there are any."""
+    ends = result["intervals"]
     lines = [f"### Source {part}", "", "| class | objects | recall | precision | AUC |", "|---|---|---|---|---|"]
     for name, values in result["per_class"].items():
-        numbers = " | ".join(_number(values[key]) for key in ("recall", "precision", "auc"))
+        own = ends.get("per_class", {}).get(name, {})
+        numbers = " | ".join(_number(values[key], own.get(key)) for key in ("recall", "precision", "auc"))
         lines.append(f"| {name} | {result['objects'][name]} | {numbers} |")
     lines += ["", "| measure | value |", "|---|---|"]
-    lines += [f"| {name.replace('_', ' ')} | {_number(value)} |" for name, value in result["known"].items()]
+    known, unknown = ends.get("known", {}), ends.get("unknown", {})
     lines += [
-        f"| AUROC of unknown by {name.replace('_', ' ')} | {_number(value)} |"
+        f"| {name.replace('_', ' ')} | {_number(value, known.get(name))} |" for name, value in result["known"].items()
+    ]
+    areas = unknown.get("auroc", {}).get("all", {})
+    lines += [
+        f"| AUROC of unknown by {name.replace('_', ' ')} | {_number(value, areas.get(name))} |"
         for name, value in result["unknown"]["auroc"]["all"].items()
     ]
     for name in ("false_unknown_rate", "known_recall", "unknown_recall", "h_score"):
-        lines.append(f"| {name.replace('_', ' ')} at the threshold | {_number(result['unknown'][name])} |")
+        value = _number(result["unknown"][name], unknown.get(name))
+        lines.append(f"| {name.replace('_', ' ')} at the threshold | {value} |")
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _number(value: float | None, ends: Sequence[float] | None = None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if ends is None else f"{value:.3f} ({ends[0]:.3f} to {ends[1]:.3f})"

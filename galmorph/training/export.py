@@ -45,6 +45,9 @@ VERSIONS = ("torch", "timm", "pytorch-lightning", "onnx", "onnxruntime", "numpy"
 #: Images of the target that the threshold is fitted to.
 TARGET_IMAGES = 4000
 
+#: Resamples that the card's intervals are taken from: their ends are good to a fraction of their width.
+RESAMPLES = 200
+
 #: Real images on which graph and network are compared.
 PARITY_IMAGES = 32
 
@@ -155,7 +158,16 @@ def _target_images(
 
 def _summarise(scores: Scores, dataset: Dataset, rows: NDArray[np.intp], recipe: Recipe, part: str) -> Evaluation:
     survey = str(dataset.facts["survey"])
-    return summarise(scores, dataset.names[rows], dataset.classes, model=recipe.name, data=survey, part=part)
+    return summarise(
+        scores,
+        dataset.names[rows],
+        dataset.classes,
+        model=recipe.name,
+        data=survey,
+        part=part,
+        object_ids=dataset.object_ids[rows],
+        resamples=RESAMPLES,
+    )
 
 
 def _test_rows(dataset: Dataset, recipe: Recipe) -> NDArray[np.intp]:

@@ -61,8 +61,13 @@ def test_statistics_are_of_the_validation_part(bundle, trained):
 def test_card_shows_the_measures(bundle):
     card = (bundle / "README.md").read_text()
     manifest = load_bundle(bundle).manifest
-    recall = manifest.metrics["test"]["per_class"]["merger"]["recall"]
-    assert f"| merger | {manifest.metrics['test']['objects']['merger']} | {recall:.3f} |" in card
+    test = manifest.metrics["test"]
+    recall = test["per_class"]["merger"]["recall"]
+    low, high = test["intervals"]["per_class"]["merger"]["recall"]
+    assert low <= recall <= high
+    auroc, (low_auroc, high_auroc) = (tree["unknown"]["auroc"]["all"]["entropy"] for tree in (test, test["intervals"]))
+    assert f"| AUROC of unknown by entropy | {auroc:.3f} ({low_auroc:.3f} to {high_auroc:.3f}) |" in card
+    assert f"| merger | {test['objects']['merger']} | {recall:.3f} ({low:.3f} to {high:.3f}) |" in card
     assert "Kept out of training" in card
     assert "$" not in card
 
