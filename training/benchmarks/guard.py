@@ -3,8 +3,8 @@
     python training/benchmarks/guard.py KEPT [--rehearsal]
 
 takes the predictions that ``adaptation.py run … --keep KEPT`` left, and writes ``guard.jsonl`` beside the results, a
-line for each adapted model of the table and of the hostile targets. ``--rehearsal`` shows those of the simulated targets
-instead, on which the guard's limits are chosen, and writes nothing.
+line for each adapted model of the table and of the hostile targets. ``--rehearsal`` shows those of the simulated
+targets instead, on which the guard's limits are chosen, and writes nothing.
 """
 
 import argparse

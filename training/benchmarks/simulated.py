@@ -3,8 +3,9 @@
     python training/benchmarks/simulated.py DATA
 
 divides DATA/digits/mnist and DATA/mocks/sdss (see ``digits.py`` and ``mocks.py``) into halves by object, and makes the
-second half worse: DATA/simulated/digits_source and digits_target, galaxies_source and galaxies_target. In strokes_target
-the second half of the digits is bolder and slanted instead. All labels are those of the labelled source that a user has.
+second half worse: DATA/simulated/digits_source and digits_target, galaxies_source and galaxies_target. In
+strokes_target the second half of the digits is bolder and slanted instead. All labels are those of the labelled source
+that a user has.
 """
 
 import argparse
