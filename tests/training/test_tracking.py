@@ -7,6 +7,7 @@ from make_cutouts import make_cutouts
 from make_recipe import tiny_recipe
 from pytorch_lightning.callbacks import Callback
 
+from galmorph.cli import main
 from galmorph.cutout_set import read_cutout_set
 from galmorph.errors import ConfigError
 from galmorph.training.fit import train
@@ -100,6 +101,15 @@ def test_digests_of_a_target(cutouts, store, tracking):
     tags = tracking.client.get_run(json.loads((store / "three" / "mlflow.json").read_text())["run"]).data.tags
     digests = read_cutout_set(target).digests()
     assert {name: tags[f"galmorph.target.{name}"] for name in digests} == digests
+
+
+def test_on_the_command_line(recipe, store, tracking):
+    (store / "recipe.toml").write_text(recipe.to_toml())
+    out, database = store / "five", store / "runs" / "mlflow.db"
+    main(["train", str(store / "recipe.toml"), "--out", str(out), "--seeds", "3", "4", "--mlflow", str(database)])
+    runs = [json.loads((out / f"seed-{seed}" / "mlflow.json").read_text())["run"] for seed in (3, 4)]
+    assert [tracking.client.get_run(run).data.params["seed"] for run in runs] == ["3", "4"]
+    assert {tracking.client.get_run(run).info.status for run in runs} == {"FINISHED"}
 
 
 def test_a_store_that_fails_on_the_way_costs_nothing(recipe, store, tracking, monkeypatch, caplog):
