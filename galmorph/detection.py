@@ -152,6 +152,12 @@ def extract(tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None 
     TileError
         If the tile cannot be searched, for instance because nearly every pixel is above the threshold.
     """
+    # Absurd counts overflow; what is not finite in the end is flagged.
+    with np.errstate(all="ignore"):
+        return _extract(tile, config, positions)
+
+
+def _extract(tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None) -> Field:
     seeing = _seeing(tile)
     sky = subtract(tile, config.background_box, seeing)
     detection = _detect(tile, sky, config, seeing)

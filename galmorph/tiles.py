@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 NANOMAGGY = 22.5
 #: Relative difference from the profile's pixel scale that is worth a warning.
 SCALE_TOLERANCE = 0.02
+#: Largest seeing in pixels: more comes of a WCS that is wrong.
+MAX_SEEING = 300
 #: Relative difference of a pixel's sides that is worth a warning.
 SQUARE_TOLERANCE = 0.01
 
@@ -105,15 +107,17 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
     read = _read_files(source, survey, notes)
     images = {band: read[("image", band)] for band in survey.bands}
     planes = {band: _band_plane(images[band], band, source, survey) for band in survey.bands}
-    maps = match_grids(source, images)
+    for band in survey.bands:
+        _note_filter(images[band], band, source, survey, notes)
     first = images[survey.bands[0]]
-    if first.wcs is None:
+    pixel_scale = None if first.wcs is None else _pixel_scale(first.wcs, source, survey, notes)
+    maps = match_grids(source, images)
+    if first.wcs is None or pixel_scale is None:
         found = next((f" ({note})" for note in notes.lines if "WCS" in note), "")
         raise TileError(
             f"{source.images[survey.bands[0]]}: {first.hdu} has no celestial WCS, needed to say where on the sky "
             f"objects are{found}; add one to the header, for instance by solving the image's astrometry"
         )
-    pixel_scale = _pixel_scale(first.wcs, source, survey, notes)
     mask, saturated = _read_masks(source, read, maps, survey)
     image, weight, valid = _calibrate(source, survey, planes, maps, read, _pixel_area(source, survey, pixel_scale))
     valid &= ~mask
@@ -222,6 +226,12 @@ def _pixel_scale(wcs: WCS, source: TileSource, survey: Survey, notes: Notes) -> 
         raise TileError(f"{source.files[0]}: the WCS gives no pixel scale at the tile's centre; correct the header")
     if abs(sides[0] / sides[1] - 1) > SQUARE_TOLERANCE:
         notes.add(f"pixels are not square, {sides[0]:.4f} x {sides[1]:.4f} arcsec")
+    blurred = max(survey.seeing.values()) / scale
+    if blurred > MAX_SEEING:
+        raise TileError(
+            f"{source.files[0]}: by its WCS a pixel is {scale:.3g} arcsec, so that the seeing of survey {survey.name} "
+            f"covers {blurred:.3g} pixels; expected {MAX_SEEING} at most. Correct the header"
+        )
     native = survey.pixel_scale
     if native is not None and abs(scale / native - 1) > SCALE_TOLERANCE:
         notes.add(f"the pixel scale is {scale:.4f} arcsec, the native one of survey {survey.name} {native} arcsec")
@@ -340,6 +350,16 @@ def _header_number(image: Plane, keyword: str, what: str, band: str, source: Til
             f"and has {'no such keyword' if value is None else repr(value)}"
         )
     return float(value)
+
+
+def _note_filter(image: Plane, band: str, source: TileSource, survey: Survey, notes: Notes) -> None:
+    """Note an image whose header calls it another one of the survey's bands."""
+    named = str(image.header.get("FILTER", "")).strip().partition(" ")[0].lower()
+    layout = source.layout
+    own = {band.lower(), layout.in_files(band).lower()}
+    others = {name.lower() for other in survey.bands for name in (other, layout.in_files(other))} - own
+    if not layout.image.is_cube and named in others:
+        notes.add(f"{source.images[band].name} is taken for band {band}, and its header says FILTER = {named}")
 
 
 def _check_unit(image: Plane, band: str, source: TileSource) -> None:

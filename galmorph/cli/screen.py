@@ -16,6 +16,8 @@ from galmorph.inference.run import Progress as TileProgress
 from galmorph.inference.run import RunReport
 from galmorph.inference.task import TileReport
 
+#: Bytes that take long enough to read for a bar to be shown.
+WORTH_A_BAR = 200_000_000
 #: Warnings of this many tiles are shown; the others are in the run's report.
 SHOWN = 5
 
@@ -64,6 +66,8 @@ def tile_progress(console: Console) -> Iterator[tuple[TileProgress, Hashing]]:
         bar.update(tiles, total=total, completed=done, count=f"{done}/{total}", note=note, visible=True)
 
     def known(done: int, total: int) -> None:
+        if total < WORTH_A_BAR:
+            return
         bar.start()
         count = f"{done / 1e9:.1f}/{total / 1e9:.1f} GB"
         bar.update(reading, total=total, completed=done, count=count, visible=done < total)

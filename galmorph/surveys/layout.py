@@ -343,7 +343,7 @@ def _expression(pattern: str, band_names: tuple[str, ...]) -> re.Pattern[str]:
         elif name:
             expression += f"(?P<{name}>{'[0-9]+' if spec == 'd' else '.+'})"
         seen.add(name or "")
-    return re.compile(expression)
+    return re.compile(expression, re.DOTALL)
 
 
 def find_files(folder: Path, name: str) -> list[Path]:

@@ -42,7 +42,8 @@ def tiles(tmp_path):
 def threads():
     """A cluster in this process, whose faults can be made here."""
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, worker_dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False,
+        dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0",
     ) as local:  # fmt: skip
         yield local.scheduler_address
 
@@ -78,7 +79,7 @@ def command(tiles, bundle, out, *more):
 
 
 def call(arguments, **options):
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=200, **options)
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=280, **options)
 
 
 def words(text: str) -> str:
@@ -230,15 +231,15 @@ def test_a_tile_that_kills_its_worker_each_time_is_set_aside(tiles, bundle, tmp_
 
 
 def test_a_tile_that_needs_more_memory_than_there_is_is_set_aside(tiles, bundle, tmp_path):
-    # 0.9 GB of zeros that take no place on the disk.
-    size = 15_000
+    # 1.3 GB of zeros that take no place on the disk.
+    size = 18_000
     path = tiles / "tile1-g.fits"
     header = fits.getheader(path, "IMAGE")
     header["NAXIS1"] = header["NAXIS2"] = size
     head = fits.PrimaryHDU().header.tostring() + header.tostring()
     path.write_text(head)
     os.truncate(path, len(head) + -(-4 * size**2 // 2880) * 2880)
-    limit = 768 * 2**20
+    limit = 2**30
     environment = preloaded(
         tmp_path,
         "import resource, re\n"
