@@ -2,10 +2,10 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 #: Newest version of provenance.json that can be read.
 _FORMAT = 1
 _MAGIC = b"PAR1"
+#: How often a question is asked of a catalogue that is replaced while it is read.
+_TRIES = 20
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,16 @@ class Catalog:
         Columns with unit, UCD and description.
     provenance : mapping
         What the writer was told of where the rows come from.
+    stamp : tuple of int
+        What tells the folder from one that takes its place. A question that finds another is asked again of that, so
+        that an answer is of the old catalogue or of the new, never of both.
     """
 
     path: Path
     files: tuple[Path, ...] = field(repr=False)
     schema: pa.Schema = field(repr=False)
     provenance: Mapping[str, Any] = field(repr=False, hash=False)
+    stamp: tuple[int, int] = field(default=(0, 0), repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -92,7 +100,9 @@ class Catalog:
         CatalogError
             If the text is anything but one SELECT over the table, or it fails.
         """
-        return describe(run_query(self.files, sql, within=within, timeout=timeout, memory=memory), self.schema)
+        return self._steadily(
+            lambda now: describe(run_query(now.files, sql, within=within, timeout=timeout, memory=memory), now.schema)
+        )
 
     def candidates(self, kind: str, top: int = 10) -> pa.Table:
         """Best candidates of a kind, one row per object.
@@ -114,7 +124,9 @@ class Catalog:
         CatalogError
             If there is no such kind, or the classes of the model cannot tell.
         """
-        return describe(find_candidates(self.files, self.classes, self.provenance, kind, top), self.schema)
+        return self._steadily(
+            lambda now: describe(find_candidates(now.files, now.classes, now.provenance, kind, top), now.schema)
+        )
 
     def similar(
         self,
@@ -194,13 +206,31 @@ class Catalog:
             raise CatalogError(
                 f"{self.path} has no column {', '.join(strangers)}; it has {', '.join(self.schema.names)}"
             )
-        tables = [pq.read_table(path, columns=wanted, partitioning=None) for path in self.files]
-        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+        frame: pd.DataFrame = self._steadily(
+            lambda now: pa.concat_tables(
+                [pq.read_table(path, columns=wanted, partitioning=None) for path in now.files]
+            ).to_pandas()
+        )
         return frame
 
     def info(self) -> CatalogInfo:
         """Count what the catalogue holds."""
-        return collect_info(self.path, self.files, self.schema, self.provenance)
+        return self._steadily(lambda now: collect_info(now.path, now.files, now.schema, now.provenance))
+
+    def _steadily(self, question: "Callable[[Catalog], Answer]") -> "Answer":
+        """Answer of one catalogue, this or the one that took its place meanwhile."""
+        now = self
+        for _ in range(_TRIES):
+            try:
+                answer = question(now)
+            except (CatalogError, OSError, pa.ArrowException):
+                if _stamp(now.path) == now.stamp:
+                    raise
+            else:
+                if _stamp(now.path) == now.stamp:
+                    return answer
+            now = open_catalog(self.path)
+        raise CatalogError(f"{self.path} is replaced faster than it can be read; ask again when that is over")
 
     def draw_sky(self, path: str | Path) -> None:
         """Draw where the catalogue has rows: the sky in Mollweide's projection, and a small field by itself.
@@ -242,6 +272,29 @@ def open_catalog(path: str | Path) -> Catalog:
         If the folder is not a catalogue of galmorph, of a newer layout, or damaged.
     """
     path = Path(path)
+    for _ in range(_TRIES):
+        stamp = _stamp(path)
+        try:
+            opened = _open(path, stamp)
+        except CatalogError:
+            if _stamp(path) == stamp:
+                raise
+        else:
+            if _stamp(path) == stamp:
+                return opened
+    raise CatalogError(f"{path} is replaced faster than it can be opened; open it when that is over")
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What tells a catalogue from one that takes its place; zeros while there is none."""
+    try:
+        status = (path / "hats.properties").stat()
+    except OSError:
+        return 0, 0
+    return status.st_ino, status.st_mtime_ns
+
+
+def _open(path: Path, stamp: tuple[int, int]) -> Catalog:
     if not (path / "hats.properties").is_file():
         hint = f"; there is one at {path / 'catalog'}" if (path / "catalog" / "hats.properties").is_file() else ""
         raise CatalogError(f"{path} is not the folder of a catalogue (it has no hats.properties){hint}")
@@ -262,7 +315,7 @@ def open_catalog(path: str | Path) -> Catalog:
         came = columns.field(wanted.name).type
         if came != wanted.type:
             raise CatalogError(f"{path}: column {wanted.name} must be {wanted.type}, got {came}")
-    return Catalog(path, files, columns, provenance)
+    return Catalog(path, files, columns, provenance, stamp)
 
 
 def _read_provenance(path: Path) -> Mapping[str, Any]:

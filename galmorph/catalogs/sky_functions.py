@@ -60,8 +60,7 @@ def add_sky_functions(connection: duckdb.DuckDBPyConnection) -> None:
     arrow = PythonUDFType.ARROW
     connection.create_function("_circle", _circle, ["DOUBLE[]"], "DOUBLE[]", type=arrow)
     connection.create_function("_inside", _inside, ["DOUBLE", "DOUBLE", "DOUBLE[]"], "BOOLEAN", type=arrow)
-    for signature, body in _MACROS.items():
-        connection.execute(f"CREATE MACRO {signature} AS ({body})")
+    connection.execute("; ".join(f"CREATE MACRO {signature} AS ({body})" for signature, body in _MACROS.items()))
 
 
 def polygon_frame(vertices: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:

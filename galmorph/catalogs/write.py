@@ -15,6 +15,7 @@ from hats.pixel_math.spatial_index import compute_spatial_index
 from numpy.typing import NDArray
 
 from galmorph.catalogs.hats_layout import write_layout
+from galmorph.catalogs.ledger import Ledger, replace_folder
 from galmorph.catalogs.partitions import Partition, partition
 from galmorph.catalogs.parts import Parts, check_positions, open_parts
 from galmorph.catalogs.primary import mark_primary
@@ -49,7 +50,9 @@ def write_catalog(
     """Write the parts of a run as one catalogue in HATS layout.
 
     The same parts give the same bytes in whatever order they come, so long as the provenance does not tell the time.
-    The catalogue is made beside `out` and takes its place when it is complete; one that is there is kept until then.
+    The catalogue is made beside `out` and takes its place when it is complete, in one step where the file system can;
+    one that is there is kept until then. Of that one, partitions whose rows are the same are taken over as they are: a
+    tile that is added or replaced rewrites the partitions that it touches.
     Beyond a few columns of all rows, only one partition and the parts that have rows in it are in memory at a time.
 
     Parameters
@@ -93,17 +96,27 @@ def write_catalog(
     try:
         rows = _arrange(source, match_radius)
         partitions = partition(rows.healpix, max_rows)
+        ledger = Ledger(source.paths, source.schema, out)
         for piece in partitions:
-            _write_partition(building / piece.relative_path, source, rows, piece)
+            inside = slice(piece.start, piece.stop)
+            content = ledger.content(rows.part[inside], rows.row[inside], rows.primary[inside])
+            path = building / piece.relative_path
+            if not ledger.take_over(piece.relative_path, content, path):
+                _write_partition(path, source, rows, piece)
+            ledger.enter(piece.relative_path, content, path)
+        ledger.write(building)
         write_layout(building, partitions, provenance, name, max_rows)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
-    if out.exists():
-        out.rename(old)
-    building.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
-    logger.info("catalogue of %d rows in %d partitions at %s", len(rows.part), len(partitions), out)
+    replace_folder(building, out, old)
+    logger.info(
+        "catalogue of %d rows in %d partitions at %s; %d partitions taken over",
+        len(rows.part),
+        len(partitions),
+        out,
+        ledger.taken_over,
+    )
     return out
 
 
