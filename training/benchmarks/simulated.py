@@ -31,18 +31,18 @@ def worsen(images: NDArray[np.float32], blur: float, contrast: float, noise: flo
 
 
 def slant(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Digits of bolder strokes, slanted, narrower and wider, of shape ``(n, 1, N, N)``."""
+    """Digits of bolder strokes, slanted, narrower and wider, of shape ``(n, bands, N, N)``."""
     rng = np.random.default_rng(0)
     half = images.shape[-1] / 2
     result = []
     for image in images:
-        bold = cv2.dilate(image[0], np.ones((2, 2), dtype=np.uint8))
         lean, wide, high = 0.25 + 0.1 * rng.standard_normal(), 0.85, 0.935
         matrix = np.array(
             [[wide, lean * wide, half * (1 - wide - lean * wide)], [0, high, half * (1 - high)]], dtype=np.float32
         )
-        result.append(cv2.warpAffine(bold, matrix, image.shape[1:])[None])
-    return np.stack(result)
+        bold = [cv2.dilate(plane, np.ones((2, 2), dtype=np.uint8)) for plane in image]
+        result.append([cv2.warpAffine(plane, matrix, image.shape[1:]) for plane in bold])
+    return np.array(result, dtype=np.float32)
 
 
 def make_simulated(data: Path) -> dict[str, int]:

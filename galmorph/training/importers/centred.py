@@ -15,11 +15,14 @@ Float32 = NDArray[np.float32]
 #: Width of a point source in pixels, which pictures do not state; that of surveys' viewers at their usual zoom.
 SEEING = 3.5
 
-#: Side of the boxes that the background is measured in, and the widest frame, in sides of the picture.
-BOX, WIDEST = 0.5, 1.5
+#: Side of the boxes that the background is measured in, in sides of the picture.
+BOX = 0.5
+
+#: Widest frame in pixels: none in practice, and the same for all pictures, so that sets of them fit each other.
+WIDEST = 10_000.0
 
 
-def framing_of(size: int, factor: float, side: int) -> Framing:
+def framing_of(size: int, factor: float) -> Framing:
     """Framing by an object's radius, with a pixel of the picture for an arcsec.
 
     Parameters
@@ -28,15 +31,13 @@ def framing_of(size: int, factor: float, side: int) -> Framing:
         Pixels a side of the result.
     factor : float
         Half side in radii of the object.
-    side : int
-        Pixels a side of the picture.
 
     Returns
     -------
     Framing
         Of mode "radius".
     """
-    return Framing(size=size, factor=factor, min_angle=4 * SEEING, max_angle=WIDEST * side)
+    return Framing(size=size, factor=factor, min_angle=4 * SEEING, max_angle=WIDEST)
 
 
 def frame_object(image: Float32, framing: Framing) -> Float32:

@@ -81,8 +81,7 @@ def import_pictures(
     if len(folders) > 1 and (twice := table["object_id"][table["object_id"].duplicated()].tolist()):
         logger.warning("%d identifiers are in more than one folder, such as %s: one object each", len(twice), twice[0])
     files = table.pop("path").tolist()
-    first = read_picture(files[0]).shape[1] if factor is not None else 0
-    framing = None if factor is None or size is None else framing_of(size, factor, first)
+    framing = None if factor is None or size is None else framing_of(size, factor)
 
     def read(row: int) -> NDArray[np.float32]:
         image = read_picture(files[row])

@@ -267,3 +267,52 @@ def test_galaxy_zoo_1_pictures_of_sdss(real_data, tmp_path):
     # Galaxies are in the middle of their pictures, brighter than the sky at the corners.
     centre, corner = cutouts.images[:, :, 30:42, 30:42], cutouts.images[:, :, :8, :8]
     assert (centre.mean(axis=(1, 2, 3)) > corner.mean(axis=(1, 2, 3))).mean() > 0.9
+
+
+def galaxy(side, radius, x=0.0, y=0.0, *, seed=0):
+    """A grey picture of a round galaxy on a sky that is not black."""
+    rows, columns = np.mgrid[:side, :side] - (side - 1) / 2
+    distance = np.hypot(columns - x, rows - y)
+    light = 180 * np.exp(-distance / radius) + 20 + 2 * np.random.default_rng(seed).normal(size=(side, side))
+    return Image.fromarray(np.repeat(light.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2))
+
+
+def half_light(image):
+    """Radius of half the light of a picture about its middle, in pixels."""
+    rows, columns = np.mgrid[: image.shape[-1], : image.shape[-1]] - (image.shape[-1] - 1) / 2
+    order = np.hypot(rows, columns).ravel().argsort()
+    light = image[0].ravel()[order].cumsum()
+    return np.hypot(rows, columns).ravel()[order][np.searchsorted(light, light[-1] / 2)]
+
+
+def test_framed_pictures_show_galaxies_of_any_zoom_alike(tmp_path):
+    small = galaxy(200, 6.0)
+    small.save(tmp_path / "small.png")
+    small.resize((300, 300)).crop((50, 50, 250, 250)).save(tmp_path / "large.png")
+    import_pictures(tmp_path, tmp_path / "set", unlabelled=True, factor=1.0, size=64)
+    made = read_cutout_set(tmp_path / "set")
+    large, small = (half_light(image) for image in made.images)
+    assert made.labels["object_id"].tolist() == ["large", "small"]
+    # One is half as large again as the other, and the limit of its visible extent is a little farther out.
+    assert small == pytest.approx(large, rel=0.3)
+    # The sky of 20 is gone, and values are still those of the picture.
+    assert np.abs(made.images[:, :, :4, :4].mean()) < 5
+    assert 100 < made.images.max() < 200
+    assert made.meta["framing"]["mode"] == "radius"
+
+
+def test_framing_by_radius_needs_a_size_and_no_angle(tmp_path):
+    galaxy(100, 5.0).save(tmp_path / "one.png")
+    for wrong in ({}, {"size": 32, "angle": 20.0}):
+        with pytest.raises(DataError, match="radius"):
+            import_pictures(tmp_path, tmp_path / "set", unlabelled=True, factor=1.0, **wrong)
+
+
+def test_several_folders_without_tables_are_one_unlabelled_set(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        galaxy(40, 4.0).save(tmp_path / folder / f"{folder}1.png")
+    made = import_pictures([tmp_path / "a", tmp_path / "b"], tmp_path / "set", unlabelled=True)
+    assert made.counts == {"": 2}
+    with pytest.raises(DataError, match="one table of labels was given for 2 folders"):
+        import_pictures([tmp_path / "a", tmp_path / "b"], tmp_path / "set", labels=tmp_path / "labels.csv")

@@ -1,0 +1,154 @@
+"""The benchmark of adaptation: its data, its experiments, its runner and its page, on small things."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from make_cutouts import make_cutouts
+
+from galmorph.cutout_set import read_cutout_set, write_cutout_set
+
+FOLDER = Path(__file__).parents[3] / "training" / "benchmarks"
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Modules of the folder of benchmarks, which is no package."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
+
+
+def test_every_experiment_has_a_recipe_for_each_of_its_methods(module, tmp_path):
+    experiments = module("experiments")
+    for name, experiment in experiments.EXPERIMENTS.items():
+        for method in (*experiment.methods, experiments.SUPERVISED):
+            recipe = experiment.recipe(method, 3, tmp_path)
+            supervised = method == experiments.SUPERVISED
+            assert recipe.seed == 3, name
+            assert recipe.source.path == tmp_path / (experiment.target if supervised else experiment.source)
+            assert recipe.source.private == experiment.private
+            assert recipe.fit.epochs == experiment.epochs
+            if recipe.target is not None:
+                assert recipe.target.path == tmp_path / experiment.target
+            assert recipe.method.name == ("source_only" if supervised else method.partition("/")[0])
+
+
+def test_a_variant_changes_what_it_says(module, tmp_path):
+    experiment = module("experiments").EXPERIMENTS["simulated-digits-open"]
+    start, other = (experiment.recipe(f"deepastrouda/{name}", 0, tmp_path) for name in ("start", "norm-domain"))
+    assert (start.network.batch_norm, other.network.batch_norm) == ("mixed", "domain")
+    assert start.method == other.method
+
+
+def test_worse_seeing_blurs_and_keeps_the_middle(module):
+    observe = module("sdss").observe
+    picture = np.zeros((3, 201, 201), dtype=np.float32)
+    picture[:, 96:104, 96:104] = 200
+    clear, worse = (observe(picture, worse=flag, seed=5) for flag in (False, True))
+    assert clear.shape == worse.shape == (3, 48, 48)
+    assert clear.max() > 1.5 * worse.max() > 0
+    assert worse.min() >= 0
+    assert np.array_equal(worse, observe(picture, worse=True, seed=5))
+    assert not np.array_equal(worse, observe(picture, worse=True, seed=6))
+
+
+def test_simulated_shifts_keep_objects_apart(module, tmp_path):
+    simulated = module("simulated")
+    for name, (where, *_) in simulated.SHIFTS.items():
+        make_cutouts(tmp_path / where, each=8, seed=len(name))
+    counts = simulated.make_simulated(tmp_path)
+    for name, (where, *_) in simulated.SHIFTS.items():
+        source, target = (read_cutout_set(tmp_path / "simulated" / f"{name}_{part}") for part in ("source", "target"))
+        assert counts[f"{name}_source"] + counts[f"{name}_target"] == len(read_cutout_set(tmp_path / where).labels)
+        assert not set(source.labels["object_id"]) & set(target.labels["object_id"])
+
+
+def test_blur_contrast_and_noise_are_those_asked_for(module):
+    worsen = module("simulated").worsen
+    images = np.zeros((1, 1, 41, 41), dtype=np.float32)
+    images[0, 0, 20, 20] = 100
+    blurred = worsen(images, 2.0, 0.5, 0.0)
+    assert blurred.sum() == pytest.approx(50, rel=1e-3)
+    offset = np.arange(41) - 20
+    assert (blurred[0, 0].sum(axis=0) * offset**2).sum() / blurred.sum() == pytest.approx(4, rel=0.1)
+    noisy = worsen(np.random.default_rng(1).normal(size=(20, 1, 16, 16)).astype(np.float32), 8.0, 0.0, 0.3)
+    assert noisy.std() == pytest.approx(0.3, rel=0.05)
+
+
+def kept(folder, name, method, logits, features):
+    """Predictions as the runner keeps them, the same for all parts."""
+    names = np.array(["spiral", "elliptical", "edge_on"])[np.arange(120) % 3]
+    parts = {
+        f"{domain}_{what}": value
+        for domain in ("source", "target", "target_train")
+        for what, value in (("logits", logits), ("names", names), ("features", features))
+    }
+    np.savez(folder / f"{name}-{method}-0.npz", valid_logits=logits, valid_labels=np.arange(120) % 3, **parts)
+
+
+def test_the_guard_is_measured_by_what_adaptation_did(module, tmp_path):
+    guard, experiments = module("guard"), module("experiments")
+    right = 6.0 * np.eye(3)[np.arange(120) % 3]
+    collapsed = 6.0 * np.eye(3)[np.zeros(120, dtype=int)]
+    for method, logits in (("source_only", right), ("deepastrouda", collapsed), ("mmd", right)):
+        kept(tmp_path, "hostile-sdss-one", method, logits, right)
+    lines = list(guard.verdicts(experiments.HOSTILE, tmp_path, guard.GuardOptions()))
+    assert [(line["method"], line["harmed"], line["stopped"]) for line in lines] == [
+        ("deepastrouda", True, True),
+        ("mmd", False, False),
+    ]
+    assert {"source", "agreement", "lost class"} <= set(lines[0]["signs"])
+    assert lines[0]["before"]["target"] == 1
+    assert lines[0]["after"]["target"] == pytest.approx(1 / 3)
+
+
+def test_a_page_has_means_and_deviations_of_seeds(module, tmp_path, monkeypatch):
+    table, adaptation = module("table"), module("adaptation")
+    monkeypatch.setattr(table, "read_lines", lambda name: adaptation.read_lines(name, tmp_path))
+    numbers = {"accuracy": 0.5, "h_score": None}
+    lines = [
+        {"method": "source_only", "seed": seed, "source": numbers, "target": {**numbers, "accuracy": value}}
+        for seed, value in enumerate((0.6, 0.8))
+    ]
+    (tmp_path / "sdss-worse.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = table._rows("sdss-worse", module("experiments").EXPERIMENTS["sdss-worse"])
+    assert rows[2] == "| source only | 2 | 0.500 ± 0.000 | 0.700 ± 0.141 | – | – | – | – | – |"
+
+
+def test_hostile_targets_are_what_they_say(module, tmp_path):
+    hostile = module("hostile")
+
+    def write(name, labels, bands, size, unit_id):
+        names = [f"{unit_id}{number}" for number in range(len(labels))]
+        images = np.arange(len(labels) * bands * size**2, dtype=np.float32).reshape(-1, bands, size, size)
+        meta = {
+            "survey": unit_id,
+            "bands": list("rgb")[:bands],
+            "pixel_scale": 1.0,
+            "framing": {},
+            "unit": "pixel values",
+        }
+        write_cutout_set(tmp_path / name, images, pd.DataFrame({"object_id": names, "label": labels}), meta)
+
+    digits = [str(number % 10) for number in range(200)]
+    shapes = ["spiral", "elliptical", "edge_on", "merger"] * 30
+    fine = ["round_smooth", "cigar_smooth", "loose_spiral", "lens"] * 30
+    for name in ("digits/usps", "digits/mnist", "simulated/digits_target", "simulated/digits_source"):
+        write(name, digits, 1, 28, name)
+    for name in ("sdss/a", "sdss/b", "sdss/b_worse"):
+        write(name, shapes, 3, 48, name)
+    for name in ("mocks/sdss", "simulated/galaxies_target", "simulated/galaxies_source"):
+        write(name, fine, 3, 48, name)
+    counts = hostile.make_hostile(tmp_path)
+    assert counts["digits_fifty"] == 50
+    assert set(read_cutout_set(tmp_path / "hostile/sdss_one").labels["label"]) == {"edge_on"}
+    mixed = read_cutout_set(tmp_path / "hostile/sdss_mix").labels["label"].value_counts()
+    assert mixed["elliptical"] > 2 * mixed.drop("elliptical").max()
+    assert "merger" not in mixed
+    swapped, whole = (read_cutout_set(tmp_path / name).images for name in ("hostile/sdss_bands", "sdss/b"))
+    assert np.array_equal(swapped[:, ::-1], whole)
+    assert read_cutout_set(tmp_path / "hostile/sdss_unrelated").images.shape[1:] == (3, 48, 48)
+    assert read_cutout_set(tmp_path / "hostile/digits_unrelated").images.shape[1:] == (1, 28, 28)
