@@ -334,7 +334,7 @@ class GuardOptions:
     __pydantic_config__ = STRICT
 
     mode: Literal["fallback", "warn", "off"] = "fallback"
-    least_images: Count = 100
+    least_images: Count = 20
     source_drop: NotNegative = 0.02
     sure: Fraction = 0.9
     agreement: Fraction = 0.8

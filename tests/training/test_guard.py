@@ -84,7 +84,7 @@ def test_images_of_which_nobody_is_sure_say_nothing_by_agreement() -> None:
 @pytest.mark.parametrize(
     ("changed", "word"),
     [
-        ({"images": 30}, "too few"),
+        ({"images": 12}, "too few"),
         ({"source_change": -0.05, "source_error": 0.01}, "recall"),
         ({"agreement": 0.3}, "changed class"),
         ({"smallest_class": 0.05}, "vanished"),
