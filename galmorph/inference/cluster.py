@@ -92,8 +92,13 @@ def process_on_worker(plugin: str, source: TileSource, key: str, record: dict[st
     return scoring.process(source, key, record)
 
 
-#: A worker has one tile at a time where that is possible, and its death counts once: the run itself tries again.
-_LOCAL = {"distributed.scheduler.worker-saturation": 1.0, "distributed.scheduler.allowed-failures": 0}
+#: A worker has one tile at a time where that is possible, and its death counts once: the run itself tries again. One
+#: that starts anew may take long, on a busy machine or a slow disk; the cluster must not give it up.
+_LOCAL = {
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.deploy.lost-worker-timeout": "1 hour",
+}
 
 
 @contextmanager
