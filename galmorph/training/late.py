@@ -3,10 +3,15 @@
 Before that a network is best on the source, having seen nothing else; to choose it would be to choose no adaptation.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+
+#: Where Lightning's state of checkpoints has paths.
+PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 class _Late(pl.Callback):
@@ -32,4 +37,17 @@ class LateStopping(_Late, EarlyStopping):
 
 
 class LateCheckpoint(_Late, ModelCheckpoint):
-    """Checkpoints that begin at an epoch: `first`, and options as of Lightning's."""
+    """Checkpoints that begin at an epoch: `first`, and options as of Lightning's.
+
+    They know each other by name, so that a training whose folder was moved still knows its best.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the state, wherever it was saved."""
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved = {key: here(state_dict[key]) for key in PATHS if state_dict.get(key)}
+        scores = {here(path): score for path, score in state_dict.get("best_k_models", {}).items()}
+        super().load_state_dict({**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": scores})
