@@ -9,7 +9,6 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
-
 #: Where Lightning's state of checkpoints has paths.
 PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
