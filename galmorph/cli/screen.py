@@ -87,7 +87,8 @@ def notes_on_run(console: Console, report: RunReport) -> None:
         highlight=False,
     )
     for name, reason in list(report.rejected_tiles.items())[:SHOWN]:
-        console.print(f"[yellow]set aside[/yellow] {escape(name)}: {escape(reason)}", highlight=False)
+        # The terminal may break the line; a break of ours in the middle of a path could not be copied.
+        console.print(f"[yellow]set aside[/yellow] {escape(name)}: {escape(reason)}", highlight=False, soft_wrap=True)
     if report.rejected_tiles:
         console.print("To try those that were set aside again: the same command with --retry-rejected")
     done = {name: times for name, times in report.retried.items() if name not in report.rejected_tiles}

@@ -10,6 +10,7 @@ from PIL import Image
 
 from galmorph.bundle import load_bundle
 from galmorph.cutout_set import UNIT, write_cutout_set
+from galmorph.taxonomy import CLASS_MAPS
 from galmorph.training.export import export
 from galmorph.training.fit import train
 from galmorph.training.recipe import Recipe, load_recipe
@@ -28,7 +29,10 @@ def tiny_cutouts(recipe: Recipe, path: Path) -> None:
     shapes = list(SHAPES)
     order = list(dict.fromkeys(names))
     images = np.stack([blobs(shapes[order.index(name) % len(shapes)], 24, rng) for name in names])
-    table = pd.DataFrame({"object_id": [str(n) for n in range(len(names))], "label": names})
+    # In the words of the data set, where the recipe has a map from them.
+    raw = {name: word for word, name in CLASS_MAPS.get(recipe.source.class_map, {}).items()}
+    labels = [raw.get(name, name) for name in names]
+    table = pd.DataFrame({"object_id": [str(n) for n in range(len(names))], "label": labels})
     framing = {"size": 24, "mode": "radius", "factor": 1.5, "angle": 30.0, "min_angle": 8.0, "max_angle": 120.0}
     meta = {"survey": "tiny", "bands": ["g", "r", "z"], "pixel_scale": 0.3, "framing": framing, "unit": UNIT}
     write_cutout_set(path, images, table, meta)
@@ -61,6 +65,14 @@ def test_recipe_runs(path, tmp_path):
         split=dataclasses.replace(recipe.split, stratified=True),
         source=dataclasses.replace(recipe.source, size=32 if recipe.source.size else None),
     )
+    if recipe.target is not None:
+        # Both domains the same images: what is tried is that the recipe runs.
+        (tmp_path / "target").symlink_to(tmp_path / "data")
+        method = dataclasses.replace(recipe.method, warmup_epochs=0.5, ramp_epochs=0.5)
+        network = dataclasses.replace(recipe.network, encoder_options={"channels": [8, 8, 16, 16]})
+        short = dataclasses.replace(
+            short, target=dataclasses.replace(recipe.target, path=tmp_path / "target"), method=method, network=network
+        )
     result = train(short, tmp_path / "out", data=tmp_path / "data", device="cpu", progress=False)
     assert result.epochs == 2
     if recipe.source.kind == "cutouts":
