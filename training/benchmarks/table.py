@@ -43,6 +43,7 @@ python training/benchmarks/hostile.py DATA
 python training/benchmarks/adaptation.py run DATA --keep KEPT
 python training/benchmarks/adaptation.py run DATA hostile --keep KEPT --methods source_only deepastrouda
 python training/benchmarks/guard.py KEPT
+python training/benchmarks/peers.py DATA          # in an environment of its own, see there
 python training/benchmarks/table.py
 ```
 
