@@ -31,29 +31,13 @@ from tqdm import tqdm
 from galmorph.cutout_set import CutoutSet, read_cutout_set
 from galmorph.training.calibrate import calibrate, fit_reference
 from galmorph.training.data import read_source
-from galmorph.training.domain_norm import Domain, set_domain
 from galmorph.training.domains import part_rows
 from galmorph.training.evaluation import summarise
 from galmorph.training.fit import load_training, train
-from galmorph.training.module import Training
+from galmorph.training.guarded import predict
 from galmorph.training.split import split_objects, split_target
 
 RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks" / "adaptation"
-
-#: Images at a time.
-BATCH = 256
-
-
-def predict(
-    module: Training, images: NDArray[np.float32], rows: NDArray[np.intp], domain: Domain
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits and features of chosen images."""
-    set_domain(module.network, domain)
-    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    with torch.inference_mode():
-        parts = [module(torch.from_numpy(images[batch])) for batch in batches]
-    logits, features = (torch.cat(list(part)).numpy() for part in zip(*parts, strict=True))
-    return logits, features
 
 
 def _names(cutouts: CutoutSet) -> NDArray[np.str_]:
