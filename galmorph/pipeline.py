@@ -13,6 +13,7 @@ from galmorph import catalogs
 from galmorph.bundle import Bundle, load_bundle
 from galmorph.detection import DetectionConfig
 from galmorph.errors import RunError
+from galmorph.inference.cluster import Announce
 from galmorph.inference.config import RunConfig, run_config
 from galmorph.inference.journal import write_text
 from galmorph.inference.records import Hashing
@@ -64,6 +65,7 @@ def classify(
     retry_rejected: bool = False,
     progress: Progress | None = None,
     hashing: Hashing | None = None,
+    announce: Announce | None = None,
 ) -> Classification:
     """Classify the objects of survey tiles and write a catalogue.
 
@@ -90,7 +92,7 @@ def classify(
     workers : int, optional
         Worker processes on this machine; by default one per core.
     scheduler : str, optional
-        Address of a Dask scheduler to use instead.
+        Address of a Dask scheduler to use instead, or the file that it wrote.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     embedding : bool
@@ -101,6 +103,8 @@ def classify(
         Called after every tile with the number done, the number of all, and the tile's report.
     hashing : callable, optional
         Called while the tiles' files are read to know them, with the bytes done and those of all.
+    announce : callable, optional
+        Told in words where the cluster's dashboard is, and what the run waits for; logged by default.
 
     Returns
     -------
@@ -141,6 +145,7 @@ def classify(
         retry_rejected=retry_rejected,
         progress=progress,
         hashing=hashing,
+        announce=announce or logger.info,
     )
     if len(report.rejected_tiles) == report.tiles:
         raise RunError(_no_tiles(profile, list(report.rejected_tiles.values())))

@@ -1,6 +1,7 @@
 """``galmorph classify``."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +57,7 @@ def classify(
     workers
         Worker processes on this machine; by default one per core.
     scheduler
-        Address of a running Dask scheduler to use instead, as tcp://host:8786.
+        A running Dask scheduler to use instead: its address, as tcp://host:8786, or the file that it wrote.
     device
         auto, cpu, cuda or cuda:N.
     embedding
@@ -84,6 +85,7 @@ def classify(
             retry_rejected=retry_rejected,
             progress=progress,
             hashing=hashing,
+            announce=partial(console.print, highlight=False, soft_wrap=True),
         )
     notes_on_run(console, result.report)
     Console().print(f"catalogue: {result.path}", soft_wrap=True, highlight=False)

@@ -1,9 +1,12 @@
 """Dask: a cluster of this machine by default, any scheduler by address; one scoring session per worker process."""
 
+import json
 import logging
 import os
 import signal
-from collections.abc import Iterator
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,15 +15,19 @@ import dask
 import pandas as pd
 from distributed import Client, LocalCluster, Worker, WorkerPlugin, get_worker
 
+import galmorph
 from galmorph.bundle import Bundle, load_bundle
-from galmorph.errors import RunError
-from galmorph.inference.config import RunConfig
+from galmorph.errors import BundleError, GalmorphError, RunError
+from galmorph.inference.config import RunConfig, digest
 from galmorph.inference.journal import Journal
 from galmorph.inference.session import ScoringSession
 from galmorph.inference.task import TileReport, process_tile
 from galmorph.surveys import TileSource
 
 logger = logging.getLogger(__name__)
+
+#: Told in words where the cluster can be watched and what it waits for.
+Announce = Callable[[str], None]
 
 
 class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
@@ -58,7 +65,10 @@ class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
         threads: int | None,
         local: bool,
     ) -> None:
-        self.name = f"galmorph-{config.digest()[:16]}"
+        # Runs that share a scheduler keep apart; a call that goes on with a run takes its own plugin's place.
+        facts = {"config": config.digest(), "folder": str(folder), "bundle": str(bundle), "device": device}
+        self.name = f"galmorph-{digest(facts)[:16]}"
+        self._version = galmorph.__version__
         self._bundle_path = bundle
         self._sha256 = sha256
         self._device = device
@@ -73,23 +83,50 @@ class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
         """Load the model; called by Dask when a worker joins."""
         if self._local:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._lock = threading.Lock()
+        self._load(worker)
+
+    def process(self, worker: Worker, source: TileSource, key: str, record: dict[str, Any]) -> TileReport:
+        """Take one tile from disk to its part.
+
+        A worker that cannot load the model leaves the cluster: it would fail all tiles while the others do one.
+        """
+        try:
+            bundle, session = self._load(worker)
+        except GalmorphError:
+            worker.loop.add_callback(worker.close_gracefully, restart=False, reason="the model cannot be loaded")
+            raise
+        return process_tile(source, key, record, self._config, bundle, session, Journal(self._folder), self._positions)
+
+    def _load(self, worker: Worker) -> tuple[Bundle, ScoringSession]:
+        """The model, loaded at the first call that succeeds."""
+        with self._lock:
+            if self._loaded is None:
+                try:
+                    bundle = self._checked_bundle()
+                    threads = self._threads or worker.state.nthreads
+                    self._loaded = (bundle, ScoringSession(bundle, self._device, threads))
+                except (BundleError, RunError) as error:
+                    raise type(error)(f"worker {worker.address} on {socket.gethostname()}: {error}") from error
+            return self._loaded
+
+    def _checked_bundle(self) -> Bundle:
+        if galmorph.__version__ != self._version:
+            raise RunError(
+                f"galmorph is {galmorph.__version__} there and {self._version} where the run was started; use one "
+                "environment or image for the client and all workers"
+            )
         bundle = load_bundle(self._bundle_path)
         if bundle.sha256 != self._sha256:
-            raise RunError(f"worker {worker.address} finds another model at {self._bundle_path} than the client does")
-        self._loaded = (bundle, ScoringSession(bundle, self._device, self._threads or worker.state.nthreads))
-
-    def process(self, source: TileSource, key: str, record: dict[str, Any]) -> TileReport:
-        """Take one tile from disk to its part."""
-        if self._loaded is None:
-            raise RunError("the scoring plugin was not set up on this worker")
-        bundle, session = self._loaded
-        return process_tile(source, key, record, self._config, bundle, session, Journal(self._folder), self._positions)
+            raise RunError(f"{self._bundle_path} is another model there than where the run was started")
+        return bundle
 
 
 def process_on_worker(plugin: str, source: TileSource, key: str, record: dict[str, Any]) -> TileReport:
     """Task that Dask runs: hand a tile to the plugin of the run."""
-    scoring: ScoringPlugin = get_worker().plugins[plugin]
-    return scoring.process(source, key, record)
+    worker = get_worker()
+    scoring: ScoringPlugin = worker.plugins[plugin]
+    return scoring.process(worker, source, key, record)
 
 
 #: A worker has one tile at a time where that is possible, and its death counts once: the run itself tries again. One
@@ -102,7 +139,7 @@ _LOCAL = {
 
 
 @contextmanager
-def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
+def connect(workers: int | None, scheduler: str | None, announce: Announce = logger.info) -> Iterator[Client]:
     """A Dask client, closed at the end; a local cluster is started when no scheduler is given.
 
     Parameters
@@ -110,7 +147,9 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     workers : int or None
         Processes of the local cluster; by default one per core.
     scheduler : str or None
-        Address of a running scheduler, as ``tcp://host:8786``.
+        Address of a running scheduler, as ``tcp://host:8786``, or the file that it wrote with ``--scheduler-file``.
+    announce : callable
+        Told where the dashboard is, and that no worker is there yet.
 
     Raises
     ------
@@ -119,14 +158,16 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     """
     if scheduler is not None:
         if workers is not None:
-            raise RunError("give either a number of workers for this machine or the address of a scheduler, not both")
+            raise RunError("give either a number of workers for this machine or a scheduler, not both")
+        address = scheduler_address(scheduler)
         try:
-            client = Client(scheduler, timeout="10s")
+            client = Client(address, timeout="10s")
         except (OSError, ValueError) as error:
             raise RunError(
-                f"no Dask scheduler answers at {scheduler} ({error}). Start one with: dask scheduler"
+                f"no Dask scheduler answers at {address} ({error}). Start one with: dask scheduler"
             ) from error
         with client:
+            _announce(client, announce)
             yield client
         return
     with (
@@ -143,7 +184,45 @@ def connect(workers: int | None, scheduler: str | None) -> Iterator[Client]:
         ) as cluster,
         Client(cluster) as client,
     ):
+        _announce(client, announce)
         yield client
+
+
+def scheduler_address(scheduler: str) -> str:
+    """Address of a scheduler, from itself or from the file that the scheduler wrote.
+
+    Raises
+    ------
+    RunError
+        If the file is not there or is not of a scheduler.
+    """
+    path = Path(scheduler)
+    if "://" in scheduler or not (path.suffix == ".json" or path.is_file()):
+        return scheduler
+    try:
+        return str(json.loads(path.read_text())["address"])
+    except FileNotFoundError as error:
+        raise RunError(
+            f"scheduler file {path} does not exist. A scheduler writes it where all machines can read it, with: "
+            f"dask scheduler --scheduler-file {path}"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{path} is not the file of a Dask scheduler ({type(error).__name__}: {error}). It is written by: "
+            f"dask scheduler --scheduler-file {path}"
+        ) from error
+
+
+def _announce(client: Client, announce: Announce) -> None:
+    """Tell where the dashboard is, and that there is nobody to do the work yet."""
+    try:
+        link = client.dashboard_link
+    except KeyError:  # a scheduler without one
+        link = None
+    if link:
+        announce(f"dashboard: {link}")
+    if not client.nthreads():
+        announce("the scheduler has no workers yet; the run begins when one joins")
 
 
 def local_workers(workers: int | None) -> int:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from galmorph.bundle import Bundle
 from galmorph.errors import RunError
 from galmorph.inference.attempts import process_tiles, set_aside
-from galmorph.inference.cluster import ScoringPlugin, connect, cores, local_workers
+from galmorph.inference.cluster import Announce, ScoringPlugin, connect, cores, local_workers
 from galmorph.inference.config import RunConfig, digest
 from galmorph.inference.journal import INPUTS, POSITIONS, Account, Journal, Reject, read_json, write_json
 from galmorph.inference.records import Hashing, Record, tile_record, tile_records
@@ -83,6 +83,7 @@ def run_tiles(
     retry_rejected: bool = False,
     progress: Progress | None = None,
     hashing: Hashing | None = None,
+    announce: Announce = logger.info,
 ) -> RunReport:
     """Process the tiles of a run that are not done yet, or those that were set aside.
 
@@ -110,6 +111,8 @@ def run_tiles(
         Called after every tile.
     hashing : callable or None
         Called while the files of the tiles are read to know them, with the bytes done and those of all.
+    announce : callable
+        Told in words where the cluster's dashboard is, and what the run waits for.
 
     Returns
     -------
@@ -135,7 +138,7 @@ def run_tiles(
         reports[source.name] = set_aside(journal, source, ledger.key(source.name), ledger.fault(source.name))
     readable = [source for source in pending if source.name not in reports]
     if readable:
-        with connect(workers, scheduler) as client:
+        with connect(workers, scheduler, announce) as client:
             threads = None if scheduler else max(1, cores() // local_workers(workers))
             plugin = ScoringPlugin(
                 bundle.path.resolve(),
