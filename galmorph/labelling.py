@@ -15,6 +15,7 @@ from galmorph.cutout_set import UNIT, write_cutout_set
 from galmorph.cutouts import Framing, field_cutouts
 from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import ConfigError, DataError, TileError
+from galmorph.imaging import measure_imaging, measured_columns
 from galmorph.positions import read_labels
 from galmorph.sky import inside
 from galmorph.surveys import Survey, TileSource, find_tiles
@@ -57,10 +58,11 @@ class Labelled:
 
 @dataclass(frozen=True)
 class _Found:
-    """Cutouts of one tile, a row each, and where in the label table the rows stand."""
+    """Cutouts of one tile, a row each, where in the label table the rows stand, and all detections of the tile."""
 
     rows: pd.DataFrame
     images: NDArray[np.float32]
+    detections: pd.DataFrame
 
 
 def make_labelled_cutouts(
@@ -146,6 +148,9 @@ def make_labelled_cutouts(
         "unit": UNIT,
         "classes": [name for name in counts if name],
         "counts": counts,
+        "imaging": measure_imaging(
+            pd.concat([part.detections for part in parts]), bands, survey.seeing, float(np.median(scales))
+        ).to_dict(),
         "source": f"galmorph {galmorph.__version__} cutouts of {survey.name}",
     }
     out = Path(out)
@@ -184,6 +189,7 @@ def _cut(
             "label": table["label"].to_numpy()[rows],
             "tile": tile.name,
             **{name: objects[name].to_numpy() for name in ("ra", "dec", "x", "y", "radius", "snr", "flags")},
+            **{name: objects[name].to_numpy(dtype=np.float32) for name in measured_columns(tile.bands)},
             "side_arcsec": cutouts.side[usable],
             "off_edge_fraction": cutouts.off_edge_fraction[usable],
             "bad_fraction": cutouts.bad_fraction[usable],
@@ -193,7 +199,7 @@ def _cut(
         }
     )
     order = [tile.bands.index(band) for band in bands]
-    return _Found(found, cutouts.images[usable][:, order])
+    return _Found(found, cutouts.images[usable][:, order], field.objects)
 
 
 def _deepest(parts: Sequence[_Found]) -> tuple[pd.DataFrame, NDArray[np.float32]]:

@@ -17,6 +17,7 @@ from galmorph.cutout_set import UNIT, write_cutout_set
 from galmorph.cutouts import Framing
 from galmorph.detection import DetectionConfig
 from galmorph.errors import ConfigError
+from galmorph.imaging import measure_imaging
 from galmorph.mocks.camera import camera_of
 from galmorph.mocks.config import MockConfig
 from galmorph.mocks.exposure import expose
@@ -132,7 +133,11 @@ def make_mock(
     truth["detected"] = truth["detected"].fillna(False).astype(bool)
     truth.to_parquet(out / "truth.parquet", index=False)
     labels = found.merge(truth[["object_id", "fine_class", "ra", "dec"]], on="object_id", validate="one_to_one")
-    description = _description(survey, framing, seed, labels)
+    # Not in the truth, which has half-light radii of its own.
+    labels = pd.concat([labels, pd.concat([part.measured for part in cut], ignore_index=True)], axis=1)
+    detections = pd.concat([part.detections for part in cut], ignore_index=True)
+    imaging = measure_imaging(detections, survey.bands, survey.seeing, camera.pixel_scale)
+    description = _description(survey, framing, seed, labels) | {"imaging": imaging.to_dict()}
     write_cutout_set(out / "cutouts", np.concatenate([part.images for part in cut]), labels, description)
     settings = _settings(survey, tiles, seed, config, framing, detection, quantise)
     (out / "mock.toml").write_text(tomli_w.dumps(settings))

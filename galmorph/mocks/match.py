@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from galmorph.cutouts import Framing, field_cutouts
 from galmorph.detection import DetectionConfig, extract
+from galmorph.imaging import measured_columns
 from galmorph.mocks.config import MockConfig
 from galmorph.mocks.sky import MockTile, tile_wcs
 from galmorph.surveys import Survey, find_tiles
@@ -31,10 +32,16 @@ class TileCutouts:
         `snr`, `flags`, `off_edge_fraction`, `bad_fraction`, `match_arcsec`, `detected` (true).
     images : ndarray of float32
         Their cutouts in the same order, shape ``(n, bands, N, N)``.
+    measured : pandas.DataFrame
+        What `galmorph.imaging.measured_columns` names, of the same objects.
+    detections : pandas.DataFrame
+        All objects of the tile, as `galmorph.detection.extract` gives them.
     """
 
     objects: pd.DataFrame
     images: NDArray[np.float32]
+    measured: pd.DataFrame
+    detections: pd.DataFrame
 
 
 def primary_tiles(sky: pd.DataFrame, tiles: Sequence[MockTile], pixel_scale: float, config: MockConfig) -> pd.DataFrame:
@@ -106,7 +113,8 @@ def cut_tile(
             "detected": True,
         }
     )
-    return TileCutouts(objects, cutouts.images)
+    measured = detected[measured_columns(survey.bands)].astype(np.float32).reset_index(drop=True)
+    return TileCutouts(objects, cutouts.images, measured, field.objects)
 
 
 def match_radii(objects: pd.DataFrame) -> NDArray[np.float64]:
