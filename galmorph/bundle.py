@@ -2,8 +2,9 @@
 
 ``model.onnx`` takes calibrated surface brightness and stretches it itself; ``manifest.json`` says for which bands,
 how cutouts are framed and what the scores mean; ``reference.npz`` says where the known classes lie in feature space;
-``reference.parquet`` holds the statistics of scores and features that a later survey is compared with; ``README.md``
-is the model card. Every file's SHA-256 is in the manifest and is checked at load. Nothing is unpickled.
+``reference.parquet`` holds the statistics of scores and features that a later survey is compared with, and
+``reference_sample.parquet``, where there is one, objects to compare with (`galmorph.reference`); ``README.md`` is the
+model card. Every file's SHA-256 is in the manifest and is checked at load. Nothing is unpickled.
 """
 
 import hashlib
@@ -34,6 +35,9 @@ MANIFEST, MODEL, REFERENCE, STATISTICS, CARD = (
     "reference.parquet",
     "README.md",
 )
+
+#: Objects that a later release is set beside; bundles exported before it was thought of have none.
+SAMPLE = "reference_sample.parquet"
 
 #: Graph with the source domain's batch statistics, where they differ from those of the domain the model is for.
 SOURCE_MODEL = "model_source.onnx"
@@ -225,7 +229,7 @@ def load_bundle(path: str | Path) -> Bundle:
     Parameters
     ----------
     path : str or Path
-        Its folder.
+        Its folder, or a model of the registry: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
 
     Returns
     -------
@@ -236,8 +240,10 @@ def load_bundle(path: str | Path) -> Bundle:
     ------
     BundleError
         If it is not a bundle, was made by a newer version, is incomplete, or a file differs from its digest.
+    MissingExtraError, RegistryError
+        If it is to come from the registry, and MLflow is not installed or the registry does not have it.
     """
-    path = Path(path)
+    path = _folder(path)
     if not (path / MANIFEST).is_file():
         raise BundleError(
             f"{path} is not a model bundle: there is no {MANIFEST} in it. "
@@ -251,6 +257,16 @@ def load_bundle(path: str | Path) -> Bundle:
     for name, entry in manifest.files.items():
         _verify(path, name, entry)
     return Bundle(path, manifest, hashlib.sha256(raw).hexdigest(), _read_reference(path, manifest))
+
+
+def _folder(path: str | Path) -> Path:
+    """The folder that is meant, of a model of the registry that of its files."""
+    if not str(path).startswith("models:/"):
+        return Path(path)
+    # Only here: the registry opens bundles, and needs MLflow, which is optional.
+    from galmorph.registry import fetch_bundle
+
+    return fetch_bundle(path)
 
 
 def _parse_manifest(path: Path, raw: bytes) -> Manifest:

@@ -24,6 +24,10 @@ class BundleError(GalmorphError, ValueError):
     """A model bundle is incomplete, altered, newer than this version or unfit for the survey."""
 
 
+class RegistryError(GalmorphError, LookupError):
+    """A model is not in the registry, or is not what the registry says of it."""
+
+
 class RunError(GalmorphError, RuntimeError):
     """A survey run cannot start or go on."""
 

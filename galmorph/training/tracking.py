@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 import galmorph
-from galmorph.errors import ConfigError, MissingExtraError
+from galmorph.registry.store import artefacts_beside, open_store, store_uri
 from galmorph.training.checkpoint import SUFFIX
 from galmorph.training.folder import BEST, CHECKPOINTS, METRICS, RECIPE
 from galmorph.training.module import Training
@@ -22,11 +21,6 @@ logger = logging.getLogger(__name__)
 
 #: In the folder of a training: which run it is, so that a resumed training goes on with it.
 RUN = "mlflow.json"
-
-#: Folder of artefacts beside an sqlite file.
-ARTEFACTS = "mlflow-artefacts"
-
-SQLITE = "sqlite:///"
 
 #: The most that MLflow takes in one call.
 BATCH = 100
@@ -54,22 +48,8 @@ class Tracking(Callback):
     """
 
     def __init__(self, uri: str) -> None:
-        # Before the import, because MLflow would report its use to its makers otherwise.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-        try:
-            from mlflow.tracking import MlflowClient
-        except ImportError as error:
-            raise MissingExtraError("Tracking", str(error.name), "tracking") from error
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        self.uri = f"{SQLITE}{Path(uri).resolve()}" if uri.endswith(".db") and ":" not in uri else uri
-        if self.uri.startswith(SQLITE):
-            Path(self.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self.client: Any = MlflowClient(tracking_uri=self.uri)
-            self.client.search_experiments(max_results=1)
-        except Exception as error:  # whatever a store's driver raises
-            raise ConfigError(f"MLflow cannot open {self.uri}: {error}") from error
+        self.uri = store_uri(uri)
+        self.client: Any = open_store(self.uri)
         self.run = ""
         self.waiting: list[Any] = []
 
@@ -130,7 +110,7 @@ class Tracking(Callback):
 
         name = module.recipe.name
         experiment = self.client.get_experiment_by_name(name)
-        identity = self.client.create_experiment(name, self._artefacts()) if experiment is None else None
+        identity = self.client.create_experiment(name, artefacts_beside(self.uri)) if experiment is None else None
         run = self.client.create_run(identity or experiment.experiment_id, run_name=folder.name).info.run_id
         params = [Param(key, str(value)) for key, value in flat(module.recipe.portable())]
         for start in range(0, len(params), BATCH):
@@ -139,12 +119,6 @@ class Tracking(Callback):
         self.client.log_batch(run, tags=[RunTag(f"galmorph.{key}", value) for key, value in facts.items()])
         (folder / RUN).write_text(json.dumps({"uri": self.uri, "run": run}) + "\n")
         return str(run)
-
-    def _artefacts(self) -> str | None:
-        """Where artefacts go: beside an sqlite file; a server knows by itself."""
-        if not self.uri.startswith(SQLITE):
-            return None
-        return (Path(self.uri.removeprefix(SQLITE)).resolve().parent / ARTEFACTS).as_uri()
 
 
 @contextlib.contextmanager

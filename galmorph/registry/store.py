@@ -1,0 +1,92 @@
+"""Where MLflow keeps its records: an sqlite file, or a server by its address."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from galmorph.errors import ConfigError, MissingExtraError
+
+#: The store unless another is named: beside the results.
+DEFAULT = Path("runs") / "mlflow.db"
+
+#: Folder of artefacts beside an sqlite file.
+ARTEFACTS = "mlflow-artefacts"
+
+SQLITE = "sqlite:///"
+
+#: MLflow's own variables that name a store, the first that is set counts.
+VARIABLES = ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")
+
+
+def store_uri(given: str | Path | None = None) -> str:
+    """Address of a store.
+
+    Parameters
+    ----------
+    given : str or Path, optional
+        ``sqlite:///PATH``, the address of a server, or a path ending in ``.db``, which stands for the first. By default
+        what MLflow's variables say (`VARIABLES`), else ``runs/mlflow.db``.
+
+    Returns
+    -------
+    str
+        With an absolute path where it is a file.
+    """
+    text = (
+        str(given) if given is not None else next((os.environ[name] for name in VARIABLES if os.environ.get(name)), "")
+    )
+    text = text or str(DEFAULT)
+    return f"{SQLITE}{Path(text).resolve()}" if text.endswith(".db") and ":" not in text else text
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of an sqlite store; None for a server."""
+    return Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
+
+
+def artefacts_beside(uri: str) -> str | None:
+    """Where artefacts go: beside an sqlite file; a server knows by itself."""
+    file = sqlite_file(uri)
+    return None if file is None else (file.parent / ARTEFACTS).as_uri()
+
+
+def open_store(uri: str, purpose: str = "Tracking") -> Any:
+    """MLflow's client of a store; an sqlite file is made if there is none.
+
+    Parameters
+    ----------
+    uri : str
+        From `store_uri`.
+    purpose : str
+        What needs it, for the message when MLflow is not installed.
+
+    Returns
+    -------
+    mlflow.tracking.MlflowClient
+        After a first question was answered.
+
+    Raises
+    ------
+    MissingExtraError
+        If MLflow is not installed.
+    ConfigError
+        If the store cannot be opened.
+    """
+    # Before the import, because MLflow would report its use to its makers otherwise.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    try:
+        from mlflow.tracking import MlflowClient
+    except ImportError as error:
+        raise MissingExtraError(purpose, str(error.name), "tracking") from error
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    file = sqlite_file(uri)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+    except Exception as error:  # whatever a store's driver raises
+        raise ConfigError(f"MLflow cannot open {uri}: {error}") from error
+    return client
