@@ -15,7 +15,8 @@ from galmorph.detection import DetectionConfig
 from galmorph.errors import RunError
 from galmorph.inference.cluster import Announce
 from galmorph.inference.config import RunConfig, run_config
-from galmorph.inference.journal import write_text
+from galmorph.inference.hold import held
+from galmorph.inference.journal import Journal, write_text
 from galmorph.inference.records import Hashing
 from galmorph.inference.run import Progress, RunReport, run_tiles
 from galmorph.positions import read_positions
@@ -132,25 +133,26 @@ def classify(
     config = run_config(
         bundle, profile, detection or DetectionConfig(), None if positions is None else Path(positions), embedding
     )
-    report = run_tiles(
-        sources,
-        unusable,
-        bundle,
-        config,
-        folder,
-        positions=table,
-        workers=workers,
-        scheduler=scheduler,
-        device=device,
-        retry_rejected=retry_rejected,
-        progress=progress,
-        hashing=hashing,
-        announce=announce or logger.info,
-    )
-    if len(report.rejected_tiles) == report.tiles:
-        raise RunError(_no_tiles(profile, list(report.rejected_tiles.values())))
-    write_text(folder / "run.toml", tomli_w.dumps(_without_none(config.to_dict())))
-    return Classification(report, _write(report, bundle, profile, config))
+    with held(Journal(folder)):
+        report = run_tiles(
+            sources,
+            unusable,
+            bundle,
+            config,
+            folder,
+            positions=table,
+            workers=workers,
+            scheduler=scheduler,
+            device=device,
+            retry_rejected=retry_rejected,
+            progress=progress,
+            hashing=hashing,
+            announce=announce or logger.info,
+        )
+        if len(report.rejected_tiles) == report.tiles:
+            raise RunError(_no_tiles(profile, list(report.rejected_tiles.values())))
+        write_text(folder / "run.toml", tomli_w.dumps(_without_none(config.to_dict())))
+        return Classification(report, _write(report, bundle, profile, config))
 
 
 def _write(report: RunReport, bundle: Bundle, survey: Survey, config: RunConfig) -> Path:

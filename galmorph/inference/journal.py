@@ -163,7 +163,7 @@ def write_parquet(table: pa.Table, path: Path, account: Account) -> None:
 
 def _write(path: Path, content: Any) -> None:
     """Write bytes by atomic rename; nothing is left behind when it fails."""
-    with _in_words(path):
+    with told_in_words(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         try:
@@ -177,13 +177,13 @@ def _write(path: Path, content: Any) -> None:
 
 
 def _remove(path: Path) -> None:
-    with _in_words(path):
+    with told_in_words(path):
         path.unlink(missing_ok=True)
 
 
 @contextmanager
-def _in_words(path: Path) -> Iterator[None]:
-    """Make a `FolderError` of what keeps a run folder from being written."""
+def told_in_words(path: Path) -> Iterator[None]:
+    """Make a `FolderError` of what keeps a file of a run folder from being written."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,9 @@
 """A survey run: plan the tiles, skip what is done, process the rest on Dask, account for everything."""
 
+import contextlib
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +23,9 @@ from galmorph.inference.task import TileReport
 from galmorph.surveys import Rejected, TileSource
 
 logger = logging.getLogger(__name__)
+
+#: Seconds after which NFS shows a folder as it is, by its usual settings (``acdirmax`` is 60), and some more.
+PATIENCE = 70.0
 
 #: Called with the number of tiles done, the number of all, and the report of the tile just done.
 Progress = Callable[[int, int, TileReport], None]
@@ -155,6 +160,10 @@ def run_tiles(
                 reports[report.tile] = report
                 if progress is not None:
                     progress(len(reports), len(pending), report)
+            # A cluster that goes on without us need not keep the model; the next call of a broken off run replaces it.
+            client.unregister_worker_plugin(plugin.name)
+        if scheduler:
+            _await_records(journal, {name: ledger.key(name) for name in reports})
     if positions is not None:
         _reject_positions_outside(journal, positions)
     return _balance(journal, unusable, ledger.keys(), reports)
@@ -223,14 +232,12 @@ def _check_positions(positions: pd.DataFrame | None) -> None:
 
 
 def _open(journal: Journal, sources: Sequence[TileSource], config: RunConfig, hashing: Hashing | None) -> _Ledger:
-    """Make the run folder or check that it fits."""
+    """Begin a run, or check that it fits the one that the folder holds."""
     known: dict[str, Any] = {}
     if journal.run_file.exists():
         record = read_json(journal.run_file)
         _refuse_changes(journal.folder, record.get("config", {}), config.to_dict())
         known = record.get("tiles", {})
-    elif journal.folder.exists() and any(journal.folder.iterdir()):
-        raise RunError(f"{journal.folder} is not empty and holds no run; give a new folder with --out")
     dropped = sorted(known.keys() - {source.name for source in sources})
     if dropped:
         raise RunError(
@@ -295,6 +302,19 @@ def _reject_positions_outside(journal: Journal, positions: pd.DataFrame) -> None
     )
 
 
+def _await_records(journal: Journal, keys: dict[str, str]) -> None:
+    """Wait until this machine sees what others have written; NFS may show a folder as it was some time ago."""
+    deadline = time.monotonic() + PATIENCE
+    for name, key in keys.items():
+        while (account := journal.account(name)) is None or account.key != key:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.2)
+            for file in (journal.part(name), journal.reject_file(name)):
+                with contextlib.suppress(OSError):
+                    next(file.parent.iterdir(), None)  # asks the server, where a look at the file may not
+
+
 def _balance(
     journal: Journal,
     unusable: Sequence[Rejected],
@@ -306,7 +326,10 @@ def _balance(
     for name, key in keys.items():
         account = journal.account(name)
         if account is None or account.key != key:
-            raise RunError(f"tile {name} left no record in {journal.folder}; run the same command again")
+            raise RunError(
+                f"tile {name} left no record in {journal.folder}. If workers are on other machines, they must have "
+                "that folder under the same path; then run the same command again"
+            )
         if account.detected != account.scored + account.rejected:
             raise RunError(
                 f"tile {name}: {account.detected} objects detected, {account.scored} scored and "

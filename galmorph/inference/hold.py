@@ -1,0 +1,75 @@
+"""A run folder belongs to one call at a time, which clears away what a killed one left half written."""
+
+import contextlib
+import fcntl
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from galmorph.errors import RunError
+from galmorph.inference.journal import Journal, told_in_words
+
+logger = logging.getLogger(__name__)
+
+_LOCK = ".lock"
+
+
+@contextmanager
+def held(journal: Journal) -> Iterator[None]:
+    """Hold a run folder, which is made if it is not there, until the end of the block.
+
+    The lock is the operating system's and ends with the process, however that ends.
+
+    Parameters
+    ----------
+    journal : Journal
+        The run folder.
+
+    Raises
+    ------
+    RunError
+        If another call holds the folder, or it is not empty and holds no run.
+    FolderError
+        If it cannot be written.
+    """
+    folder = journal.folder
+    if folder.exists() and not journal.run_file.exists() and any(_visible(folder)):
+        raise RunError(f"{folder} is not empty and holds no run; give a new folder with --out")
+    with told_in_words(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / _LOCK).open("a")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(
+                f"another call works on {folder} now; wait for its end, stop it, or give another folder with --out"
+            ) from error
+        except OSError:
+            logger.info("the file system of %s knows no locks", folder)
+        try:
+            _sweep(folder)
+            yield
+        finally:
+            if not journal.run_file.exists():
+                _leave(folder)
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _sweep(folder: Path) -> None:
+    """Remove files that never got their names, as a killed call leaves them."""
+    for where in (folder, folder / "parts", folder / "rejects"):
+        for scratch in where.glob(".*.tmp"):
+            with told_in_words(scratch):
+                scratch.unlink(missing_ok=True)
+
+
+def _leave(folder: Path) -> None:
+    """Leave no trace of a call that did not come to make a run."""
+    with contextlib.suppress(OSError):
+        (folder / _LOCK).unlink()
+        folder.rmdir()
