@@ -143,7 +143,7 @@ def parse_recipe(values: Mapping[str, Any], folder: Path, name: str = "recipe") 
         # Through JSON, because there (and not from Python objects) strict checking lets an array be a tuple.
         recipe = _ADAPTER.validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        raise ConfigError(f"{name}: " + "; ".join(_say(problem) for problem in error.errors())) from error
+        raise ConfigError(f"{name}: " + "; ".join(say_problem(problem) for problem in error.errors())) from error
     source, target, network, export = recipe.source, recipe.target, recipe.network, recipe.export
     return dataclasses.replace(
         recipe,
@@ -170,8 +170,8 @@ def _absolute(path: Path | None, folder: Path) -> Any:
     return None if path is None else (folder / path).resolve()
 
 
-def _say(problem: Mapping[str, Any]) -> str:
-    """One problem of a recipe in words."""
+def say_problem(problem: Mapping[str, Any]) -> str:
+    """One problem that validation found in a recipe, in words."""
     where = ".".join(map(str, problem["loc"])) or "recipe"
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{where} is not a setting; check its spelling and its table"
