@@ -170,10 +170,16 @@ def connect(workers: int | None, scheduler: str | None, announce: Announce = log
             _announce(client, announce)
             yield client
         return
-    with (
-        dask.config.set(_LOCAL),
-        LocalCluster(
-            n_workers=local_workers(workers),
+    with dask.config.set(_LOCAL), _local_cluster(local_workers(workers)) as cluster, Client(cluster) as client:
+        _announce(client, announce)
+        yield client
+
+
+def _local_cluster(workers: int) -> LocalCluster:
+    """Worker processes of this machine."""
+    try:
+        return LocalCluster(
+            n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
             # Any free port, and only for this machine.
@@ -181,11 +187,12 @@ def connect(workers: int | None, scheduler: str | None, announce: Announce = log
             worker_dashboard_address="127.0.0.1:0",
             # What goes wrong is in the run's own words and report.
             silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        _announce(client, announce)
-        yield client
+        )
+    except RuntimeError as error:  # of Dask, when a process ends before it is ready
+        raise RunError(
+            f"{workers} worker processes could not be started ({error}). Most likely one was killed, for want of "
+            "memory: use fewer with --workers, or give the same command again"
+        ) from error
 
 
 def scheduler_address(scheduler: str) -> str:
