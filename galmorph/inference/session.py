@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from galmorph.bundle import Bundle
 from galmorph.errors import BundleError, MissingExtraError, RunError
+from galmorph.inference.line import Line
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class ScoringSession:
                 f"device {device} was asked for and onnxruntime could not start it (it offers {self.provider}). "
                 "Check the driver with nvidia-smi and the versions with `galmorph doctor`, or use --device cpu."
             )
+        self.line = Line()
         self.batch = bundle.manifest.batch
         size = bundle.manifest.framing.size
         self._shape = (len(bundle.manifest.bands), size, size)

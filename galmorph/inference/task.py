@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from galmorph import flags
 from galmorph.bundle import Bundle
 from galmorph.cutouts import Cutouts, Cutter
-from galmorph.detection import Field, extract
+from galmorph.detection import extract
 from galmorph.errors import BundleError, RunError, TileError, TileUnavailableError
 from galmorph.inference.config import RunConfig
 from galmorph.inference.journal import Account, Journal, Reject
+from galmorph.inference.line import Turns, one_ahead
 from galmorph.inference.records import refuse_changes
 from galmorph.scores import Scores, score
 from galmorph.sky import inside
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of cutouts that are held at once.
-CHUNK_BYTES = 64 * 2**20
+#: Bytes of cutouts that are made at once; while they are scored, as many are made.
+CHUNK_BYTES = 32 * 2**20
 
 #: Cutouts with more than this share of pixels without data are flagged MASKED.
 MASKED_FRACTION = 0.05
@@ -51,7 +53,7 @@ class TileReport:
     warnings : tuple of str
         What was odd about it.
     seconds : dict
-        Wall time of each stage.
+        Wall time of each stage, and what of it the model waited for; see `galmorph.inference.line.Turns`.
     attempts : int
         How often it was tried; more than once after faults of the machine.
     """
@@ -108,29 +110,24 @@ def process_tile(
     RunError, MemoryError
         If scoring, the run folder or memory fails: nothing that the tile is to blame for.
     """
-    clock = _Clock()
-    try:
-        refuse_changes(source, record)
-        tile = read_tile(source, config.survey)
-        refuse_changes(source, record)
-        order = bundle.check_survey(source.name, tile.bands, tile.pixel_scale)
-        clock.lap("read")
-        found = extract(tile, config.detection, _within(tile, positions))
-        clock.lap("detect")
-        rows, rejects = _score_objects(tile, found, order, config, bundle, session, clock)
-    except (TileUnavailableError, RunError, MemoryError):
-        raise
-    except Exception as error:  # whatever odd pixels make a library stumble over, it is this tile that is set aside
-        if not isinstance(error, TileError | BundleError):
-            logger.exception("tile %s", source.name)
-        account = Account(key, tile_rejected=True)
-        journal.write_rejected_tile(source.name, _reason(source, error), account)
-        return TileReport(source.name, account, _reason(source, error), (), clock.seconds)
-    detected = len(found.objects)
-    account = Account(key, detected=detected, scored=rows.num_rows, rejected=len(rejects))
-    journal.write_tile(source.name, rows, rejects, account)
-    clock.lap("write")
-    return TileReport(source.name, account, "", tile.warnings, clock.seconds)
+    with session.line.tile() as turns:
+        try:
+            with turns.preparing():
+                prepared = _prepare(source, record, config, bundle, positions, turns)
+            rows, rejects = _score_objects(prepared, config, bundle, session, turns)
+        except (TileUnavailableError, RunError, MemoryError):
+            raise
+        except Exception as error:  # whatever odd pixels make a library stumble over, it is this tile that is set aside
+            if not isinstance(error, TileError | BundleError):
+                logger.exception("tile %s", source.name)
+            account = Account(key, tile_rejected=True)
+            journal.write_rejected_tile(source.name, _reason(source, error), account)
+            return TileReport(source.name, account, _reason(source, error), (), turns.seconds)
+        detected = len(prepared.objects)
+        account = Account(key, detected=detected, scored=rows.num_rows, rejected=len(rejects))
+        journal.write_tile(source.name, rows, rejects, account)
+        turns.lap("write")
+        return TileReport(source.name, account, "", prepared.warnings, turns.seconds)
 
 
 def _reason(source: TileSource, error: Exception) -> str:
@@ -144,17 +141,41 @@ def _reason(source: TileSource, error: Exception) -> str:
     )
 
 
-class _Clock:
-    """Adds up the wall time of stages."""
+@dataclass(frozen=True)
+class _Prepared:
+    """What scoring needs of a tile; its other planes are let go."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
+    name: str
+    bands: tuple[str, ...]
+    shape: tuple[int, int]
+    pixel_scale: float
+    warnings: tuple[str, ...]
+    objects: pd.DataFrame
+    cutter: Cutter
 
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        self._last = now
+
+def _prepare(
+    source: TileSource,
+    record: dict[str, Any],
+    config: RunConfig,
+    bundle: Bundle,
+    positions: pd.DataFrame | None,
+    turns: Turns,
+) -> _Prepared:
+    """Read a tile and find its objects."""
+    refuse_changes(source, record)
+    tile = read_tile(source, config.survey)
+    refuse_changes(source, record)
+    order = bundle.check_survey(source.name, tile.bands, tile.pixel_scale)
+    turns.lap("read")
+    found = extract(tile, config.detection, _within(tile, positions))
+    planes, valid = found.planes, found.valid
+    if order != list(range(len(tile.bands))):
+        planes, valid = planes[order], valid[order]
+    cutter = Cutter(planes, valid, tile.pixel_scale, bundle.manifest.framing)
+    turns.lap("detect")
+    height, width = tile.mask.shape
+    return _Prepared(tile.name, tile.bands, (height, width), tile.pixel_scale, tile.warnings, found.objects, cutter)
 
 
 def _within(tile: Tile, positions: pd.DataFrame | None) -> pd.DataFrame | None:
@@ -167,25 +188,15 @@ def _within(tile: Tile, positions: pd.DataFrame | None) -> pd.DataFrame | None:
 
 
 def _score_objects(
-    tile: Tile,
-    found: Field,
-    order: list[int],
-    config: RunConfig,
-    bundle: Bundle,
-    session: "ScoringSession",
-    clock: _Clock,
+    tile: _Prepared, config: RunConfig, bundle: Bundle, session: "ScoringSession", turns: Turns
 ) -> tuple[pa.Table, list[Reject]]:
     """Cut and score the objects of a tile, in chunks that bound the memory."""
     manifest = bundle.manifest
-    cutter = Cutter(found.planes[order], found.valid[order], tile.pixel_scale, manifest.framing)
-    size = manifest.framing.size
-    chunk = max(1, CHUNK_BYTES // (4 * len(order) * size**2 * manifest.batch)) * manifest.batch
     tables, rejects = [], []
-    for start in range(0, max(1, len(found.objects)), chunk):
-        objects = found.objects.iloc[start : start + chunk]
-        cutouts = cutter.cut(objects["x"], objects["y"], objects["radius"])
-        clock.lap("cut")
-        logits, features = _predict(session, cutouts)
+    for objects, cutouts, seconds in one_ahead(_chunks(tile, bundle, session.batch)):
+        turns.add("cut", seconds)
+        with turns.scoring():
+            logits, features = _predict(session, cutouts)
         scores = score(
             logits,
             features,
@@ -194,13 +205,23 @@ def _score_objects(
             unknown_score=manifest.unknown.score,
             threshold=manifest.unknown.threshold,
         )
-        clock.lap("score")
         table = _rows(tile, objects, cutouts, scores, features, config, bundle)
         reasons = _reasons(cutouts, logits, features)
         rejects += _rejects(tile.name, objects, reasons)
         tables.append(table.filter(pa.array(reasons == "")))
-        clock.lap("assemble")
+        turns.lap("assemble")
     return pa.concat_tables(tables).combine_chunks(), rejects
+
+
+def _chunks(tile: _Prepared, bundle: Bundle, batch: int) -> Iterator[tuple[pd.DataFrame, Cutouts, float]]:
+    """Objects of a tile, their cutouts and the time that these took; whole batches, one of none for no objects."""
+    image = 4 * len(bundle.manifest.bands) * bundle.manifest.framing.size**2
+    chunk = max(1, CHUNK_BYTES // (image * batch)) * batch
+    for start in range(0, max(1, len(tile.objects)), chunk):
+        objects = tile.objects.iloc[start : start + chunk]
+        begin = time.perf_counter()
+        cutouts = tile.cutter.cut(objects["x"], objects["y"], objects["radius"])
+        yield objects, cutouts, time.perf_counter() - begin
 
 
 def _predict(session: "ScoringSession", cutouts: Cutouts) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -245,7 +266,7 @@ def object_ids(survey: str, release: str, tile: str, numbers: NDArray[np.int64])
 
 
 def _rows(
-    tile: Tile,
+    tile: _Prepared,
     objects: pd.DataFrame,
     cutouts: Cutouts,
     scores: Scores,
@@ -256,7 +277,7 @@ def _rows(
     """Rows of the catalogue for objects of a tile."""
     n = len(objects)
     classes = bundle.manifest.classes
-    height, width = tile.mask.shape
+    height, width = tile.shape
     x, y = objects["x"].to_numpy(), objects["y"].to_numpy()
     edge = np.minimum(np.minimum(x + 0.5, width - 0.5 - x), np.minimum(y + 0.5, height - 0.5 - y)) * tile.pixel_scale
     numbers = objects["number"].to_numpy(dtype=np.int64)
