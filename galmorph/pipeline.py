@@ -1,11 +1,15 @@
 """From tiles to a catalogue: the whole way, as one call."""
 
 import logging
+import shutil
+import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import tomli_w
 
 import galmorph
@@ -17,10 +21,12 @@ from galmorph.inference.cluster import Announce
 from galmorph.inference.config import RunConfig, run_config
 from galmorph.inference.hold import held
 from galmorph.inference.journal import Journal, write_text
+from galmorph.inference.measure import measure
+from galmorph.inference.plan import Measurement, Plan, choose_sample, predict
 from galmorph.inference.records import Hashing
 from galmorph.inference.run import Progress, RunReport, run_tiles
 from galmorph.positions import read_positions
-from galmorph.surveys import Survey, find_tiles, load_survey
+from galmorph.surveys import Rejected, Survey, TileSource, find_tiles, load_survey
 
 if TYPE_CHECKING:
     from galmorph.catalogs import Catalog
@@ -118,16 +124,8 @@ def classify(
         If the survey, the model or the run folder cannot be used. A tile that cannot be used is not an error: it is
         set aside with its reason, unless no tile is left.
     """
-    profile = survey if isinstance(survey, Survey) else load_survey(survey, options)
-    if release is not None:
-        profile = replace(profile, release=release)
-    bundle = model if isinstance(model, Bundle) else load_bundle(model)
-    # Bands are checked before any tile is read; the pixel scale is each tile's own.
-    bundle.check_survey(f"survey {profile.name}", profile.bands, bundle.manifest.pixel_scale)
-    inputs = [tiles] if isinstance(tiles, str | Path) else list(tiles)
-    sources, unusable = find_tiles(inputs, profile)
-    if not sources:
-        raise RunError(_no_tiles(profile, [item.reason for item in unusable]))
+    survey_tiles = _tiles(tiles, survey, model, options, release)
+    profile, bundle = survey_tiles.profile, survey_tiles.bundle
     folder = Path(out)
     table = None if positions is None else read_positions(Path(positions))
     config = run_config(
@@ -135,8 +133,8 @@ def classify(
     )
     with held(Journal(folder)):
         report = run_tiles(
-            sources,
-            unusable,
+            survey_tiles.sources,
+            survey_tiles.unusable,
             bundle,
             config,
             folder,
@@ -153,6 +151,108 @@ def classify(
             raise RunError(_no_tiles(profile, list(report.rejected_tiles.values())))
         write_text(folder / "run.toml", tomli_w.dumps(_without_none(config.to_dict())))
         return Classification(report, _write(report, bundle, profile, config))
+
+
+def plan(
+    tiles: str | Path | Sequence[str | Path],
+    survey: str | Path | Survey,
+    model: str | Path | Bundle,
+    *,
+    sample: int = 6,
+    positions: str | Path | None = None,
+    options: Mapping[str, str] | None = None,
+    detection: DetectionConfig | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    embedding: bool = False,
+) -> Plan:
+    """Predict what a survey will take, from a sample of its tiles that goes the whole way on this machine.
+
+    Parameters
+    ----------
+    tiles, survey, model, positions, options, detection, workers, device, embedding
+        As for `classify`.
+    sample : int
+        Tiles that are measured.
+
+    Returns
+    -------
+    Plan
+        Time, memory and disk of the survey; workers for a deadline.
+
+    Raises
+    ------
+    GalmorphError
+        If the survey or the model cannot be used, or no tile of the sample.
+    """
+    survey_tiles = _tiles(tiles, survey, model, options, None)
+    profile, bundle = survey_tiles.profile, survey_tiles.bundle
+    table = None if positions is None else read_positions(Path(positions))
+    config = run_config(
+        bundle, profile, detection or DetectionConfig(), None if positions is None else Path(positions), embedding
+    )
+    chosen = choose_sample(survey_tiles.sources, sample)
+    with tempfile.TemporaryDirectory(prefix="galmorph-plan-") as scratch:
+        folder = Path(scratch) / "run"
+        with held(Journal(folder)):
+            measured, report = measure(chosen, bundle, config, folder, positions=table, workers=workers, device=device)
+            if len(report.rejected_tiles) == report.tiles:
+                raise RunError(_no_tiles(profile, list(report.rejected_tiles.values())))
+            measured = _with_catalogue(measured, report, bundle, profile, config)
+    return predict(measured, survey_tiles.sources)
+
+
+def _with_catalogue(
+    measured: Measurement, report: RunReport, bundle: Bundle, survey: Survey, config: RunConfig
+) -> Measurement:
+    """Add what catalogues of one part and of all take; before the first, libraries are loaded as well."""
+
+    def seconds(parts: list[Path]) -> float:
+        shutil.rmtree(report.folder / "catalog", ignore_errors=True)
+        begin = time.perf_counter()
+        _write(replace(report, parts=parts), bundle, survey, config)
+        return time.perf_counter() - begin
+
+    one = report.parts[:1]
+    first, small, whole = seconds(one), seconds(one), seconds(report.parts)
+    more = max(0.0, whole - small)
+    return replace(
+        measured,
+        catalogue=first + more,
+        catalogue_per_object=more / max(1, report.scored - pq.read_metadata(one[0]).num_rows),
+        disk=sum(path.stat().st_size for path in report.folder.rglob("*") if path.is_file()),
+    )
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What a run begins with: profile, model, tiles, and inputs that are none."""
+
+    profile: Survey
+    bundle: Bundle
+    sources: list[TileSource]
+    unusable: list[Rejected]
+
+
+def _tiles(
+    tiles: str | Path | Sequence[str | Path],
+    survey: str | Path | Survey,
+    model: str | Path | Bundle,
+    options: Mapping[str, str] | None,
+    release: str | None,
+) -> _Survey:
+    """Find the tiles, and check that the model fits the survey."""
+    profile = survey if isinstance(survey, Survey) else load_survey(survey, options)
+    if release is not None:
+        profile = replace(profile, release=release)
+    bundle = model if isinstance(model, Bundle) else load_bundle(model)
+    # Bands are checked before any tile is read; the pixel scale is each tile's own.
+    bundle.check_survey(f"survey {profile.name}", profile.bands, bundle.manifest.pixel_scale)
+    inputs = [tiles] if isinstance(tiles, str | Path) else list(tiles)
+    sources, unusable = find_tiles(inputs, profile)
+    if not sources:
+        raise RunError(_no_tiles(profile, [item.reason for item in unusable]))
+    return _Survey(profile, bundle, sources, unusable)
 
 
 def _write(report: RunReport, bundle: Bundle, survey: Survey, config: RunConfig) -> Path:

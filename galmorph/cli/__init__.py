@@ -41,6 +41,7 @@ app.command("galmorph.cli.search:search", name="search", help="Search settings o
 app.command("galmorph.cli.train:export", name="export", help="Make a model bundle from a training.")
 app.command("galmorph.cli.train:evaluate", name="evaluate", help="Measure a model bundle on labelled cutouts.")
 app.command("galmorph.cli.models:app", name="models", help="The registry of models: versions, champion, going back.")
+app.command("galmorph.cli.plan:plan", name="plan", help="Predict time, memory, disk and cost of a survey.")
 app.command("galmorph.cli.classify:classify", name="classify", help="Classify survey tiles and write a catalogue.")
 app.command("galmorph.cli.catalog:app", name="catalog", help="Ask a catalogue.")
 

@@ -30,6 +30,10 @@ logger = logging.getLogger(__name__)
 Announce = Callable[[str], None]
 
 
+#: Tiles that a worker process of a local cluster has in progress at once: one is prepared while another is scored.
+TILES_IN_PROGRESS = 2
+
+
 class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
     """Loads the model once in each worker process and keeps what every tile of a run needs.
 
@@ -129,8 +133,8 @@ def process_on_worker(plugin: str, source: TileSource, key: str, record: dict[st
     return scoring.process(worker, source, key, record)
 
 
-#: A worker has one tile at a time where that is possible, and its death counts once: the run itself tries again. One
-#: that starts anew may take long, on a busy machine or a slow disk; the cluster must not give it up.
+#: A worker has no more tiles than it works on where that is possible, and its death counts once: the run itself tries
+#: again. One that starts anew may take long, on a busy machine or a slow disk; the cluster must not give it up.
 _LOCAL = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 0,
@@ -180,7 +184,7 @@ def _local_cluster(workers: int) -> LocalCluster:
     try:
         return LocalCluster(
             n_workers=workers,
-            threads_per_worker=1,
+            threads_per_worker=TILES_IN_PROGRESS,
             host="127.0.0.1",
             # Any free port, and only for this machine.
             dashboard_address="127.0.0.1:0",
