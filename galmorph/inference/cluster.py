@@ -170,13 +170,32 @@ def connect(workers: int | None, scheduler: str | None, announce: Announce = log
             raise RunError(
                 f"no Dask scheduler answers at {address} ({error}). Start one with: dask scheduler"
             ) from error
-        with client:
+        with _quiet(), client:
             _announce(client, announce)
             yield client
         return
-    with dask.config.set(_LOCAL), _local_cluster(local_workers(workers)) as cluster, Client(cluster) as client:
+    with (
+        dask.config.set(_LOCAL),
+        _quiet(),
+        _local_cluster(local_workers(workers)) as cluster,
+        Client(cluster) as client,
+    ):
         _announce(client, announce)
         yield client
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep tracebacks of Dask's from the screen: what goes wrong is in the run's own words and report."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _local_cluster(workers: int) -> LocalCluster:
@@ -189,7 +208,6 @@ def _local_cluster(workers: int) -> LocalCluster:
             # Any free port, and only for this machine.
             dashboard_address="127.0.0.1:0",
             worker_dashboard_address="127.0.0.1:0",
-            # What goes wrong is in the run's own words and report.
             silence_logs=logging.CRITICAL,
         )
     except RuntimeError as error:  # of Dask, when a process ends before it is ready
