@@ -20,7 +20,7 @@ SHOWN = 12
 #: Side of a picture on the page.
 _SIDE = 128
 _TITLES = {"changed": "Called something else", "new": "New", "lost": "Lost"}
-_STYLE = """
+STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #22262e; margin: 2rem auto; max-width: 68rem; padding: 0 1rem }
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
@@ -91,6 +91,29 @@ def changes_page(difference: Difference, shown: Sequence[Shown]) -> str:
     str
         HTML; names and labels are escaped.
     """
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        "<meta name='viewport' content='width=device-width'><title>What changed between two catalogues</title>",
+        f"<style>{STYLE}</style></head><body><h1>What changed between two catalogues</h1>",
+        changes_sections(difference, shown),
+        "</body></html>\n",
+    ]
+    return "\n".join(parts)
+
+
+def changes_sections(difference: Difference, shown: Sequence[Shown]) -> str:
+    """The same without head and title, for a page that says more; `STYLE` belongs to it.
+
+    Parameters
+    ----------
+    difference, shown
+        See `changes_page`.
+
+    Returns
+    -------
+    str
+        HTML; names and labels are escaped.
+    """
     counts = difference.counts()
     matched = counts["same"] + counts["changed"]
     numbers = {
@@ -103,15 +126,11 @@ def changes_page(difference: Difference, shown: Sequence[Shown]) -> str:
     }
     items = "".join(f"<li><b>{count}</b>{escape(name)}</li>" for name, count in numbers.items())
     parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-        "<meta name='viewport' content='width=device-width'><title>What changed between two catalogues</title>",
-        f"<style>{_STYLE}</style></head><body><h1>What changed between two catalogues</h1>",
         f"<p>Old: {escape(difference.names[0])}<br>New: {escape(difference.names[1])}</p>",
         f"<ul class='numbers'>{items}</ul>",
         _matrix(difference),
         _stability(difference),
         *(_cards(group) for group in shown if group.rows.num_rows),
-        "</body></html>\n",
     ]
     return "\n".join(parts)
 
