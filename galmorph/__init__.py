@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from galmorph.cutouts import Cutter, Framing
     from galmorph.detection import DetectionConfig, extract
     from galmorph.pipeline import Classification, classify
+    from galmorph.releases.drift import Drift
+    from galmorph.releases.notice import drift
     from galmorph.surveys import Survey, find_tiles, load_survey, survey_names
     from galmorph.tiles import Tile, read_tile
 
@@ -29,10 +31,12 @@ _HOMES = {
     "CutoutSet": "galmorph.cutout_set",
     "Cutter": "galmorph.cutouts",
     "DetectionConfig": "galmorph.detection",
+    "Drift": "galmorph.releases.drift",
     "Framing": "galmorph.cutouts",
     "Survey": "galmorph.surveys",
     "Tile": "galmorph.tiles",
     "classify": "galmorph.pipeline",
+    "drift": "galmorph.releases.notice",
     "extract": "galmorph.detection",
     "find_tiles": "galmorph.surveys",
     "load_bundle": "galmorph.bundle",
@@ -50,10 +54,12 @@ __all__ = [
     "CutoutSet",
     "Cutter",
     "DetectionConfig",
+    "Drift",
     "Framing",
     "Survey",
     "Tile",
     "classify",
+    "drift",
     "extract",
     "find_tiles",
     "load_bundle",

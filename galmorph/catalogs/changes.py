@@ -13,9 +13,8 @@ from galmorph.catalogs.catalog import Catalog, open_catalog
 from galmorph.catalogs.healpix import COVER_ORDER, INDEX_ORDER
 from galmorph.catalogs.matching import match_positions
 from galmorph.errors import CatalogError
+from galmorph.metrics import stability
 
-#: Bins of a probability for the stability index.
-BINS = 10
 UNKNOWN = "unknown"
 _ROW = ("object_id", "ra", "dec", "label", "confidence", "unknown", "tile", "x", "y", "radius", "_healpix_29")
 
@@ -120,29 +119,6 @@ def diff(old: str | Path, new: str | Path, radius: float | str = 1.0) -> Differe
         _inside(lost_rows, after),
         (_name(catalogs[0]), _name(catalogs[1])),
     )
-
-
-def stability(old: NDArray[np.floating], new: NDArray[np.floating]) -> float:
-    """Population stability index of a probability, ``sum (q - p) ln(q / p)`` over ten bins of equal width.
-
-    Parameters
-    ----------
-    old, new : ndarray of float, shape (n,)
-        Probabilities.
-
-    Returns
-    -------
-    float
-        0 for the same distribution; NaN without objects. Half an object is added to each bin, so that an empty one does
-        not make it infinite.
-    """
-    if not len(old) or not len(new):
-        return float("nan")
-    p, q = (
-        (np.histogram(np.clip(values, 0, 1), bins=BINS, range=(0, 1))[0] + 0.5) / (len(values) + 0.5 * BINS)
-        for values in (old, new)
-    )
-    return float(((q - p) * np.log(q / p)).sum())
 
 
 def _rows(catalog: Catalog, classes: list[str]) -> pd.DataFrame:

@@ -40,10 +40,12 @@ app.command("galmorph.cli.train:train", name="train", help="Train a network by a
 app.command("galmorph.cli.search:search", name="search", help="Search settings of a recipe.")
 app.command("galmorph.cli.train:export", name="export", help="Make a model bundle from a training.")
 app.command("galmorph.cli.train:evaluate", name="evaluate", help="Measure a model bundle on labelled cutouts.")
+app.command("galmorph.cli.explain:explain", name="explain", help="Draw what a model has learned, and where it looks.")
 app.command("galmorph.cli.models:app", name="models", help="The registry of models: versions, champion, going back.")
 app.command("galmorph.cli.plan:plan", name="plan", help="Predict time, memory, disk and cost of a survey.")
 app.command("galmorph.cli.classify:classify", name="classify", help="Classify survey tiles and write a catalogue.")
 app.command("galmorph.cli.catalog:app", name="catalog", help="Ask a catalogue.")
+app.command("galmorph.cli.drift:drift", name="drift", help="Say whether a release is what a model was made for.")
 
 
 @app.meta.default

@@ -14,10 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 import galmorph
-from galmorph.bundle import CARD, MODEL, REFERENCE, SOURCE_MODEL, STATISTICS, Manifest, UnknownRule, write_bundle
-from galmorph.cutout_set import PIXEL_VALUES, UNIT
+from galmorph.bundle import (
+    CARD,
+    MODEL,
+    REFERENCE,
+    SAMPLE,
+    SOURCE_MODEL,
+    STATISTICS,
+    Manifest,
+    UnknownRule,
+    write_bundle,
+)
+from galmorph.cutout_set import PIXEL_VALUES, UNIT, read_cutout_set
 from galmorph.cutouts import Framing
 from galmorph.errors import BundleError, DataError
+from galmorph.reference import SOURCE, TARGET, ReferenceSample, join_samples, write_sample
 from galmorph.scores import FeatureReference, Scores
 from galmorph.training.calibrate import Calibration, calibrate, fit_reference, statistics
 from galmorph.training.card import write_card
@@ -32,6 +43,7 @@ from galmorph.training.guarded import read_verdict, shipped_checkpoint
 from galmorph.training.module import Training
 from galmorph.training.networks import Classifier
 from galmorph.training.recipe import Recipe
+from galmorph.training.reference import chosen_rows, images_facts, sample_domain
 from galmorph.training.split import split_objects
 from galmorph.training.target import read_target, target_rows
 
@@ -112,6 +124,8 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None, target: Pat
         test_scores = calibration.score(*predict(model, dataset.images, test))
         evaluations["test"] = _summarise(test_scores, dataset, test, recipe, "test")
     manifest = _manifest(module, record, calibration, evaluations, parity)
+    paths = (Path(data) if data else recipe.source.path, _target_set(recipe, record, target))
+    sample, manifest.training["images_of"] = _sample(graphs, model, recipe, dataset, paths)
     if verdict is not None:
         manifest.training["guard"] = verdict.to_dict()
     table = io.BytesIO()
@@ -121,6 +135,7 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None, target: Pat
         **{name: add_facts(graph, facts) for name, graph in graphs.items()},
         REFERENCE: _reference_file(reference),
         STATISTICS: table.getvalue(),
+        SAMPLE: write_sample(sample),
         CARD: write_card(manifest, recipe.export.card).encode(),
     }
     return write_bundle(Path(out), manifest, files).path
@@ -154,6 +169,30 @@ def _target_images(
     parts = split_objects(source.object_ids, source.names, recipe.split)
     rows = target_rows(target, source, parts, recipe.split)["train"]
     return target.images, np.sort(np.random.default_rng(0).permutation(rows)[:TARGET_IMAGES])
+
+
+def _target_set(recipe: Recipe, record: dict[str, Any], moved: Path | None) -> Path | None:
+    """The target's set of cutouts; None if there was no target or it was no such set."""
+    if recipe.target is None or record["target"] is None or recipe.target.kind != "cutouts":
+        return None
+    return Path(moved) if moved else recipe.target.path
+
+
+def _sample(
+    graphs: dict[str, bytes], model: bytes, recipe: Recipe, dataset: Dataset, paths: tuple[Path, Path | None]
+) -> tuple[ReferenceSample, dict[str, Any]]:
+    """Objects for later releases to be set beside, of the validation parts, and facts about the images."""
+    source, target = read_cutout_set(paths[0]), None if paths[1] is None else read_cutout_set(paths[1])
+    parts = split_objects(dataset.object_ids, dataset.names, recipe.split)
+    # Those of private classes and without label too: they are as much of the survey's sky as the others.
+    rows = chosen_rows(np.flatnonzero(parts == "validation"))
+    samples = [sample_domain(SOURCE, source, rows, dataset.names[rows], *predict(model, source.images, rows))]
+    if target is None or recipe.target is None:
+        return samples[0], images_facts(source, None)
+    unlabelled = read_target(replace(recipe.target, path=target.path), dataset)
+    rows = chosen_rows(target_rows(unlabelled, dataset, parts, recipe.split)["validation"])
+    samples.append(sample_domain(TARGET, target, rows, None, *predict(graphs[MODEL], target.images, rows)))
+    return join_samples(samples), images_facts(source, target)
 
 
 def _summarise(scores: Scores, dataset: Dataset, rows: NDArray[np.intp], recipe: Recipe, part: str) -> Evaluation:
