@@ -8,7 +8,7 @@ from distributed import Client, as_completed
 from distributed.scheduler import KilledWorker
 
 from galmorph.errors import GalmorphError, RunError
-from galmorph.inference.cluster import process_on_worker
+from galmorph.inference.cluster import SCHEDULER_GONE, process_on_worker
 from galmorph.inference.journal import Account, Journal
 from galmorph.inference.task import TileReport
 from galmorph.surveys import TileSource
@@ -100,7 +100,7 @@ def _submit(
     for future in as_completed(list(futures)):
         source = futures.pop(future)
         if future.status in ("cancelled", "lost"):
-            raise RunError("the Dask scheduler is gone; start one and give the same command again: it goes on")
+            raise RunError(SCHEDULER_GONE)
         outcome: TileReport | BaseException
         try:
             outcome = future.result()

@@ -1,5 +1,6 @@
 """Dask: a cluster of this machine by default, any scheduler by address; one scoring session per worker process."""
 
+import contextlib
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ from typing import Any
 import dask
 import pandas as pd
 from distributed import Client, LocalCluster, Worker, WorkerPlugin, get_worker
+from distributed.comm import CommClosedError
 
 import galmorph
 from galmorph.bundle import Bundle, load_bundle
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 #: Told in words where the cluster can be watched and what it waits for.
 Announce = Callable[[str], None]
 
+
+SCHEDULER_GONE = "the Dask scheduler is gone; start one and give the same command again: it goes on"
 
 #: Tiles that a worker process of a local cluster has in progress at once: one is prepared while another is scored.
 TILES_IN_PROGRESS = 2
@@ -171,8 +175,11 @@ def connect(workers: int | None, scheduler: str | None, announce: Announce = log
                 f"no Dask scheduler answers at {address} ({error}). Start one with: dask scheduler"
             ) from error
         with _quiet(), client:
-            _announce(client, announce)
-            yield client
+            try:
+                _announce(client, announce)
+                yield client
+            except CommClosedError as error:
+                raise RunError(SCHEDULER_GONE) from error
         return
     with (
         dask.config.set(_LOCAL),
@@ -182,6 +189,19 @@ def connect(workers: int | None, scheduler: str | None, announce: Announce = log
     ):
         _announce(client, announce)
         yield client
+
+
+@contextmanager
+def scoring(client: Client, plugin: ScoringPlugin) -> Iterator[str]:
+    """The model on all workers, those that join later included; yields the plugin's name.
+
+    After a run that came to its end, a cluster that goes on without it need not keep the model. One that was broken off
+    leaves it to its next call, which takes its place.
+    """
+    client.register_plugin(plugin, name=plugin.name)
+    yield plugin.name
+    with contextlib.suppress(OSError, ValueError):  # the tiles are done: a scheduler that is gone is nobody's concern
+        client.unregister_worker_plugin(plugin.name)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from galmorph.bundle import Bundle
 from galmorph.errors import RunError
 from galmorph.inference.attempts import process_tiles, set_aside
-from galmorph.inference.cluster import Announce, ScoringPlugin, connect, cores, local_workers
+from galmorph.inference.cluster import Announce, ScoringPlugin, connect, cores, local_workers, scoring
 from galmorph.inference.config import RunConfig, digest
 from galmorph.inference.journal import INPUTS, POSITIONS, Account, Journal, Reject, read_json, write_json
 from galmorph.inference.records import Hashing, Record, tile_record, tile_records
@@ -155,13 +155,11 @@ def run_tiles(
                 threads,
                 scheduler is None,
             )
-            client.register_plugin(plugin, name=plugin.name)
-            for report in process_tiles(client, plugin.name, readable, ledger.facts, journal):
-                reports[report.tile] = report
-                if progress is not None:
-                    progress(len(reports), len(pending), report)
-            # A cluster that goes on without us need not keep the model; the next call of a broken off run replaces it.
-            client.unregister_worker_plugin(plugin.name)
+            with scoring(client, plugin) as name:
+                for report in process_tiles(client, name, readable, ledger.facts, journal):
+                    reports[report.tile] = report
+                    if progress is not None:
+                        progress(len(reports), len(pending), report)
         if scheduler:
             _await_records(journal, {name: ledger.key(name) for name in reports})
     if positions is not None:
