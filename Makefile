@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 WORK   ?= model-work
 
-.PHONY: demo test check benchmarks model clean
+.PHONY: demo test check benchmarks soak model clean
 
 demo: $(VENV)/.light
 	$(BIN)/galmorph demo
@@ -13,16 +13,23 @@ demo: $(VENV)/.light
 test: $(VENV)/.full
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Style, types, the one-way rule and the image's recipe.
+# Style, types, the one-way rule, and what runs elsewhere: images, manifests, batch scripts.
 check: $(VENV)/.full
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/hadolint docker/Dockerfile docker/Dockerfile.cuda
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml docker/compose.cuda.yaml
+	$(BIN)/python inference/kubernetes/lint.py
+	$(BIN)/shellcheck inference/slurm/survey.sbatch
 
 benchmarks: $(VENV)/.full
 	for script in tests/benchmarks/*.py; do $(BIN)/python $$script --check || exit 1; done
+
+# A hundred kills at random times; half an hour. Every line of the result is a run that was killed and came out the same.
+soak: $(VENV)/.full
+	$(BIN)/python tests/soak.py --kills 100
 
 # The embedded model, from nothing: mock surveys, training, export, evaluation. Under an hour on two cores.
 model: $(VENV)/.full

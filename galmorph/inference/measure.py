@@ -60,7 +60,7 @@ def measure(
         nonlocal memory
         work = sum(seconds for stage, seconds in report.seconds.items() if stage not in WAITING)
         done.append(Done(time.perf_counter() - begin, sizes[report.tile], work))
-        memory = max(memory, *map(_peak, psutil.Process().children(recursive=True)), 0)
+        memory = max(memory, *map(peak_memory, psutil.Process().children(recursive=True)), 0)
 
     report = run_tiles(
         sources,
@@ -88,7 +88,7 @@ def measure(
     return measurement, report
 
 
-def _peak(process: psutil.Process) -> int:
+def peak_memory(process: psutil.Process) -> int:
     """Most bytes that a process held so far; what it holds now where the system does not tell."""
     try:
         status = Path(f"/proc/{process.pid}/status").read_text()

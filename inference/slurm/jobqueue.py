@@ -1,0 +1,59 @@
+"""A survey run whose workers are SLURM jobs that come and go with the work, started from a login or a service node.
+
+    pip install 'galmorph-survey[cpu,cluster]'
+    python jobqueue.py /survey/tiles --survey legacysurvey --model /survey/model --out /survey/run --most 200
+
+The same command goes on with a run that was stopped.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from dask_jobqueue import SLURMCluster
+
+import galmorph
+
+
+def main() -> None:
+    """Start the cluster, run, and say what came out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tiles", nargs="+")
+    parser.add_argument("--survey", required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--queue", help="partition of SLURM")
+    parser.add_argument("--account")
+    parser.add_argument("--cores", type=int, default=8, help="cores, and worker processes, of a job")
+    parser.add_argument("--memory", default="24GiB", help="memory of a job")
+    parser.add_argument("--walltime", default="04:00:00", help="of a job")
+    parser.add_argument("--interface", help="network interface that workers and this machine share, such as ib0")
+    parser.add_argument("--least", type=int, default=0, help="jobs that are kept")
+    parser.add_argument("--most", type=int, default=10, help="jobs at most")
+    given = parser.parse_args()
+    with SLURMCluster(
+        queue=given.queue,
+        account=given.account,
+        cores=given.cores,
+        processes=given.cores,
+        memory=given.memory,
+        walltime=given.walltime,
+        interface=given.interface,
+        job_script_prologue=["export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"],
+        worker_extra_args=["--no-dashboard"],
+        scheduler_options={"allowed_failures": 0},
+    ) as cluster:
+        cluster.adapt(minimum_jobs=given.least, maximum_jobs=given.most)
+        result = galmorph.classify(
+            given.tiles, given.survey, given.model, given.out, scheduler=cluster.scheduler_address, announce=print
+        )
+    report = result.report
+    print(f"{report.tiles} tiles, {report.detected} objects = {report.scored} scored + {report.rejected} rejected")
+    for name, reason in report.rejected_tiles.items():
+        print(f"set aside {name}: {reason}", file=sys.stderr)
+    print(f"catalogue: {result.path}")
+    sys.exit(3 if report.rejected_tiles else 0)
+
+
+if __name__ == "__main__":
+    main()

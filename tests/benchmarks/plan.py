@@ -1,0 +1,73 @@
+"""The prediction of `galmorph plan` beside the run that it predicts, for tiles of the embedded survey, many times over.
+
+Each ratio is the larger of prediction over truth and truth over prediction.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+import galmorph
+from galmorph.demo import SURVEY, data_folder
+from galmorph.inference.measure import peak_memory
+from galmorph.pipeline import plan
+
+TILES = 40
+SAMPLE = 8
+WORKERS = 2
+TARGET = 1.25
+
+
+def make_survey(folder: Path) -> Path:
+    """Copies of the embedded tiles under other names."""
+    sources = sorted((data_folder() / "data" / "tiles").iterdir())
+    folder.mkdir()
+    for i in range(TILES // 2):
+        for path in sources:
+            name, band = path.name.split("-", 1)
+            shutil.copyfile(path, folder / f"{name}x{i:02}-{band}")
+    return folder
+
+
+def main() -> None:
+    """Predict, run, compare, and with ``--check`` fail when a prediction is off by more than the target."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        tiles = make_survey(Path(scratch) / "tiles")
+        model = data_folder() / "model"
+        predicted = plan(tiles, SURVEY, model, sample=SAMPLE, workers=WORKERS)
+        out = Path(scratch) / "run"
+        memory = 0
+
+        def look(*_: object) -> None:
+            nonlocal memory
+            memory = max(memory, *map(peak_memory, psutil.Process().children(recursive=True)))
+
+        begin = time.perf_counter()
+        result = galmorph.classify(tiles, SURVEY, model, out, workers=WORKERS, progress=look)
+        seconds = time.perf_counter() - begin
+        disk = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    results = []
+    for name, told, true in (
+        ("time", predicted.seconds(), seconds),
+        ("memory", predicted.memory, memory),
+        ("disk", predicted.disk, disk),
+        ("objects", predicted.objects, result.report.detected),
+    ):
+        ratio = round(max(told / true, true / told), 3)
+        print(f"{name}: predicted {told:.4g}, was {true:.4g}")
+        results.append({"name": name, "predicted": told, "was": true, "ratio": ratio, "target": TARGET})
+    print(json.dumps({"benchmark": "plan", "tiles": TILES, "sample": SAMPLE, "results": results}))
+    sys.exit(arguments.check and any(item["ratio"] > item["target"] for item in results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Predictions: by hand for made-up measurements, and through the command on a small survey."""
+
+import math
+from pathlib import Path
+
+import pytest
+from make_bundle import make_bundle
+from make_sky import BANDS, make_tile
+
+from galmorph.cli import main
+from galmorph.errors import RunError
+from galmorph.inference.plan import Done, Measurement, Plan, choose_sample, predict
+from galmorph.surveys import find_tiles, load_survey
+
+
+class Source:
+    """As much of a tile as a plan looks at."""
+
+    def __init__(self, folder: Path, name: str, size: int) -> None:
+        self.name, self.files = name, (folder / name,)
+        self.files[0].write_bytes(b"x" * size)
+
+
+@pytest.fixture
+def sources(tmp_path):
+    return [Source(tmp_path, f"tile{i}", 1000 * (i + 1)) for i in range(10)]
+
+
+def test_a_sample_goes_from_small_to_large_whatever_the_order(sources):
+    assert [source.name for source in choose_sample(sources, 3)] == ["tile1", "tile5", "tile8"]
+    assert choose_sample(sources[::-1], 3) == choose_sample(sources, 3)
+    assert choose_sample(sources, 10) == choose_sample(sources, 99) == sources
+    with pytest.raises(RunError, match="at least 1 tile, got 0"):
+        choose_sample(sources, 0)
+
+
+#: Two workers, one second for 1000 bytes in each; 3 s until the first pair is done, of which 2 s are the start.
+STEADY = Measurement(
+    workers=2,
+    threads=3,
+    in_progress=2,
+    files=0.5,
+    seconds=6.5,
+    done=[Done(at, 1000, 1.0) for at in (3.5, 3.5, 4.5, 4.5, 5.5, 5.5)],
+    objects=60,
+    disk=1200,
+    memory=700,
+    catalogue=2.0,
+    catalogue_per_object=0.01,
+)
+
+
+def test_a_steady_survey_is_predicted_by_hand(sources):
+    plan = predict(STEADY, sources)
+    assert (plan.tiles, plan.bytes, plan.sampled) == (10, 55_000, 6)
+    # After the first two, four tiles of 1000 bytes in two seconds: half a second for each, with two workers.
+    assert plan.work == pytest.approx(55.0)
+    # Files: 0.5 s for 6000 of 55,000 bytes. Start: 6.5 - 0.5 - 3. Catalogue: 2 s and 490 objects more.
+    assert plan.objects == 550
+    assert plan.serial == pytest.approx(0.5 * 55 / 6 + 3.0 + 2.0 + 4.9)
+    assert plan.seconds() == pytest.approx(plan.serial + 27.5)
+    assert plan.seconds(1) == pytest.approx(plan.serial + 55)
+    assert plan.seconds(1000) == plan.seconds(10)
+    assert plan.core_hours() == pytest.approx(2 * 3 * plan.seconds() / 3600)
+    assert (plan.disk, plan.memory, plan.spread) == (11_000, 700, 0)
+
+
+def test_workers_for_a_deadline(sources):
+    plan = predict(STEADY, sources)
+    assert plan.workers_for(plan.serial + 27.5) == 2
+    assert plan.workers_for(plan.serial + 27.4) == 3
+    assert plan.workers_for(1e6) == 1
+    for deadline in (plan.serial, plan.serial + 1):  # eleven times a tile's 5.5 s would need more workers than tiles
+        with pytest.raises(RunError, match="no number of workers is enough"):
+            plan.workers_for(deadline)
+
+
+def test_a_sample_of_one_tile_counts_everything_as_work(sources):
+    measured = Measurement(1, 1, 1, 0.0, 4.0, [Done(3.0, 1000, 1.0)], objects=1, disk=1, memory=1)
+    plan = predict(measured, sources)
+    assert (plan.work, plan.serial, plan.spread) == (pytest.approx(4 * 55), 0, math.inf)
+
+
+def test_tiles_that_differ_make_the_prediction_uncertain(sources):
+    done = [Done(1, 1000, 1.0), Done(2, 1000, 3.0)]
+    plan = predict(Measurement(1, 1, 1, 0.0, 3.0, done), sources)
+    # Residuals -1 and 1 around the ratio: variance 2, over 2 tiles, by the mean 2, twice.
+    assert plan.spread == pytest.approx(2 * math.sqrt(2 / 2) / 2)
+
+
+def test_nothing_measured_is_told(sources):
+    with pytest.raises(RunError, match="no tile of the sample could be measured"):
+        predict(Measurement(1, 1, 1, 0.0, 1.0), sources)
+
+
+def test_the_command_says_what_a_survey_takes(tmp_path, capsys):
+    for i in range(3):
+        make_tile(tmp_path / "tiles", f"tile{i}", ra=150 + i * 0.1, seed=i, size=112, objects=5)
+    make_bundle(tmp_path / "model", list(BANDS))
+    arguments = ["plan", str(tmp_path / "tiles"), "--survey", "mock-decals", "--model", str(tmp_path / "model")]
+    main([*arguments, "--workers", "1", "--sample", "2", "--deadline", "12h", "--price", "3600"])
+    shown = " ".join(capsys.readouterr().out.split())
+    sources, _ = find_tiles([tmp_path / "tiles"], load_survey("mock-decals"))
+    size = sum(path.stat().st_size for source in sources for path in source.files)
+    assert f"tiles 3 ({size / 1e6:.1f} MB), of which 2 were measured" in shown
+    assert "for 12.0 h: 1 workers of " in shown
+    assert "cost " in shown
+    assert "for each worker" in shown
+    assert not [path for path in tmp_path.iterdir() if path.name not in ("tiles", "model")]
+
+
+def test_a_plan_of_no_tiles_has_no_end():
+    plan = Plan(1, 1, 1, 1, 1, serial=5.0, work=1.0, spread=0, objects=1, disk=1, memory=1)
+    with pytest.raises(RunError, match=r"take 5 s, and a tile 1 s\. Divide the tiles"):
+        plan.workers_for(5.5)
