@@ -46,6 +46,7 @@ app.command("galmorph.cli.plan:plan", name="plan", help="Predict time, memory, d
 app.command("galmorph.cli.classify:classify", name="classify", help="Classify survey tiles and write a catalogue.")
 app.command("galmorph.cli.catalog:app", name="catalog", help="Ask a catalogue.")
 app.command("galmorph.cli.drift:drift", name="drift", help="Say whether a release is what a model was made for.")
+app.command("galmorph.cli.gather:gather", name="gather", help="Cut out objects of a new release to adapt to.")
 
 
 @app.meta.default

@@ -1,0 +1,415 @@
+"""``galmorph gather``: cutouts of a new release to adapt to, with the labels that are known and the parts of the split.
+
+A catalogue of the release, made by the present model, tells where its objects are, how bright, how large and how
+uncertain. An object that is known from earlier keeps its identifier, so that it stays in the part of the split that it
+was in: nothing that a model has learnt from is ever among what judges the next one.
+"""
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from galmorph.bundle import Bundle, load_bundle
+from galmorph.catalogs import Catalog, open_catalog
+from galmorph.cutout_set import DESCRIPTION, LABELS, CutoutSet, read_cutout_set
+from galmorph.errors import ConfigError, DataError
+from galmorph.label_tables import read_label_tables, write_label_table
+from galmorph.labelling import make_labelled_cutouts
+from galmorph.reference import read_sample
+from galmorph.releases.choose import Order, order_for_vetting, sample_evenly, strata
+from galmorph.releases.notice import read_rows, regions_of, seen_of_rows, seen_of_sample
+from galmorph.run_folder import open_run
+from galmorph.taxonomy import map_labels
+from galmorph.training.options import SplitOptions
+from galmorph.training.split import split_objects, split_target
+from galmorph.truth import match
+
+logger = logging.getLogger(__name__)
+
+#: Rows of a catalogue that objects are chosen from; a larger one is sampled by its identifiers.
+CANDIDATES = 200_000
+#: Bins of brightness, size and entropy that objects are taken from evenly, in each part of the sky.
+BINS = (4, 3, 3)
+#: Two positions within this many arcsec are one object.
+RADIUS = 1.0
+#: List of objects for people to look at, in the folder of the set.
+TO_VET = "to_vet.csv"
+#: Where a label comes from.
+PEOPLE, TRAINING, CATALOGUE = "people", "training", "catalogue"
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What `gather` made.
+
+    Parameters
+    ----------
+    path : Path
+        The set of cutouts. Its table has, beside what every set has: `catalog_id` (row of the catalogue), `part` of the
+        split, `label_source` (people, training, catalogue or empty), `who`, `when`, `entropy`, and of the old catalogue
+        `old_label`, `old_confidence` and `old_unknown`.
+    images : int
+        Objects.
+    labelled : dict of str to int
+        How many have a label from where.
+    parts : dict of str to int
+        How many are in which part.
+    to_vet : Path or None
+        List of objects for people to look at.
+    """
+
+    path: Path
+    images: int
+    labelled: dict[str, int]
+    parts: dict[str, int]
+    to_vet: Path | None = None
+
+
+def gather(
+    catalog: str | Path | Catalog,
+    against: str | Path | Bundle,
+    out: str | Path,
+    *,
+    count: int = 2000,
+    known: Sequence[str | Path] = (),
+    labels: Sequence[str | Path] = (),
+    old_catalog: str | Path | None = None,
+    trust: float | None = None,
+    beyond: bool = False,
+    vet: int = 0,
+    order: Order = "active",
+    seed: int = 0,
+) -> Gathered:
+    """Cut objects of a new release out of its tiles.
+
+    Objects are taken evenly from parts of the sky, and in them from bins of brightness, size and entropy; beside them
+    all those that a table of labels or a known set has a label for.
+
+    Parameters
+    ----------
+    catalog : str, Path or Catalog
+        Catalogue of the release in its run folder, made by the model.
+    against : str, Path or Bundle
+        The model, whose bands and framing cutouts have.
+    out : str or Path
+        Folder of the set to make.
+    count : int
+        Objects to sample.
+    known : sequence of str or Path
+        Sets of cutouts that the model was trained on, labelled or not.
+    labels : sequence of str or Path
+        Tables of labels, see `galmorph.label_tables`; an object is known by its identifier in the catalogue, or else by
+        its position.
+    old_catalog : str or Path, optional
+        Catalogue of the earlier release: what it called an object is written beside it.
+    trust : float, optional
+        Confidence from which that is taken for a label where there is no other, in the training part only; never unless
+        given.
+    beyond : bool
+        Take objects too that are brighter, fainter, larger or smaller than any that the model was made on.
+    vet : int
+        Objects without label to list for people to look at, of the validation and test parts too.
+    order : {"active", "uncertain", "diverse", "random"}
+        How that list is chosen; see `galmorph.releases.choose.order_for_vetting`.
+    seed : int
+        Of everything random.
+
+    Returns
+    -------
+    Gathered
+        Counts, and where the set is.
+
+    Raises
+    ------
+    GalmorphError
+        If catalogue, bundle, sets or tables cannot be used, or a known set is none that the model was trained on.
+    """
+    if count < 1 or vet < 0 or (trust is not None and not 0 < trust <= 1):
+        raise ConfigError(
+            f"gather needs a count of at least 1, vet of at least 0 and trust in (0, 1]; got {count}, {vet}, {trust}"
+        )
+    bundle = against if isinstance(against, Bundle) else load_bundle(against)
+    opened = catalog if isinstance(catalog, Catalog) else _open(Path(catalog))
+    rows, features = read_rows(opened, CANDIDATES, seed)
+    sets = [read_cutout_set(Path(path)) for path in known]
+    identity = _identities(rows, sets)
+    people = _people(rows, read_label_tables(labels, bundle.manifest.classes), identity)
+    chosen = choose_rows(rows, bundle, count, identity, people, beyond=beyond, seed=seed)
+    table = pd.DataFrame(
+        {
+            "object_id": identity["object_id"].to_numpy()[chosen],
+            "catalog_id": rows["object_id"].to_numpy()[chosen].astype(str),
+            "ra": rows["ra"].to_numpy()[chosen],
+            "dec": rows["dec"].to_numpy()[chosen],
+            "entropy": rows["entropy"].to_numpy(dtype=np.float32)[chosen],
+            "suggested": rows["label"].to_numpy(dtype=object)[chosen],
+            "place": chosen,
+        }
+    )
+    table["part"] = parts_of(table["object_id"].to_numpy(dtype=np.str_), sets, bundle)
+    table = pd.concat([table, _old(table, old_catalog)], axis=1)
+    table = pd.concat([table, _labels(table, people.iloc[chosen], identity.iloc[chosen], trust)], axis=1)
+    folder = Path(out)
+    made = _cut(opened, bundle, table, folder)
+    to_vet = _write_to_vet(made, rows, features, bundle, folder, vet, order, seed) if vet else None
+    sources = made["label_source"].value_counts()
+    return Gathered(
+        folder,
+        len(made),
+        {str(name): int(number) for name, number in sources.items() if name},
+        {str(name): int(number) for name, number in made["part"].value_counts().items()},
+        to_vet,
+    )
+
+
+def choose_rows(
+    rows: pd.DataFrame,
+    bundle: Bundle,
+    count: int,
+    identity: pd.DataFrame,
+    people: pd.DataFrame,
+    *,
+    beyond: bool = False,
+    seed: int = 0,
+) -> NDArray[np.intp]:
+    """Rows of a catalogue to cut out: a sample, and all that have a label from people or a known set.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Primary rows of the catalogue.
+    bundle : Bundle
+        The model.
+    count : int
+        Size of the sample.
+    identity, people : pandas.DataFrame
+        As of the functions below, a row for each of `rows`.
+    beyond : bool
+        Take objects beyond the model's brightness and size too.
+    seed : int
+        Of the sample.
+
+    Returns
+    -------
+    ndarray of int
+        Sorted places.
+    """
+    seen = seen_of_rows(rows, None, bundle)
+    fit = np.ones(len(rows), dtype=bool)
+    sample = read_sample(bundle)
+    if sample is not None and not beyond:
+        reference = seen_of_sample(sample, bundle)
+        for name in ("brightness", "size"):
+            values, own = getattr(reference, name), getattr(seen, name)
+            if values is not None and own is not None and np.isfinite(values).any():
+                fit &= (own >= np.nanmin(values)) & (own <= np.nanmax(values))
+    places = np.flatnonzero(fit)
+    if not len(places):
+        raise DataError(
+            "no object of the catalogue is as bright and large as those that the model was made on; "
+            "take others too (--beyond), or give another catalogue"
+        )
+    cells = _cells(rows.iloc[places], seen.take(places))
+    sampled = places[sample_evenly(cells, count, seed)]
+    labelled = np.flatnonzero((people["label"] != "").to_numpy() | (identity["label"] != "").to_numpy())
+    return np.union1d(sampled, labelled)
+
+
+def _cells(rows: pd.DataFrame, seen: Any) -> NDArray[np.int64]:
+    """Stratum of each object: part of the sky, brightness, size, entropy."""
+    nothing = np.full(len(rows), np.nan)
+    values = [nothing if each is None else each for each in (seen.brightness, seen.size, seen.entropy)]
+    _, pixels = regions_of(rows["_healpix_29"].to_numpy())
+    _, region = np.unique(pixels, return_inverse=True)
+    within = strata(*values, bins=BINS)
+    return region * (int(within.max()) + 1) + within
+
+
+def _identities(rows: pd.DataFrame, sets: Sequence[CutoutSet]) -> pd.DataFrame:
+    """Identifier of each object, that of a known set where it is in one, and its label there."""
+    ids = rows["object_id"].astype(str).to_numpy(dtype=object)
+    names = np.full(len(rows), "", dtype=object)
+    taken = np.zeros(len(rows), dtype=bool)
+    for each in sets:
+        table = each.labels
+        if not {"ra", "dec"} <= set(table.columns):
+            raise DataError(
+                f"{each.path} does not tell the positions of its objects (columns ra and dec), so that nobody can say "
+                "which of them are in the release: make it with `galmorph cutouts` from tiles"
+            )
+        unique = table.drop_duplicates("object_id").reset_index(drop=True)
+        place, _ = match(rows, unique, RADIUS)
+        found = (place >= 0) & ~taken[place]
+        ids[place[found]] = unique["object_id"].astype(str).to_numpy(dtype=object)[found]
+        names[place[found]] = unique["label"].fillna("").astype(str).to_numpy(dtype=object)[found]
+        taken[place[found]] = True
+    return pd.DataFrame({"object_id": ids, "label": names, "known": taken})
+
+
+def _people(rows: pd.DataFrame, verdicts: pd.DataFrame, identity: pd.DataFrame) -> pd.DataFrame:
+    """What people say of each object: by its identifier here or in a known set, or else by its position."""
+    result = pd.DataFrame({"label": "", "who": "", "when": ""}, index=np.arange(len(rows)))
+    if not len(verdicts):
+        return result
+    place = np.full(len(verdicts), -1, dtype=np.intp)
+    for ids in (rows["object_id"].astype(str), identity["object_id"].astype(str)):
+        here = pd.Series(np.arange(len(rows)), index=ids.to_numpy())
+        here = here[~here.index.duplicated()]
+        by_id = verdicts["object_id"].map(here).fillna(-1).to_numpy(dtype=np.intp)
+        place = np.where(place < 0, by_id, place)
+    left = np.flatnonzero(place < 0)
+    near, _ = match(rows, verdicts.iloc[left].reset_index(drop=True), RADIUS)
+    place[left] = near
+    found = np.flatnonzero(place >= 0)
+    if len(found) < len(verdicts):
+        logger.warning("%d labelled objects are not in the catalogue", len(verdicts) - len(found))
+    when = verdicts["when"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    for name, values in (("label", verdicts["label"]), ("who", verdicts["who"]), ("when", when)):
+        result.loc[place[found], name] = values.to_numpy(dtype=object)[found]
+    return result
+
+
+def parts_of(object_ids: NDArray[np.str_], sets: Sequence[CutoutSet], bundle: Bundle) -> NDArray[np.str_]:
+    """Part of the split of each object: the one that it was in, or else by its identifier.
+
+    Parameters
+    ----------
+    object_ids : ndarray of str
+        Shape ``(n,)``.
+    sets : sequence of CutoutSet
+        Sets that the model was trained on.
+    bundle : Bundle
+        The model, whose recipe says how objects were divided.
+
+    Returns
+    -------
+    ndarray of str
+        ``train``, ``validation`` or ``test``. Shape ``(n,)``.
+
+    Raises
+    ------
+    DataError
+        If a set is none of those that the model was trained on, or the division needs one that is not given.
+    """
+    training = bundle.manifest.training
+    recipe = training.get("recipe", {})
+    options = SplitOptions(**recipe["split"]) if "split" in recipe else SplitOptions()
+    source_ids, source_parts = np.empty(0, np.str_), np.empty(0, np.str_)
+    target_digests = (training.get("target") or {}).get("digests")
+    for each in sets:
+        digests = each.digests()
+        if digests == training.get("data"):
+            raw = each.labels["label"].fillna("").astype(str).tolist()
+            words = map_labels(raw, recipe["source"]["class_map"]) if recipe["source"].get("class_map") else raw
+            source_ids = each.labels["object_id"].astype(str).to_numpy(dtype=np.str_)
+            source_parts = split_objects(source_ids, np.array(words, dtype=np.str_), options)
+        elif digests != target_digests:
+            raise DataError(
+                f"{each.path} is none of the sets that model {bundle.manifest.name} was trained on (its digests "
+                "differ), so that nobody can say in which part its objects were. Give the sets of that training, unchanged"
+            )
+    if options.stratified and not len(source_ids):
+        raise DataError(
+            f"model {bundle.manifest.name} was trained with exact shares of classes (split.stratified), so that an "
+            "object's part depends on the whole labelled set: give that set (--known)"
+        )
+    return split_target(object_ids, source_ids, source_parts, options)
+
+
+def _old(table: pd.DataFrame, old_catalog: str | Path | None) -> pd.DataFrame:
+    """What an earlier catalogue says of the objects, by position."""
+    result = pd.DataFrame(
+        {"old_label": "", "old_confidence": np.float32(np.nan), "old_unknown": False}, index=table.index
+    )
+    if old_catalog is None:
+        return result
+    columns = ["ra", "dec", "label", "confidence", "unknown", "primary"]
+    old = _open(Path(old_catalog)).to_pandas(columns)
+    old = old[old["primary"]].reset_index(drop=True)
+    place, _ = match(old, table, RADIUS)
+    found = place >= 0
+    for name in ("label", "confidence", "unknown"):
+        result.loc[found, f"old_{name}"] = old[name].to_numpy()[place[found]]
+    return result
+
+
+def _labels(table: pd.DataFrame, people: pd.DataFrame, identity: pd.DataFrame, trust: float | None) -> pd.DataFrame:
+    """Label of each object and where it is from: people go before the training, and the training before a catalogue."""
+    label, source = (np.full(len(table), "", dtype=object) for _ in range(2))
+    trusted = np.zeros(len(table), dtype=bool)
+    if trust is not None:
+        # What a model said is nothing to judge a model by.
+        trusted = (
+            (table["old_confidence"] >= trust) & ~table["old_unknown"].astype(bool) & (table["part"] == "train")
+        ).to_numpy()
+    for chosen, values, name in (
+        (trusted, table["old_label"].to_numpy(dtype=object), CATALOGUE),
+        ((identity["label"] != "").to_numpy(), identity["label"].to_numpy(dtype=object), TRAINING),
+        ((people["label"] != "").to_numpy(), people["label"].to_numpy(dtype=object), PEOPLE),
+    ):
+        label[chosen], source[chosen] = values[chosen], name
+    who, when = (people[name].to_numpy(dtype=object) for name in ("who", "when"))
+    return pd.DataFrame({"label": label, "label_source": source, "who": who, "when": when}, index=table.index)
+
+
+def _cut(catalog: Catalog, bundle: Bundle, table: pd.DataFrame, out: Path) -> pd.DataFrame:
+    """Make the set in one step, and give its table with the places of its objects among the rows."""
+    run = open_run(catalog.path)
+    if not run.sources:
+        raise DataError(f"the tiles of {run.path} are not there any more, so that nothing can be cut out of them")
+    files = [file for source in run.sources for file in source.files]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        wanted, new = Path(scratch) / "wanted.parquet", Path(scratch) / "set"
+        table[["object_id", "ra", "dec", "label"]].to_parquet(wanted, index=False)
+        manifest = bundle.manifest
+        make_labelled_cutouts(
+            files, run.survey, wanted, new, framing=manifest.framing, bands=manifest.bands, detection=run.detection
+        )
+        extra = ["catalog_id", "part", "label_source", "who", "when", "entropy"]
+        extra += ["old_label", "old_confidence", "old_unknown", "suggested", "place"]
+        made = pd.read_parquet(new / LABELS).merge(table[["object_id", *extra]], on="object_id", validate="one_to_one")
+        made.drop(columns=["suggested", "place"]).to_parquet(new / LABELS, index=False)
+        facts = json.loads((new / DESCRIPTION).read_text())
+        facts |= {"gathered_for": manifest.name, "release": run.survey.release}
+        (new / DESCRIPTION).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+        if out.exists():
+            read_cutout_set(out)  # refuses to replace a folder that is something else
+            shutil.rmtree(out)
+        new.replace(out)
+    return made
+
+
+def _write_to_vet(
+    made: pd.DataFrame,
+    rows: pd.DataFrame,
+    features: NDArray[np.float32] | None,
+    bundle: Bundle,
+    out: Path,
+    count: int,
+    order: Order,
+    seed: int,
+) -> Path:
+    """List objects for people to look at, as a table of labels to be filled in."""
+    left = made[made["label"] == ""].reset_index(drop=True)
+    places = left["place"].to_numpy()
+    looks = seen_of_rows(rows.iloc[places], None if features is None else features[places], bundle).looks(True)
+    chosen = order_for_vetting(looks, left["entropy"].to_numpy(), count, order, seed)
+    listed = left.iloc[chosen][["object_id", "ra", "dec", "tile", "part", "entropy", "suggested"]]
+    listed = listed.assign(label="", who="", when="", rank=np.arange(1, len(chosen) + 1))
+    write_label_table(listed, out / TO_VET)
+    return out / TO_VET
+
+
+def _open(path: Path) -> Catalog:
+    """A catalogue by its folder or its run's."""
+    return open_catalog(path / "catalog" if (path / "catalog" / "hats.properties").is_file() else path)
