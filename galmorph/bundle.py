@@ -45,6 +45,9 @@ SOURCE_MODEL = "model_source.onnx"
 #: A manifest larger than this is not one.
 LARGEST_MANIFEST = 4 * 2**20
 
+#: No file of a bundle is larger: it is what one ONNX file, a protobuf message, can hold. Nor is what one unpacks to.
+LARGEST_FILE = 2**31
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -309,6 +312,8 @@ def _verify(path: Path, name: str, entry: FileEntry) -> None:
     size = file.stat().st_size
     if size != entry.size:
         raise BundleError(f"bundle {path}: {name} has {size} bytes instead of {entry.size}; copy the bundle again")
+    if size > LARGEST_FILE:
+        raise BundleError(f"bundle {path}: {name} has {size} bytes; at most {LARGEST_FILE} are read. Do not use it")
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if digest != entry.sha256:
@@ -316,6 +321,11 @@ def _verify(path: Path, name: str, entry: FileEntry) -> None:
             f"bundle {path}: {name} was changed after the export (SHA-256 {digest[:12]}…, not {entry.sha256[:12]}…). "
             "Copy the bundle again, or export the model again."
         )
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > LARGEST_FILE:
+            raise BundleError(f"bundle {path}: {name} unpacks to {unpacked} bytes, which no model needs. Do not use it")
 
 
 def _read_reference(path: Path, manifest: Manifest) -> FeatureReference:
