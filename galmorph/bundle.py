@@ -322,8 +322,11 @@ def _verify(path: Path, name: str, entry: FileEntry) -> None:
             "Copy the bundle again, or export the model again."
         )
     if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
+        try:
+            with zipfile.ZipFile(file) as archive:
+                unpacked = sum(member.file_size for member in archive.infolist())
+        except zipfile.BadZipFile as error:
+            raise BundleError(f"bundle {path}: {name} cannot be read ({error}); export the model again") from error
         if unpacked > LARGEST_FILE:
             raise BundleError(f"bundle {path}: {name} unpacks to {unpacked} bytes, which no model needs. Do not use it")
 
