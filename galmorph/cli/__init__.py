@@ -41,6 +41,7 @@ app.command("galmorph.cli.search:search", name="search", help="Search settings o
 app.command("galmorph.cli.train:export", name="export", help="Make a model bundle from a training.")
 app.command("galmorph.cli.train:evaluate", name="evaluate", help="Measure a model bundle on labelled cutouts.")
 app.command("galmorph.cli.explain:explain", name="explain", help="Draw what a model has learned, and where it looks.")
+app.command("galmorph.cli.retrain:retrain", name="retrain", help="Follow a new data release, from tiles to catalogue.")
 app.command("galmorph.cli.models:app", name="models", help="The registry of models: versions, champion, going back.")
 app.command("galmorph.cli.plan:plan", name="plan", help="Predict time, memory, disk and cost of a survey.")
 app.command("galmorph.cli.classify:classify", name="classify", help="Classify survey tiles and write a catalogue.")

@@ -60,14 +60,14 @@ class Notice:
     retrain_at : {"recalibrate", "retrain", "always"}
         The verdict from which on a new model is trained. ``recalibrate``: at that verdict too. ``always``: at any. Else
         the tiles are scored with the present model.
-    objects : int
-        Most objects that are compared.
+    tiles : int
+        Tiles to look at, at most, chosen at random; 0 takes all.
     """
 
     __pydantic_config__ = STRICT
 
     retrain_at: Literal["recalibrate", "retrain", "always"] = "recalibrate"
-    objects: Count = 2000
+    tiles: Natural = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +77,16 @@ class Gather:
     Parameters
     ----------
     cutouts : Path or None
-        A set of cutouts that is there already, taken instead of sampling tiles. Labels that it may hold are not read.
+        A set of cutouts that is there already, taken instead of a sample of the tiles that were looked at. Labels that
+        it may hold are not read.
     images : int
-        How many objects are sampled from the tiles.
+        How many objects are sampled.
     seed : int
         Of the sample.
     labels : tuple of str
-        Tables of labels: object id, ra, dec, label, who, when (Parquet or CSV).
+        Tables of labels that people gave, see `galmorph.label_tables`.
+    vet : int
+        How many objects to list for people to look at, the most telling ones first; none with `cutouts`.
     """
 
     __pydantic_config__ = STRICT
@@ -92,6 +95,7 @@ class Gather:
     images: Count = 2000
     seed: Natural = 0
     labels: Paths = ()
+    vet: Natural = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +202,9 @@ class Release:
         Images of the new release.
     adapt : Adapt
         How a new model is trained.
-    register : Register
-        Where models are kept.
+    register : Register or None
+        Where models are kept. None keeps no registry: the new model is a folder, and in use for this release's tiles if
+        it passed all gates.
     old_catalog : Path or None
         The catalogue so far, which the new one is put beside. It stays as it is.
     notice, gather, gates, score
@@ -212,7 +217,7 @@ class Release:
     model: str
     tiles: Tiles
     adapt: Adapt
-    register: Register
+    register: Register | None = None
     old_catalog: Path | None = None
     notice: Notice = field(default_factory=Notice)
     gather: Gather = field(default_factory=Gather)
@@ -220,10 +225,11 @@ class Release:
     score: Score = field(default_factory=Score)
 
     def __post_init__(self) -> None:
-        if self.register.promote and (self.gates.source is None or not (self.gates.target or self.gates.estimate)):
+        promote = self.register is None or self.register.promote
+        if promote and (self.gates.source is None or not (self.gates.target or self.gates.estimate)):
             raise ValueError(
-                "register.promote needs the gate source, and target (with labels) or estimate (without): a model that "
-                "nothing was asked of must not go into use by itself"
+                "a model can go into use by itself (register.promote, or no table [register]) only with the gate "
+                "source, and target (with labels) or estimate (without)"
             )
         if self.gates.target is not None and not self.gather.labels:
             raise ValueError("the gate target needs labels: name their tables in gather.labels, or ask for estimate")
@@ -314,7 +320,8 @@ def parse_release(values: Mapping[str, Any], folder: Path, name: str = "release"
             recipe=Path(_absolute(adapt.recipe, folder)),
             weights=adapt.weights and Path(_absolute(adapt.weights, folder)),
         ),
-        register=dataclasses.replace(
+        register=register
+        and dataclasses.replace(
             register,
             registry=_absolute(register.registry, folder) if _is_file(register.registry) else register.registry,
         ),

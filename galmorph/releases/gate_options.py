@@ -24,16 +24,17 @@ class SourceGate:
         Of objects of known classes, the unknown flag aside.
     drop : float
         Most that it may fall.
-    familiar : float
+    familiar : float or None
         Most that the old model's measure on this set may lie below what its manifest recorded on its own test part. A
-        set whose labels or bands are wrong is not what the old model learned from, and proves nothing.
+        set whose labels or bands are wrong is not what the old model learned from, and proves nothing. None does
+        not ask.
     """
 
     __pydantic_config__ = STRICT
 
     measure: Literal["accuracy", "mean_recall"] = "accuracy"
     drop: Share = 0.03
-    familiar: Share = 0.05
+    familiar: Share | None = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,8 @@ class TargetGate:
     ----------
     measure : {"h_score", "accuracy", "mean_recall", "mean_accuracy"}
         ``h_score`` (harmonic mean of known and unknown recall) and ``mean_accuracy`` (known classes and all
-        unknown ones as one more) need labelled objects of classes that the model does not know; the others leave the flag aside.
+        unknown ones as one more) need labelled objects of classes that the model does not know; the others leave the
+        flag aside.
     gain : float
         Least change; negative allows a loss.
     least_objects : int

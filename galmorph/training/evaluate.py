@@ -69,14 +69,14 @@ def evaluate(
         If bundle or data cannot be used or do not fit each other.
     """
     loaded, cutouts = load_bundle(bundle), read_cutout_set(data)
-    _check(loaded, cutouts)
+    check_fit(loaded, cutouts)
     training = loaded.manifest.training
     recipe = training.get("recipe", {})
     digests = cutouts.digests()
     own = digests == training.get("data")
     adapted_to = digests == (training.get("target") or {}).get("digests")
     part = part or ("test" if own or adapted_to else "all")
-    names = _names(cutouts, recipe.get("source", {}).get("class_map", ""))
+    names = label_words(cutouts, recipe.get("source", {}).get("class_map", ""))
     ids = cutouts.labels["object_id"].astype(str).to_numpy(dtype=np.str_)
     chosen = names != ""
     if part != "all":
@@ -114,8 +114,21 @@ def evaluate(
     )
 
 
-def _names(cutouts: CutoutSet, class_map: str) -> NDArray[np.str_]:
-    """Labels in the words of the model; what the class map does not say stays as it is."""
+def label_words(cutouts: CutoutSet, class_map: str) -> NDArray[np.str_]:
+    """Labels in the words of a model.
+
+    Parameters
+    ----------
+    cutouts : CutoutSet
+        With labels or without.
+    class_map : str
+        Key of `galmorph.taxonomy.CLASS_MAPS`; empty: none.
+
+    Returns
+    -------
+    ndarray of str
+        What the class map does not name stays as it is, with a warning; empty where there is no label. Shape ``(n,)``.
+    """
     raw = cutouts.labels["label"].fillna("").astype(str).tolist()
     if not class_map:
         return np.array(raw, dtype=np.str_)
@@ -162,8 +175,21 @@ def _batches(
         yield logits, features
 
 
-def _check(bundle: Bundle, cutouts: CutoutSet) -> None:
-    """Fail unless the cutouts are what the bundle takes."""
+def check_fit(bundle: Bundle, cutouts: CutoutSet) -> None:
+    """Fail unless cutouts are what a bundle takes.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The model.
+    cutouts : CutoutSet
+        The images.
+
+    Raises
+    ------
+    DataError
+        If bands, size, unit or framing are others.
+    """
     manifest = bundle.manifest
     expected = (len(manifest.bands), manifest.framing.size, manifest.framing.size)
     if list(cutouts.meta["bands"]) != list(manifest.bands) or cutouts.images.shape[1:] != expected:

@@ -1,0 +1,392 @@
+"""Gates: whether a new model may take the place of an old one. Arrays in, verdicts out.
+
+Each verdict has a number, its 95 % bootstrap interval over objects, the limit, and a reason in words. A gate that
+cannot be computed is not passed.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galmorph import metrics
+from galmorph.errors import DataError
+from galmorph.releases.gate_options import (
+    AgreementGate,
+    CalibrationGate,
+    EstimateGate,
+    Gates,
+    Int8Gate,
+    SourceGate,
+    SpeedGate,
+    TargetGate,
+    UnknownGate,
+)
+from galmorph.training.measures import Case, Name
+
+Float64 = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+Draw = Callable[[Float64], dict[str, Float64]]
+
+#: Fewest objects, or repetitions, that any gate is decided by.
+FEWEST = 10
+
+#: Where measures stand among those of a `Case`.
+MEASURES: dict[str, Name] = {
+    "accuracy": ("known", "accuracy"),
+    "mean_recall": ("known", "mean_recall"),
+    "h_score": ("unknown", "h_score"),
+    "mean_accuracy": ("unknown", "mean_accuracy"),
+}
+CALIBRATION: Name = ("known", "calibration_error")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate says.
+
+    Parameters
+    ----------
+    gate : str
+        Its name.
+    question : str
+        What it asks, in words.
+    passed : bool
+        What it says.
+    reason : str
+        Why, in words.
+    value, low, high : float or None
+        The number that decides and its 95 % interval; None if it cannot be computed.
+    limit : str
+        What it has to keep, in words.
+    before, after : float or None
+        The measure of the old and of the new model, where the number is their difference or ratio.
+    objects : int
+        That it was computed on.
+    estimate : bool
+        No labels were there: the number is an estimate, not a measurement.
+    """
+
+    gate: str
+    question: str
+    passed: bool
+    reason: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    limit: str = ""
+    before: float | None = None
+    after: float | None = None
+    objects: int = 0
+    estimate: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-able values."""
+        return asdict(self)
+
+
+def not_computed(gate: str, question: str, reason: str, *, estimate: bool = False) -> Verdict:
+    """The verdict of a gate that cannot be computed: not passed."""
+    return Verdict(gate, question, False, f"cannot be computed, so it is not passed: {reason}", estimate=estimate)
+
+
+def source_gate(old: Case, new: Case, recorded: float | None, options: SourceGate, gates: Gates) -> Verdict:
+    """Whether the new model is as good as the old one on what the old one learned.
+
+    Parameters
+    ----------
+    old, new : Case
+        Both models on the same objects of the source's test part.
+    recorded : float or None
+        The old model's measure as its manifest has it.
+    options : SourceGate
+        The limits.
+    gates : Gates
+        How to decide.
+
+    Returns
+    -------
+    Verdict
+        Not passed either if the old model itself is worse here than it was: then it is not the set it learned from.
+    """
+    words = options.measure.replace("_", " ")
+    verdict = _change("source", f"{words} on the source's test part", options.measure, old, new, -options.drop, gates)
+    if verdict.value is None or options.familiar is None:
+        return verdict
+    if recorded is None:
+        return not_computed("source", verdict.question, "the old model's manifest does not say how good it was")
+    if verdict.before is not None and verdict.before < recorded - options.familiar:
+        reason = (
+            f"the old model's {words} is {verdict.before:.3f} here and was {recorded:.3f} when it was exported: "
+            "labels or images of the source are not those it learned from, and prove nothing of the new one"
+        )
+        return replace(verdict, passed=False, reason=reason)
+    return verdict
+
+
+def target_gate(old: Case, new: Case, options: TargetGate, gates: Gates) -> Verdict:
+    """Whether the new model is better than the old one on labelled objects of the new release.
+
+    Parameters
+    ----------
+    old, new : Case
+        Both models on the same objects.
+    options : TargetGate
+        The limit.
+    gates : Gates
+        How to decide.
+
+    Returns
+    -------
+    Verdict
+        Not passed if there are too few objects.
+    """
+    question = f"{options.measure.replace('_', ' ')} on labelled objects of the new release"
+    if len(old.true) < options.least_objects:
+        return not_computed(
+            "target", question, f"{len(old.true)} labelled objects to judge on, at least {options.least_objects} wanted"
+        )
+    return _change("target", question, options.measure, old, new, options.gain, gates)
+
+
+def calibration_gates(source: Case, target: Case | None, options: CalibrationGate, gates: Gates) -> list[Verdict]:
+    """Whether the new model's probabilities mean what they say, on the source and if asked for on the target."""
+    asked: list[tuple[str, Case | None, float]] = [("the source's test part", source, options.error)]
+    if options.target_error is not None:
+        asked.append(("labelled objects of the new release", target, options.target_error))
+    return [_calibration(where, case, limit, gates) for where, case, limit in asked]
+
+
+def unknown_gate(flagged: Bool, options: UnknownGate, gates: Gates) -> Verdict:
+    """Whether the share of objects called unknown is plausible.
+
+    Parameters
+    ----------
+    flagged : ndarray of bool
+        Of objects of the new release, shape ``(n,)``.
+    options : UnknownGate
+        What is plausible.
+    gates : Gates
+        How to decide.
+
+    Returns
+    -------
+    Verdict
+        Without any label.
+    """
+    question = "share of the new release called unknown"
+    return _share("unknown", question, flagged, options.least, options.most, gates)
+
+
+def agreement_gate(
+    old: NDArray[np.str_], new: NDArray[np.str_], snr: Float64, options: AgreementGate, gates: Gates
+) -> Verdict:
+    """Whether both models call bright objects of the new release alike.
+
+    Parameters
+    ----------
+    old, new : ndarray of str
+        What they call them, the unknown flag aside; shape ``(n,)``.
+    snr : ndarray of float
+        Signal to noise, shape ``(n,)``; objects for which it is not a number are left out.
+    options : AgreementGate
+        Which are bright, and the limit.
+    gates : Gates
+        How to decide.
+
+    Returns
+    -------
+    Verdict
+        Without any label.
+    """
+    question = f"share of the brightest {options.brightest:.0%} of the new release that both models call alike"
+    finite = np.isfinite(snr)
+    if not finite.any():
+        return not_computed("agreement", question, "no object has a signal to noise")
+    bright = finite & (snr >= np.quantile(snr[finite], 1 - options.brightest))
+    return _share("agreement", question, (old == new)[bright], options.least, math.inf, gates)
+
+
+def int8_gate(
+    float_label: NDArray[np.int64], int8_label: NDArray[np.int64], options: Int8Gate, gates: Gates
+) -> Verdict:
+    """Whether the graph in whole numbers gives the classes of that in floating point; labels of shape ``(n,)``."""
+    question = "share of the new release that the int8 graph calls as the float32 graph does"
+    return _share("int8", question, float_label == int8_label, options.least, math.inf, gates)
+
+
+def speed_gate(old: Float64, new: Float64, options: SpeedGate, gates: Gates) -> Verdict:
+    """Whether the new model is not much slower.
+
+    Parameters
+    ----------
+    old, new : ndarray of float
+        Seconds for the same images, measured in turn; shape ``(n,)``.
+    options : SpeedGate
+        The limit.
+    gates : Gates
+        How to decide.
+
+    Returns
+    -------
+    Verdict
+        Of the ratio of medians.
+    """
+    question = "time for the same images, new model over old"
+    if len(old) < FEWEST or len(old) != len(new) or not (np.isfinite(old) & np.isfinite(new) & (old > 0)).all():
+        return not_computed("speed", question, f"{len(old)} and {len(new)} measurements are not enough")
+    rng = np.random.default_rng(gates.seed)
+    drawn = rng.integers(len(old), size=(gates.resamples, len(old)))
+    ratios = np.median(new[drawn], axis=1) / np.median(old[drawn], axis=1)
+    before, after = float(np.median(old)), float(np.median(new))
+    verdict = _decide("speed", question, after / before, ratios, -math.inf, options.most, len(old), gates)
+    return replace(verdict, before=before, after=after)
+
+
+def estimate_gate(old: tuple[Case, Float64], new: tuple[Case, Float64], options: EstimateGate, gates: Gates) -> Verdict:
+    """Whether the new model is better on the new release, as far as that can be estimated without labels.
+
+    Parameters
+    ----------
+    old, new : tuple of Case and ndarray
+        Each model's source test part, and its confidence on objects of the new release, shape ``(n,)``.
+    options : EstimateGate
+        The limit.
+    gates : Gates
+        How to decide.
+
+    Returns
+    -------
+    Verdict
+        Marked as an estimate.
+    """
+    question = "accuracy on the new release, estimated without labels"
+    sizes = len(old[0].true), len(old[1])
+    if min(sizes) < FEWEST or not old[0].known.any():
+        reason = f"{sizes[0]} objects of the source and {sizes[1]} of the release are not enough"
+        return not_computed("estimate", question, reason, estimate=True)
+    whole = [np.ones((1, size)) for size in sizes]
+    rng = np.random.default_rng(gates.seed)
+    drawn = [metrics.resamples(np.arange(size), gates.resamples, rng) for size in sizes]
+    values = [float(estimated_accuracy(*each, *whole)[0]) for each in (old, new)]
+    changes = estimated_accuracy(*new, *drawn) - estimated_accuracy(*old, *drawn)
+    verdict = _decide(
+        "estimate", question, values[1] - values[0], changes, options.gain, math.inf, sizes[1], gates, change=True
+    )
+    return replace(verdict, before=values[0], after=values[1], estimate=True)
+
+
+def estimated_accuracy(source: Case, confidence: Float64, source_weights: Float64, weights: Float64) -> Float64:
+    """Average thresholded confidence (Garg et al. 2022, equation 4).
+
+    The threshold is the confidence that a share of source objects equal to the accuracy there reaches; the estimate is
+    the share of other objects that reach it.
+
+    Parameters
+    ----------
+    source : Case
+        `m` objects with labels; those of unknown classes are left out.
+    confidence : ndarray of float
+        Of objects without labels, shape ``(n,)``.
+    source_weights, weights : ndarray of float
+        How often each counts, shapes ``(r, m)`` and ``(r, n)``.
+
+    Returns
+    -------
+    ndarray of float
+        Shape ``(r,)``.
+    """
+    known = source.known
+    certain, right = source.probabilities[known].max(axis=1), (source.label == source.true)[known]
+    order = np.argsort(-certain, kind="stable")
+    counted = source_weights[:, known][:, order]
+    total = counted.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        accuracy = counted @ right[order].astype(np.float64) / total
+        # The first rung that as many objects reach as are right; a hair's breadth for sums of floats.
+        reached = np.cumsum(counted, axis=1) / total[:, None] >= accuracy[:, None] - 1e-12
+        threshold = np.where(accuracy > 0, certain[order][reached.argmax(axis=1)], math.inf)
+        above = confidence[None, :] >= threshold[:, None]
+        return np.asarray((weights * above).sum(axis=1) / weights.sum(axis=1))
+
+
+def _change(gate: str, question: str, measure: str, old: Case, new: Case, least: float, gates: Gates) -> Verdict:
+    """A gate on the change of a measure, both models on the same resamples of objects."""
+    if len(old.true) != len(new.true):
+        raise DataError("both models have to be measured on the same objects")
+    if len(old.true) < FEWEST:
+        return not_computed(gate, question, f"{len(old.true)} objects are not enough")
+    name = MEASURES[measure]
+
+    def both(weights: Float64) -> dict[str, Float64]:
+        missing = np.full(len(weights), np.nan)
+        return {key: case.measures(weights).get(name, missing) for key, case in (("old", old), ("new", new))}
+
+    whole = {key: float(values[0]) for key, values in both(np.ones((1, len(old.true)))).items()}
+    if not all(math.isfinite(value) for value in whole.values()):
+        lacking = "unknown classes" if name[0] == "unknown" else "known classes"
+        return not_computed(gate, question, f"no labelled object of {lacking}, or none of them scored")
+    drawn = metrics.in_chunks(both, np.arange(len(old.true)), gates.resamples, gates.seed)
+    change = whole["new"] - whole["old"]
+    verdict = _decide(
+        gate, question, change, drawn["new"] - drawn["old"], least, math.inf, len(old.true), gates, change=True
+    )
+    return replace(verdict, before=whole["old"], after=whole["new"])
+
+
+def _calibration(where: str, case: Case | None, limit: float, gates: Gates) -> Verdict:
+    question = f"calibration error on {where}"
+    if case is None or int(case.known.sum()) < FEWEST:
+        return not_computed("calibration", question, "too few labelled objects of known classes")
+
+    def error(weights: Float64) -> dict[str, Float64]:
+        return {"error": case.measures(weights)[CALIBRATION]}
+
+    value = float(error(np.ones((1, len(case.true))))["error"][0])
+    drawn = metrics.in_chunks(error, np.arange(len(case.true)), gates.resamples, gates.seed)
+    return _decide("calibration", question, value, drawn["error"], -math.inf, limit, int(case.known.sum()), gates)
+
+
+def _share(gate: str, question: str, member: Bool, least: float, most: float, gates: Gates) -> Verdict:
+    """A gate on the share of objects for which something holds."""
+    if len(member) < FEWEST:
+        return not_computed(gate, question, f"{len(member)} objects are not enough")
+
+    def share(weights: Float64) -> dict[str, Float64]:
+        return {"share": weights @ member.astype(np.float64) / weights.sum(axis=1)}
+
+    drawn = metrics.in_chunks(share, np.arange(len(member)), gates.resamples, gates.seed)
+    return _decide(gate, question, float(member.mean()), drawn["share"], least, most, len(member), gates)
+
+
+def _decide(
+    gate: str,
+    question: str,
+    value: float,
+    drawn: Float64,
+    least: float,
+    most: float,
+    objects: int,
+    gates: Gates,
+    *,
+    change: bool = False,
+) -> Verdict:
+    """The verdict on a number between limits."""
+    interval = metrics.interval(drawn)
+    if not math.isfinite(value) or interval is None:
+        return not_computed(gate, question, "the number or its interval is no number")
+    low, high = interval
+    ends = (low, high) if gates.decide_by == "interval" else (value, value)
+    passed = ends[0] >= least and ends[1] <= most
+    sign = "+" if change else ""
+    limits = [f"at least {least:{sign}.3f}"] if math.isfinite(least) else []
+    limits += [f"at most {most:{sign}.3f}"] if math.isfinite(most) else []
+    limit = " and ".join(limits)
+    what = "change " if change else ""
+    reason = f"{what}{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f}); {limit} is asked for"
+    if not passed and least <= value <= most:
+        reason += f", and {objects} objects do not prove it"
+    return Verdict(gate, question, passed, reason, value, low, high, limit, objects=objects)
