@@ -3,6 +3,8 @@
 Such numbers can compare settings of one method; none of them can promise that a model is right.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,3 +72,28 @@ def mutual_information(probabilities: NDArray[np.floating]) -> float:
     if not len(p):
         return float("nan")
     return float(entropy(p.mean(axis=0, keepdims=True))[0] - entropy(p).mean())
+
+
+def separated_density(probabilities: NDArray[np.floating], temperature: float = TEMPERATURE) -> float:
+    """Neighbourhood density that a model cannot have by calling everything one class, or by having nothing to say.
+
+    Each as a share of the largest that it can be, `neighbourhood_density` times `mutual_information`, which is 0 in
+    both cases.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float
+        Of unlabelled images, shape ``(n, K)``.
+    temperature : float
+        Divides cosines.
+
+    Returns
+    -------
+    float
+        From 0 to 1; NaN for fewer than three images or two classes.
+    """
+    images, classes = probabilities.shape
+    if images < 3 or classes < 2:
+        return float("nan")
+    density = neighbourhood_density(probabilities, temperature) / math.log(images - 1)
+    return density * mutual_information(probabilities) / math.log(classes)

@@ -29,7 +29,7 @@ from galmorph.training.folder import (
 )
 from galmorph.training.history import History
 from galmorph.training.late import LateCheckpoint, LateStopping
-from galmorph.training.loaders import Rows, ordered_batches, training_batches
+from galmorph.training.loaders import Batch, Rows, ordered_batches, training_batches
 from galmorph.training.methods import Objective, find_method
 from galmorph.training.module import Training
 from galmorph.training.networks import build_network
@@ -38,6 +38,7 @@ from galmorph.training.stretch import Stretch, fit_stretch
 from galmorph.training.surroundings import surroundings
 from galmorph.training.terms import Setting
 from galmorph.training.transfer import read_start, start_file, start_from
+from galmorph.training.watch import WATCHED, monitored
 
 logger = logging.getLogger(__name__)
 
@@ -107,11 +108,10 @@ def train(
         module = build(recipe, domains)
         trainer = _trainer(recipe, out, device, devices, progress, callbacks)
         last = out / CHECKPOINTS / f"{LAST}{SUFFIX}"
-        validation = Rows(domains.source, domains.rows["validation"])
         trainer.fit(
             module,
             training_part(recipe, domains),
-            ordered_batches(validation, batch_size=recipe.fit.batch_size, workers=recipe.fit.workers),
+            validation_part(recipe, domains),
             ckpt_path=str(last) if last.is_file() else None,
         )
     return write_result(out)
@@ -131,6 +131,17 @@ def training_part(recipe: Recipe, domains: Domains) -> DataLoader[Any]:
     target = None if domains.target is None else Rows(domains.target, domains.target_rows["train"])
     fit = recipe.fit
     return training_batches(source, target, batch_size=fit.batch_size, seed=recipe.seed, workers=fit.workers)
+
+
+def validation_part(recipe: Recipe, domains: Domains) -> list[DataLoader[Batch]]:
+    """The source's validation part in order, and if the method adapts the target's, of which no label is known."""
+    parts = [Rows(domains.source, domains.rows["validation"])]
+    if domains.target is not None:
+        rows = domains.target_rows["validation"]
+        chosen = np.sort(np.random.default_rng(0).permutation(rows)[:WATCHED])
+        parts.append(Rows(domains.target, chosen))
+    fit = recipe.fit
+    return [ordered_batches(part, batch_size=fit.batch_size, workers=fit.workers) for part in parts]
 
 
 def moved(recipe: Recipe, data: Path | None, target: Path | None) -> Recipe:
@@ -262,8 +273,7 @@ def _trainer(
     extra: Sequence[Callback],
 ) -> pl.Trainer:
     """Lightning's trainer with checkpoints, early stopping and the table of metrics."""
-    monitor = f"valid_{recipe.fit.monitor}"
-    mode = "min" if recipe.fit.monitor == "loss" else "max"
+    monitor, mode = monitored(recipe)
     first = first_epoch(recipe)
     checkpoints = [
         _checkpoints(out, first, filename=BEST, monitor=monitor, mode=mode),

@@ -19,6 +19,7 @@ from galmorph.training.networks import Classifier
 from galmorph.training.optimise import build_optimiser, build_schedule, parameter_groups
 from galmorph.training.recipe import Recipe
 from galmorph.training.step import observe
+from galmorph.training.watch import Watch
 
 
 class Training(pl.LightningModule):
@@ -27,7 +28,8 @@ class Training(pl.LightningModule):
     Logs ``train_loss``, ``train_<loss>`` for each loss of the method, the ``learning_rate`` at the start of the epoch,
     and on the source's validation part ``valid_loss`` (the cross-entropy), ``valid_accuracy`` and ``valid_recall``
     (mean of per-class recalls). Methods that adapt add ``adapting``, the share of their weight that the losses which
-    adapt have at the end of the epoch, and what their losses have to say.
+    adapt have at the end of the epoch, what their losses have to say, and the criteria of `galmorph.training.watch` on
+    the target's validation part.
 
     Parameters
     ----------
@@ -53,6 +55,7 @@ class Training(pl.LightningModule):
         self.accuracy = MulticlassAccuracy(classes, average="micro")
         self.recall = MulticlassAccuracy(classes, average="macro")
         self.loss = MeanMetric(nan_strategy="disable")
+        self.watch = Watch()
         weights = class_weights(record["counts"] if recipe.method.class_weights else [1] * classes)
         self.register_buffer("weights", weights, persistent=False)
 
@@ -110,16 +113,26 @@ class Training(pl.LightningModule):
         if ramp(self.recipe.method, self.current_epoch) == 1:
             self.objective.end_epoch(self.current_epoch, loss)
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Add a batch to the metrics of the validation part."""
-        images, labels, _ = batch
+    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
+        """Add a batch to the metrics of the validation part: the source's, or of the second loader the target's."""
+        images, labels, rows = batch
+        if dataloader_idx:
+            set_domain(self.network, "target")
+            self.watch.add(rows, self(images)[0])
+            return
         set_domain(self.network, "source")
         logits, _ = self(images)
         self.loss.update(weighted_cross_entropy(logits, labels, self.weights), len(labels))
         self.accuracy.update(logits, labels)
         self.recall.update(logits, labels)
         metrics = {"valid_loss": self.loss, "valid_accuracy": self.accuracy, "valid_recall": self.recall}
-        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(labels))
+        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(labels), add_dataloader_idx=False)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what the network's answers on the target are like."""
+        set_domain(self.network, "source")
+        # The same number on every process, as `recall` joins them.
+        self.log_dict(self.watch.measure(float(self.recall.compute())), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """Optimiser and a schedule that is stepped after every batch."""

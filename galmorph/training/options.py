@@ -267,9 +267,13 @@ class FitOptions:
     batch_size : int
         Images in a batch (of each device).
     patience : int
-        Epochs without improvement on the source's validation part after which training stops.
-    monitor : {"recall", "accuracy", "loss"}
-        What has to improve there: mean of per-class recalls, accuracy, or the (weighted) cross-entropy.
+        Epochs without improvement after which training stops.
+    monitor : {"recall", "accuracy", "loss", "information", "density", "recall_and_information"}
+        What has to improve, and chooses the best epoch. On the source's validation part: ``recall`` (mean over
+        classes), ``accuracy``, or ``loss``, the (weighted) cross-entropy. On the target's, without its labels:
+        ``information``, that between image and predicted class, or ``density``, of neighbours where the answers also
+        differ; see `galmorph.training.criteria`. ``recall_and_information``: the mean of both, each as a share of the
+        largest possible. A method that does not adapt sees no target, and goes by the recall instead of these three.
     workers : int
         Processes that load data; 0 loads in this one, which is fastest for arrays in memory.
     """
@@ -279,7 +283,7 @@ class FitOptions:
     epochs: Count = 30
     batch_size: Count = 128
     patience: Count = 12
-    monitor: Literal["recall", "accuracy", "loss"] = "recall"
+    monitor: Literal["recall", "accuracy", "loss", "information", "density", "recall_and_information"] = "recall"
     workers: Natural = 0
 
 

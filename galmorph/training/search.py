@@ -11,17 +11,13 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytorch_lightning as pl
-from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pytorch_lightning.callbacks import Callback
 
 from galmorph.errors import ConfigError
-from galmorph.scores import softmax
-from galmorph.training.criteria import mutual_information, neighbourhood_density
 from galmorph.training.domains import Domains, read_domains
-from galmorph.training.fit import Device, first_epoch, load_training, moved, train
-from galmorph.training.folder import CHECKPOINTS, TrainResult
-from galmorph.training.guarded import predict
+from galmorph.training.fit import Device, first_epoch, moved, train
+from galmorph.training.folder import CHECKPOINTS
 from galmorph.training.recipe import Recipe, load_recipe
 from galmorph.training.search_space import Scalar, Space, load_space, with_settings
 
@@ -125,7 +121,7 @@ def search(
         # The sampler's state is not in the study: its seed is that of the trial, so that a search goes on the same.
         study.sampler = optuna.samplers.TPESampler(seed=settings.seed + done, n_startup_trials=STARTUP)
         trial = study.ask()
-        _try(study, trial, settings, space, out / TRIALS / f"{done:04d}", domains, device)
+        _try(study, trial, settings, space, out / TRIALS / f"{done:04d}", device)
         _write(study, settings, space, out)
         if report is not None:
             best = _best(study)
@@ -142,7 +138,7 @@ def _open(out: Path, recipe: Recipe, space: Space, domains: Domains) -> optuna.S
         storage=f"sqlite:///{(out / STUDY).resolve()}",
         study_name=recipe.name,
         direction=space.direction,
-        pruner=pruner if space.pruning and not space.of_target else optuna.pruners.NopPruner(),
+        pruner=pruner if space.pruning else optuna.pruners.NopPruner(),
         load_if_exists=True,
     )
     mine = _identity(recipe, space, domains)
@@ -181,16 +177,15 @@ def _try(
     recipe: Recipe,
     space: Space,
     folder: Path,
-    domains: Domains,
     device: Device,
 ) -> None:
     """One trial; its outcome is in the study."""
     chosen = space.suggest(trial)
     try:
         settings = with_settings(recipe, chosen)
-        stops = [_Stop(trial, space.objective, first_epoch(settings))] if space.pruning and not space.of_target else []
+        stops = [_Stop(trial, space.objective, first_epoch(settings))] if space.pruning else []
         result = train(settings, folder, device=device, progress=False, callbacks=stops)
-        value = _value(result, space, domains)
+        value = result.metrics[space.objective]
         if not np.isfinite(value):
             raise ConfigError(f"{space.objective} is {value}")
     except optuna.TrialPruned:
@@ -229,22 +224,6 @@ class _Stop(Callback):
         self.trial.report(float(trainer.callback_metrics[self.metric]), trainer.current_epoch)
         if self.trial.should_prune():
             raise optuna.TrialPruned
-
-
-def _value(result: TrainResult, space: Space, domains: Domains) -> float:
-    """The objective of a finished training."""
-    if not space.of_target:
-        return result.metrics[space.objective]
-    criterion = neighbourhood_density if space.objective == "target_density" else mutual_information
-    return criterion(_target_probabilities(result.checkpoint, domains))
-
-
-def _target_probabilities(checkpoint: Path, domains: Domains) -> NDArray[np.float64]:
-    """What the best model says of the target's validation images, whose labels nobody has read."""
-    assert domains.target is not None  # noqa: S101 - checked before any trial
-    module, _ = load_training(checkpoint)
-    logits, _ = predict(module, domains.target.images, domains.target_rows["validation"], "target")
-    return softmax(logits)
 
 
 def _best(study: optuna.Study) -> FrozenTrial | None:

@@ -21,6 +21,8 @@ OBJECTIVES: Mapping[str, Literal["maximize", "minimize"]] = {
     "valid_loss": "minimize",
     "target_density": "maximize",
     "target_information": "maximize",
+    "target_separated_density": "maximize",
+    "recall_and_information": "maximize",
 }
 
 #: Tables of a recipe that can be searched. All trials are measured on the same images.
@@ -104,20 +106,24 @@ class Space:
     settings : mapping of str to Range or Choice
         By the setting's place in the recipe, as ``optimiser.learning_rate`` or ``method.weights.mmd``.
     objective : str
-        ``valid_recall``, ``valid_accuracy``, ``valid_loss``: of the best epoch, on the source's validation part.
-        ``target_density``, ``target_information``: of the best model on unlabelled images of the target's validation
-        part; see `galmorph.training.criteria`.
+        One of `OBJECTIVES`, of the best epoch: ``valid_…`` on the source's validation part, ``target_…`` on unlabelled
+        images of the target's, see `galmorph.training.criteria`, or ``recall_and_information`` of both.
     pruning : bool
-        Stop a trial whose objective is worse than the median of earlier ones at the same epoch. Only of objectives that
-        every epoch has: those of the source.
+        Stop a trial whose objective is worse than the median of earlier ones at the same epoch.
     """
 
     __pydantic_config__ = STRICT
 
     settings: Annotated[Mapping[str, Setting], Field(min_length=1)]
-    objective: Literal["valid_recall", "valid_accuracy", "valid_loss", "target_density", "target_information"] = (
-        "valid_recall"
-    )
+    objective: Literal[
+        "valid_recall",
+        "valid_accuracy",
+        "valid_loss",
+        "target_density",
+        "target_information",
+        "target_separated_density",
+        "recall_and_information",
+    ] = "valid_recall"
     pruning: bool = True
 
     @property
@@ -128,7 +134,7 @@ class Space:
     @property
     def of_target(self) -> bool:
         """Whether the objective is of target images."""
-        return self.objective.startswith("target_")
+        return not self.objective.startswith("valid_")
 
     def suggest(self, trial: Trial) -> dict[str, Scalar]:
         """The value of each setting that a trial is to have."""

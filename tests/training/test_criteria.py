@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from galmorph.training import criteria
-from galmorph.training.criteria import mutual_information, neighbourhood_density
+from galmorph.training.criteria import mutual_information, neighbourhood_density, separated_density
 
 
 def test_density_by_hand():
@@ -36,3 +36,29 @@ def test_information_by_hand():
     each = [-(a * math.log(a) + b * math.log(b)) for a, b in p]
     assert mutual_information(p) == pytest.approx(mean - np.mean(each))
     assert math.isnan(mutual_information(np.empty((0, 3))))
+
+
+def test_separated_density_by_hand():
+    # Three pairs of alike images, certain of three classes: the softmax over cosines 1, 0, 0, 0, 0 with T = 1.
+    p = np.repeat(np.eye(3), 2, axis=0)
+    near = np.array([math.e, 1, 1, 1, 1]) / (math.e + 4)
+    density = -(near * np.log(near)).sum() / math.log(5)
+    assert separated_density(p, temperature=1.0) == pytest.approx(density)
+    # With half the information the same neighbours are worth half.
+    soft = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.5, 0.5]])
+    expected = neighbourhood_density(soft) / math.log(3) * (1 - 0.5)
+    assert separated_density(soft) == pytest.approx(expected)
+
+
+def test_separated_density_does_not_reward_having_nothing_to_say():
+    one_class, no_idea = np.tile([1.0, 0.0, 0.0], (8, 1)), np.full((8, 3), 1 / 3)
+    useful = np.repeat(np.eye(3), 3, axis=0)[:8]
+    assert neighbourhood_density(one_class) == neighbourhood_density(no_idea) > neighbourhood_density(useful)
+    assert separated_density(one_class) == pytest.approx(0, abs=1e-12)
+    assert separated_density(no_idea) == pytest.approx(0, abs=1e-12)
+    assert separated_density(useful) > 0.2
+
+
+def test_separated_density_of_too_little():
+    assert math.isnan(separated_density(np.array([[1.0, 0.0], [0.0, 1.0]])))
+    assert math.isnan(separated_density(np.ones((5, 1))))

@@ -1,0 +1,104 @@
+"""What a training looks at in a target without labels after each epoch."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from galmorph.scores import softmax
+from galmorph.training.criteria import mutual_information, neighbourhood_density, separated_density
+from galmorph.training.gather import gather
+from galmorph.training.methods import find_method
+from galmorph.training.recipe import Recipe
+
+#: Most images of the target's validation part that are looked at.
+WATCHED = 4000
+
+#: Metric that each choice of ``fit.monitor`` goes by.
+MONITORS: Mapping[str, str] = {
+    "recall": "valid_recall",
+    "accuracy": "valid_accuracy",
+    "loss": "valid_loss",
+    "information": "target_information",
+    "density": "target_separated_density",
+    "recall_and_information": "recall_and_information",
+}
+
+#: What stands for a criterion of the target in a training that sees none.
+WITHOUT_TARGET = "recall"
+
+
+def monitored(recipe: Recipe) -> tuple[str, Literal["min", "max"]]:
+    """What a training goes by, as the name of a metric, and which way is better.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With ``fit.monitor``. A method that does not adapt sees no target, and goes by the source's recall in place of a
+        criterion of the target.
+
+    Returns
+    -------
+    name : str
+        Column of ``metrics.csv``.
+    mode : {"min", "max"}
+        Whether less or more is better.
+    """
+    name = recipe.fit.monitor
+    if not MONITORS[name].startswith("valid_") and not find_method(recipe.method.name).adapts:
+        name = WITHOUT_TARGET
+    return MONITORS[name], "min" if name == "loss" else "max"
+
+
+class Watch:
+    """Collects what a network says of the target's validation part, and measures it once all is seen."""
+
+    def __init__(self) -> None:
+        self.rows: list[Tensor] = []
+        self.logits: list[Tensor] = []
+
+    def add(self, rows: Tensor, logits: Tensor) -> None:
+        """Take in a batch.
+
+        Parameters
+        ----------
+        rows : Tensor of int
+            Which images, shape ``(n,)``.
+        logits : Tensor
+            What the network says of them, shape ``(n, K)``.
+        """
+        self.rows.append(rows)
+        self.logits.append(logits.detach().float())
+
+    def measure(self, recall: float) -> dict[str, float]:
+        """Criteria of all that was seen, by all processes, which is forgotten then.
+
+        Parameters
+        ----------
+        recall : float
+            Mean recall on the source's validation part.
+
+        Returns
+        -------
+        dict of str to float
+            Metrics by name; empty where nothing was seen.
+        """
+        if not self.rows:
+            return {}
+        rows, logits = gather(torch.cat(self.rows)).cpu().numpy(), gather(torch.cat(self.logits)).cpu().numpy()
+        self.rows, self.logits = [], []
+        # Processes that share images see some twice, so that each has as many.
+        _, first = np.unique(rows, return_index=True)
+        # Of a network that diverged nothing is known, which is no number rather than a warning.
+        with np.errstate(invalid="ignore"):
+            p = softmax(logits[first])
+            information = mutual_information(p)
+            return {
+                "target_information": information,
+                "target_density": neighbourhood_density(p),
+                "target_separated_density": separated_density(p),
+                "recall_and_information": (recall + information / math.log(max(2, p.shape[1]))) / 2,
+            }
