@@ -102,7 +102,7 @@ def write_label_table(table: pd.DataFrame, path: str | Path) -> None:
         raise DataError(f"{path}: a table of labels needs the columns {', '.join(COLUMNS)}; missing: {lacking}")
     others = [name for name in table.columns if name not in COLUMNS]
     rows = table[[*COLUMNS, *others]].copy()
-    when = pd.to_datetime(rows["when"], utc=True)
+    when = pd.to_datetime(rows["when"], utc=True, format="ISO8601")
     rows["when"] = when.dt.strftime("%Y-%m-%dT%H:%M:%SZ").fillna("").astype("str")
     rows["object_id"] = rows["object_id"].astype("str")
     kind = path.suffix.lower()

@@ -315,7 +315,8 @@ def parts_of(object_ids: NDArray[np.str_], sets: Sequence[CutoutSet], bundle: Bu
         elif digests != target_digests:
             raise DataError(
                 f"{each.path} is none of the sets that model {bundle.manifest.name} was trained on (its digests "
-                "differ), so that nobody can say in which part its objects were. Give the sets of that training, unchanged"
+                "differ), so that nobody can say in which part its objects were. Give the sets of that training, "
+                "unchanged"
             )
     if options.stratified and not len(source_ids):
         raise DataError(

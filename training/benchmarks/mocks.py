@@ -4,8 +4,9 @@
 
 OUT/sdss and OUT/decals have ten classes of galaxies, lenses among them, in two surveys of other pixels, seeing and
 depth. OUT/y1 and OUT/y10 have spirals, ellipticals and mergers after one and ten years of LSST, fainter by more than
-two magnitudes. No galaxy is in two of these. OUT/pristine and OUT/noisy show the same galaxies, mergers and others,
-from above the atmosphere and from below it.
+two magnitudes. No galaxy is in two of these. OUT/y1-again and OUT/sdss-again are other skies in the surveys of y1 and
+sdss. OUT/pristine and OUT/noisy show the same galaxies, mergers and others, from above the atmosphere and from below
+it.
 """
 
 import argparse
@@ -78,6 +79,8 @@ MOCKS: Mapping[str, Mock] = {
     "decals": Mock("mock-decals-gri", 102, _TEN),
     "y1": Mock("mock-lsst-y1", 103, *_LSST, bright=18.5, faint=20.0),
     "y10": Mock("mock-lsst-y10", 104, *_LSST, bright=18.5, faint=20.0),
+    "y1-again": Mock("mock-lsst-y1", 1103, *_LSST, bright=18.5, faint=20.0, tiles=40),
+    "sdss-again": Mock("mock-sdss", 1101, _TEN, tiles=40),
     "pristine": Mock("mock-pristine", 105, *_MERGER, bright=16.5, faint=18.5),
     "noisy": Mock("mock-noisy", 105, *_MERGER, bright=16.5, faint=18.5),
 }
