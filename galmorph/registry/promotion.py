@@ -67,6 +67,8 @@ def effective(records: Sequence[Promotion], champion: int | None) -> list[Promot
     list of Promotion
         Those whose version the next record found as champion, or that is champion now.
     """
+    if not records:
+        return []
     found_next = [*(record.from_version for record in records[1:]), champion]
     return [record for record, found in zip(records, found_next, strict=True) if record.version == found]
 

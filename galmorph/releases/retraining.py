@@ -300,7 +300,7 @@ class _Work:
             options.name,
             weights=Path(adapted["weights"]),
             facts={
-                "parent": self._facts("begin")["reference"] if before is None else f"models:/{options.name}/{before}",
+                "parent": f"models:/{options.name}/{before}",
                 "release": self.release.name,
                 "gates": "passed" if passed else "failed",
                 "report": str((self.journal.folder / REPORT).resolve()),
@@ -320,7 +320,7 @@ class _Work:
             return facts | {"note": str(error)}
         return facts | {"promoted": True, "change": _change(registry, options.name)}
 
-    def _register_present(self, registry: Registry, options: Register) -> int | None:
+    def _register_present(self, registry: Registry, options: Register) -> int:
         """Number of the present model's version under the name of this release's; a model without champion gets it."""
         begin = self._facts("begin")
         if begin["version"] is not None and Reference.parse(begin["reference"]).name == options.name:
@@ -330,8 +330,7 @@ class _Work:
         present = registry.register(Path(begin["folder"]), options.name, weights=kept)
         if registry.champion(options.name) is None:
             registry.promote(present, f"was in use when release {self.release.name} came")
-        champion = registry.champion(options.name)
-        return None if champion is None else champion.number
+        return present.number
 
     # rescore, with the model that is in use now
 
@@ -427,11 +426,13 @@ class _Work:
         if not judged["passed"]:
             failed = ", ".join(dict.fromkeys(each["gate"] for each in judged["verdicts"] if not each["passed"]))
             asked = f"did not pass the gates {failed}" if failed else "was asked nothing: no gate is set"
+            if options is not None and self._in_use_words() == version:
+                return Advice(f"The new model is in use, and {asked}. Go back.", (_back(options.name),), stop=True)
             return Advice(
                 f"Keep the present model: the new one {asked}. The tiles are scored with the model in use.", stop=True
             )
         if (version is not None and self._in_use_words() == version) or (version is None and registered["promoted"]):
-            back = (f"galmorph models rollback {options.name} --why '…'",) if options is not None else ()
+            back = (_back(options.name),) if options is not None else ()
             return Advice(f"The new model passed all gates and is in use.{look}", back)
         note = f" {registered['note']}." if registered.get("note") else ""
         return Advice(
@@ -439,6 +440,10 @@ class _Work:
             "tiles with it.",
             (f"galmorph models promote {version} --why '…'",),
         )
+
+
+def _back(name: str) -> str:
+    return f"galmorph models rollback {name} --why '…'"
 
 
 def _change(registry: Registry, name: str) -> str:
