@@ -106,7 +106,7 @@ def train(
         return finished
     with surroundings(recipe.seed):
         module = build(recipe, domains)
-        trainer = _trainer(recipe, out, device, devices, progress, callbacks)
+        trainer = _trainer(recipe, len(domains.rows["validation"]), out, device, devices, progress, callbacks)
         last = out / CHECKPOINTS / f"{LAST}{SUFFIX}"
         trainer.fit(
             module,
@@ -266,6 +266,7 @@ def _assemble(recipe: Recipe, stretch: Stretch, record: dict[str, Any]) -> Train
 
 def _trainer(
     recipe: Recipe,
+    images: int,
     out: Path,
     device: Device,
     devices: int | Literal["auto"],
@@ -275,8 +276,9 @@ def _trainer(
     """Lightning's trainer with checkpoints, early stopping and the table of metrics."""
     monitor, mode = monitored(recipe)
     first = first_epoch(recipe)
+    alike = find_method(recipe.method.name).adapts and monitor in ("valid_recall", "valid_accuracy")
     checkpoints = [
-        _checkpoints(out, first, filename=BEST, monitor=monitor, mode=mode),
+        _checkpoints(out, first, filename=BEST, monitor=monitor, mode=mode, images=images if alike else 0),
         _checkpoints(out, 0, filename=LAST),
     ]
     stopping = LateStopping(first, monitor=monitor, mode=mode, patience=recipe.fit.patience)
