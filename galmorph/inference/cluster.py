@@ -112,7 +112,7 @@ class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
             if self._loaded is None:
                 try:
                     bundle = self._checked_bundle()
-                    threads = self._threads or worker.state.nthreads
+                    threads = even_threads(self._threads or worker.state.nthreads, bundle.manifest.batch)
                     self._loaded = (bundle, ScoringSession(bundle, self._device, threads))
                 except (BundleError, RunError) as error:
                     raise type(error)(f"worker {worker.address} on {socket.gethostname()}: {error}") from error
@@ -128,6 +128,16 @@ class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
         if bundle.sha256 != self._sha256:
             raise RunError(f"{self._bundle_path} is another model there than where the run was started")
         return bundle
+
+
+def even_threads(available: int, batch: int) -> int:
+    """Most threads that share a batch evenly, so that scores do not depend on how many there are.
+
+    onnxruntime gives each thread a part of a batch. Where a part ends within an image, the last rows of it go through
+    other code, which rounds otherwise: the same object would get other bytes on a machine with five cores than on one
+    with four.
+    """
+    return max(count for count in range(1, max(1, available) + 1) if batch % count == 0)
 
 
 def process_on_worker(plugin: str, source: TileSource, key: str, record: dict[str, Any]) -> TileReport:
