@@ -70,6 +70,7 @@ def forked(log: Path, call: Callable[[], object]) -> int:
         return pid
     code = 70
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()
         with log.open("ab") as file:
             os.dup2(file.fileno(), 1)
@@ -334,6 +335,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--results", type=Path, help="file that the lines are added to")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
     for module in PRELOADED:
         importlib.import_module(module)
     rng = np.random.default_rng(arguments.seed)

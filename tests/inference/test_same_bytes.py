@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from distributed import LocalCluster
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,11 @@ from make_bundle import make_bundle
 from make_sky import BANDS, make_tile
 
 import galmorph
+from galmorph.bundle import load_bundle
+from galmorph.demo import data_folder
 from galmorph.inference import task
+from galmorph.inference.cluster import even_threads
+from galmorph.inference.session import ScoringSession
 
 NAMES = ("a", "b", "c", "d")
 
@@ -62,3 +67,23 @@ def test_order_chunks_and_interruptions_change_nothing(sky, expected, tmp_path_f
             # A run of some of the tiles, which goes on with all of them.
             classify(sky, out, first)
         assert classify(sky, out, order) == expected
+
+
+@pytest.mark.parametrize(
+    ("available", "batch", "threads"), [(1, 64, 1), (7, 64, 4), (12, 64, 8), (6, 48, 6), (9, 1, 1)]
+)
+def test_threads_share_a_batch_evenly(available, batch, threads):
+    assert even_threads(available, batch) == threads
+
+
+def test_scores_do_not_depend_on_the_number_of_threads():
+    bundle = load_bundle(data_folder() / "model")
+    framing = bundle.manifest.framing
+    images = np.random.default_rng(1).normal(size=(70, len(bundle.manifest.bands), framing.size, framing.size))
+    scores = [
+        ScoringSession(bundle, "cpu", even_threads(available, bundle.manifest.batch)).predict(images.astype(np.float32))
+        for available in (1, 2, 5, 9)
+    ]
+    for logits, features in scores[1:]:
+        np.testing.assert_array_equal(logits, scores[0][0])
+        np.testing.assert_array_equal(features, scores[0][1])

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from make_sky import BANDS, make_tile
 import galmorph
 from galmorph.cli import main
 from galmorph.errors import FolderError, RunError
-from galmorph.inference import cluster, journal, task
+from galmorph.inference import cluster, journal, records, task
 
 SURVEY = "mock-decals"
 
@@ -376,6 +377,33 @@ def test_a_tile_that_is_gone_before_it_is_known_is_set_aside(tiles, bundle, thre
     (tmp_path / "away.fits").rename(tiles / "tile2-r.fits")
     report = run(tiles, bundle, tmp_path / "run", threads).report
     assert (report.resumed, report.rejected_tiles) == (2, {})
+
+
+@pytest.mark.parametrize("calls", [0, 1])
+def test_a_file_on_a_disk_that_hangs_is_set_aside_and_the_run_goes_on(
+    tiles, bundle, threads, tmp_path, monkeypatch, calls
+):
+    original, held, seen = records._read_ends, threading.Event(), []
+
+    def read_ends(path):
+        if path.name == "tile1-r.fits":
+            seen.append(path)
+            if len(seen) > calls:
+                held.wait(60)
+        original(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records, "PATIENCE", 0.2)
+        patch.setattr(records, "_read_ends", read_ends)
+        report = run(tiles, bundle, tmp_path / "run", threads).report
+    held.set()
+    # Already when the files are read to know them, or, three times, on a worker.
+    assert len(seen) == (4 if calls else 1)
+    assert set(report.rejected_tiles) == {"tile1"}
+    assert "tile1-r.fits cannot be read" in report.rejected_tiles["tile1"]
+    assert "no byte came for 0 s, the disk is slow or hangs" in report.rejected_tiles["tile1"]
+    assert report.scored > 5
+    assert not run(tiles, bundle, tmp_path / "run", threads).report.rejected_tiles
 
 
 # --- signals and progress ---------------------------------------------------------------------------------------------
