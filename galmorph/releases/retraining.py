@@ -324,10 +324,11 @@ class _Work:
         """Number of the present model's version under the name of this release's; a model without champion gets it."""
         begin = self._facts("begin")
         if begin["version"] is not None and Reference.parse(begin["reference"]).name == options.name:
-            return int(begin["version"])
-        weights = self.release.adapt.weights
-        kept = None if weights is None else travelling_weights(weights, self.journal.folder / "present.safetensors")
-        present = registry.register(Path(begin["folder"]), options.name, weights=kept)
+            present = registry.get(begin["reference"])
+        else:
+            weights = self.release.adapt.weights
+            kept = None if weights is None else travelling_weights(weights, self.journal.folder / "present.safetensors")
+            present = registry.register(Path(begin["folder"]), options.name, weights=kept)
         if registry.champion(options.name) is None:
             registry.promote(present, f"was in use when release {self.release.name} came")
         return present.number

@@ -1,0 +1,234 @@
+"""A release from tiles to catalogue on tiny data: stopped after every step, gone on with, and refused by its gates."""
+
+import dataclasses
+
+import pandas as pd
+import pytest
+from distributed import LocalCluster
+from make_cutouts import make_cutouts
+from make_recipe import tiny_recipe
+from make_sky import make_tile
+
+import galmorph
+from galmorph.bundle import load_bundle
+from galmorph.cutout_set import read_cutout_set
+from galmorph.errors import ConfigError
+from galmorph.label_tables import write_label_table
+from galmorph.registry import Registry
+from galmorph.releases import notice
+from galmorph.releases.adapting import join_sets, raw_words
+from galmorph.releases.description import parse_release
+from galmorph.releases.journal import Journal
+from galmorph.releases.retraining import STEPS, retrain
+from galmorph.releases.weights import travelling_weights
+from galmorph.training.checkpoint import read_checkpoint
+from galmorph.training.export import export
+from galmorph.training.fit import train
+from galmorph.training.split import split_objects
+
+pytest.importorskip("mlflow")
+
+#: Not the training, whose folder goes on by itself, as its own tests say.
+KILLED = ("begin", "gather", "judge", "register", "rescore", "report")
+
+LOOPBACK = {
+    "host": "127.0.0.1",
+    "dashboard_address": "127.0.0.1:0",
+    "worker_dashboard_address": "127.0.0.1:0",
+}
+
+
+class Shifted:
+    """What `drift` finds."""
+
+    verdict = "retrain"
+
+    def to_dict(self):
+        return {"verdict": self.verdict, "reasons": ["the tiles are deeper"], "notes": []}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A model of one set of blobs, its catalogue of two tiles, another set, and labels of a part of it."""
+    folder = tmp_path_factory.mktemp("release")
+    make_cutouts(folder / "source", each=20)
+    make_cutouts(folder / "new", each=20, seed=1)
+    recipe = tiny_recipe(folder / "source", fit={"epochs": 2}, split={"stratified": True})
+    (folder / "recipe.toml").write_text(recipe.to_toml())
+    train(recipe, folder / "training", device="cpu", progress=False)
+    export(folder / "training", folder / "model")
+    for number in range(2):
+        make_tile(folder / "tiles", f"tile{number}", ra=150.0 + number * 0.02, seed=number)
+    rows = read_cutout_set(folder / "new").labels.iloc[::2]
+    label = rows["label"].where(rows["label"] != "lens", "unknown")
+    table = rows[["object_id"]].assign(
+        label=label, ra=1.0, dec=1.0, who="ada", when=pd.Timestamp("2026-01-01", tz="UTC")
+    )
+    write_label_table(table, folder / "labels.csv")
+    with LocalCluster(n_workers=1, threads_per_worker=1, **LOOPBACK) as cluster:
+        (folder / "scheduler").write_text(cluster.scheduler_address)
+        galmorph.classify(
+            folder / "tiles", "mock-decals", folder / "model", folder / "old", scheduler=cluster.scheduler_address
+        )
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def release(work):
+    return parse_release(
+        {
+            "name": "two",
+            "model": "model",
+            "old_catalog": "old/catalog",
+            "tiles": {"inputs": ["tiles"], "survey": "mock-decals"},
+            "gather": {"cutouts": "new", "labels": ["labels.csv"]},
+            "adapt": {"recipe": "recipe.toml", "weights": "training", "device": "cpu"},
+            "gates": {
+                "resamples": 100,
+                "decide_by": "value",
+                "source": {"drop": 1.0, "familiar": None},
+                "target": {"measure": "accuracy", "gain": -1.0, "least_objects": 10},
+                "unknown": {"most": 1.0},
+            },
+            "register": {"name": "blobs", "registry": "mlflow.db", "promote": True},
+            "score": {"scheduler": (work / "scheduler").read_text(), "device": "cpu"},
+        },
+        folder=work,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _shifted(monkeypatch):
+    monkeypatch.setattr(notice, "drift", lambda *_, **__: Shifted())
+
+
+@pytest.fixture(scope="module")
+def finished(release, work):
+    """A release that was killed at many steps, after their work and before that was written down."""
+    told = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(notice, "drift", lambda *_, **__: Shifted())
+        for killed in KILLED:
+            write = Journal.write
+
+            def stop(self, step, *rest, killed=killed, write=write):
+                if step == killed:
+                    raise KeyboardInterrupt
+                return write(self, step, *rest)
+
+            with patch.context() as once:
+                once.setattr(Journal, "write", stop)
+                with pytest.raises(KeyboardInterrupt):
+                    retrain(release, work / "out", told=lambda step, _, before: told.append((step, before)))
+        return retrain(release, work / "out", told=lambda step, _, before: told.append((step, before))), told
+
+
+def test_a_release_that_is_killed_on_its_way_ends_as_one_that_is_not(finished, release, work):
+    outcome, told = finished
+    # Each step was written down once, and was there for all calls after that.
+    assert [step for step, before in told if not before] == list(STEPS)
+    assert list(outcome.steps) == list(STEPS)
+    registry = Registry(work / "mlflow.db")
+    old, new = load_bundle(work / "model"), load_bundle(outcome.steps["adapt"]["model"])
+    # The model that was in use is a version too, so that one can go back to it.
+    versions = {version.number: version for version in registry.versions("blobs")}
+    assert [versions[number].facts["sha256"] for number in (1, 2)] == [old.sha256, new.sha256]
+    assert versions[2].aliases == ("champion",)
+    assert [(record.kind, record.version) for record in registry.history("blobs")] == [("promote", 1), ("promote", 2)]
+    assert versions[2].facts["gates"] == "passed"
+    assert versions[2].facts["parent"] == "models:/blobs/1"
+    assert registry.weights(versions[2]) is not None
+    assert outcome.steps["rescore"]["sha256"] == new.sha256
+    page = outcome.report.read_text()
+    assert "the tiles are deeper" in page
+    assert "is in use" in outcome.advice.text
+    assert (work / "old" / "catalog").is_dir()
+    rows = galmorph.open_catalog(outcome.steps["rescore"]["catalog"]).to_pandas()
+    assert set(outcome.steps["diff"]["counts"]) == {"same", "changed", "new", "lost"}
+    assert sum(outcome.steps["diff"]["counts"].values()) == len(rows[rows["primary"]])
+
+
+def test_labels_of_the_release_are_learned_from_within_the_split(finished, work):
+    adapted = finished[0].steps["adapt"]
+    joined = read_cutout_set(adapted["source"])
+    # Half of 20 objects of three classes; lenses are of no class of the source.
+    assert adapted["joined"] == 30
+    assert joined.labels["domain"].value_counts().to_dict() == {"source": 80, "target": 30}
+    recipe = tiny_recipe(work / "source", split={"stratified": True})
+    ids = joined.labels["object_id"].to_numpy(dtype=str)
+    parts = split_objects(ids, joined.labels["label"].to_numpy(dtype=str), recipe.split)
+    learned = ((joined.labels["domain"] == "target") & (parts != "test")).sum()
+    target = next(each for each in finished[0].steps["judge"]["verdicts"] if each["gate"] == "target")
+    # All that were labelled and not learned, the ten lenses among them.
+    assert target["objects"] == 40 - learned
+    assert adapted["start"] == "warm"
+    assert load_bundle(adapted["model"]).manifest.training["initial"]["name"] == "blobs"
+
+
+def test_another_call_does_nothing_again(finished, release, work):
+    told = []
+    retrain(release, work / "out", told=lambda step, _, before: told.append(before))
+    assert told == [True] * len(STEPS)
+
+
+def test_gates_that_say_no_leave_the_present_model(finished, release, work):
+    gates = dataclasses.replace(release.gates, target=dataclasses.replace(release.gates.target, gain=0.95))
+    strict = dataclasses.replace(release, register=None, gates=gates)
+    told = {}
+    outcome = retrain(strict, work / "out", told=lambda step, _, before: told.update({step: before}))
+    assert (told["adapt"], told["judge"]) == (True, False)
+    assert outcome.advice.stop
+    assert "did not pass the gates target" in outcome.advice.text
+    # The old catalogue is of this model and these tiles: nothing has to be scored.
+    assert outcome.steps["rescore"]["again"] is False
+    assert "skipped" in outcome.steps["diff"]
+
+
+def test_a_gate_that_cannot_be_computed_says_no(finished, release, work):
+    from galmorph.releases.gate_options import AgreementGate, Int8Gate
+
+    gates = dataclasses.replace(release.gates, int8=Int8Gate(), agreement=AgreementGate())
+    strict = dataclasses.replace(release, register=None, gates=gates)
+    judged = retrain(strict, work / "out", until="judge").steps["judge"]
+    reasons = {each["gate"]: each["reason"] for each in judged["verdicts"] if not each["passed"]}
+    assert set(reasons) >= {"agreement"}
+    assert "cannot be computed" in reasons["agreement"]
+    assert not judged["passed"]
+
+
+def test_as_before_nothing_is_trained(release, work, monkeypatch):
+    monkeypatch.setattr(Shifted, "verdict", "as before")
+    outcome = retrain(dataclasses.replace(release, register=None), work / "calm")
+    assert "no new model" in outcome.steps["adapt"]["skipped"]
+    assert outcome.steps["rescore"]["again"] is False
+    assert "scored with the present model" in outcome.advice.text
+
+
+def test_a_warm_start_without_weights_says_what_to_do(release, work):
+    bare = dataclasses.replace(release, register=None, adapt=dataclasses.replace(release.adapt, weights=None))
+    with pytest.raises(ConfigError, match="no weights of the present model to start from"):
+        retrain(bare, work / "bare", until="adapt")
+    with pytest.raises(ConfigError, match="'dance' is no step"):
+        retrain(bare, work / "bare", until="dance")
+
+
+def test_parts_can_be_left_at_random(work, tmp_path):
+    kept = read_checkpoint(travelling_weights(work / "training", tmp_path / "w.safetensors", without=["head"]))
+    names = set(kept["state_dict"])
+    assert not any(name.startswith("network.head.") for name in names)
+    assert any(name.startswith("network.encoder.") for name in names)
+    assert set(kept) == {"state_dict", "record", "epoch"}
+
+
+def test_people_may_label_in_the_words_of_the_model(work, tmp_path):
+    recipe = tiny_recipe(work / "source")
+    cutouts = read_cutout_set(work / "new")
+    labels = ["edge_on", "round_smooth", "lens", "unknown", ""] + [""] * (len(cutouts.labels) - 5)
+    told = dataclasses.replace(cutouts, labels=cutouts.labels.assign(label=labels))
+    words = raw_words(told, recipe.source).tolist()
+    # Any finer class that means edge_on will do; what the source does not learn is left out.
+    assert words[0] in ("edge_on_bulge", "edge_on_no_bulge")
+    assert words[1:5] == ["round_smooth", "", "", ""]
+    other = make_cutouts(tmp_path / "other", size=16)
+    with pytest.raises(Exception, match="cut both alike"):
+        join_sets(recipe.source, other, tmp_path / "joined")
