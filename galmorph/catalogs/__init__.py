@@ -8,10 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from galmorph.catalogs.candidates import KINDS
+    from galmorph.catalogs.candidates import KINDS, Wishes
     from galmorph.catalogs.catalog import Catalog, open_catalog
     from galmorph.catalogs.changes import Difference, diff
     from galmorph.catalogs.checking import check_catalog, repair_catalog
+    from galmorph.catalogs.collection import collect
     from galmorph.catalogs.exporting import export
     from galmorph.catalogs.howto import how_to_open
     from galmorph.catalogs.info import CatalogInfo
@@ -26,7 +27,9 @@ _HOMES = {
     "CatalogInfo": "info",
     "Crossmatch": "matching",
     "Difference": "changes",
+    "Wishes": "candidates",
     "check_catalog": "checking",
+    "collect": "collection",
     "crossmatch": "matching",
     "diff": "changes",
     "export": "exporting",
@@ -44,7 +47,9 @@ __all__ = [
     "CatalogInfo",
     "Crossmatch",
     "Difference",
+    "Wishes",
     "check_catalog",
+    "collect",
     "crossmatch",
     "diff",
     "export",

@@ -1,12 +1,16 @@
 """Ranked candidates: lenses, mergers and what the model does not know, by the queries in the folder catalogs/."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from galmorph.catalogs.pairs import rank_pairs
 from galmorph.catalogs.query import run_query
+from galmorph.catalogs.schema import bands_of, classes_of
+from galmorph.catalogs.similarity import SIMILARITY, embeddings_of, find_similar
 from galmorph.errors import CatalogError
 from galmorph.taxonomy import CLASS_MAPS
 
@@ -14,20 +18,44 @@ from galmorph.taxonomy import CLASS_MAPS
 KINDS = ("lens", "merger", "unknown")
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """What is asked of candidates beyond their kind.
+
+    Parameters
+    ----------
+    redder_than : float, optional
+        Of lenses, least colour (mag) of the whole object between the first and the last band of the survey.
+    pairs : bool
+        Look for mergers as pairs of detections within each other's apertures, not by their probability.
+    like : sequence of int
+        Object ids of examples: candidates are ranked by their likeness to the nearest of these.
+    """
+
+    redder_than: float | None = None
+    pairs: bool = False
+    like: Sequence[int] = ()
+
+
 def find_candidates(
-    files: Sequence[Path], classes: Sequence[str], provenance: Mapping[str, Any], kind: str, top: int
+    files: Sequence[Path],
+    columns: pa.Schema,
+    provenance: Mapping[str, Any],
+    kind: str,
+    top: int,
+    wishes: Wishes | None = None,
 ) -> pa.Table:
     """Best candidates of a kind among the primary rows.
 
     Lenses are ranked by their probability when the model knows the class; otherwise they are looked for among what it
-    does not know. Mergers are ranked by the summed probability of all classes that mean a merger.
+    does not know. Mergers are ranked by the summed probability of all classes that mean a merger, or as pairs.
 
     Parameters
     ----------
     files : sequence of Path
         Partitions of a catalogue.
-    classes : sequence of str
-        Classes that the model knows.
+    columns : pyarrow.Schema
+        Columns of the catalogue.
     provenance : mapping
         Provenance of the catalogue. The largest value of `seeing` (FWHM in arcsec by band) tells what is resolved;
         without it nothing is taken for a point source.
@@ -35,6 +63,8 @@ def find_candidates(
         What is looked for.
     top : int
         How many rows, at most.
+    wishes : Wishes, optional
+        What else is asked.
 
     Returns
     -------
@@ -44,21 +74,51 @@ def find_candidates(
     Raises
     ------
     CatalogError
-        If there is no such kind, `top` is less than 1, or the classes of the model cannot tell.
+        If there is no such kind, `top` is less than 1, the classes of the model cannot tell, or a wish does not go with
+        the kind.
     """
+    wishes = wishes or Wishes()
+    _check(kind, top, wishes)
+    classes, bands = classes_of(columns), bands_of(columns)
+    probabilities = [f"p_{name}" for name in classes if meaning(name) == kind]
+    if kind == "merger" and not probabilities and not wishes.pairs:
+        raise CatalogError(
+            f"this catalogue cannot rank mergers by their probability: its model knows {', '.join(classes)}, and none "
+            "of these means a merger. Ask for pairs of detections in contact (--pairs), or look among the unknown"
+        )
+    name = "lens_unknown" if kind == "lens" and not probabilities else kind
+    variables = {
+        "top": None if wishes.like else top,
+        "class_columns": probabilities,
+        "point_source_radius": _point_source_radius(provenance),
+        "blue_column": [f"flux_{bands[0]}"],
+        "red_column": [f"flux_{bands[-1]}"],
+        "redder_than": wishes.redder_than,
+    }
+    found = run_query(files, query_text("merger_pairs" if wishes.pairs else name), variables=variables)
+    if wishes.pairs:
+        return rank_pairs(found, top)
+    return _by_likeness(files, found, wishes.like, top) if wishes.like else found
+
+
+def _check(kind: str, top: int, wishes: Wishes) -> None:
     if kind not in KINDS:
         raise CatalogError(f"no candidates of kind {kind!r}; kinds are {', '.join(KINDS)}")
     if top < 1:
         raise CatalogError(f"top must be at least 1, got {top}")
-    columns = [f"p_{name}" for name in classes if _meaning(name) == kind]
-    if kind == "merger" and not columns:
-        raise CatalogError(
-            f"this catalogue cannot rank mergers: its model knows {', '.join(classes)}, "
-            "and none of these means a merger. Mergers may be among the candidates of kind unknown"
-        )
-    name = "lens_unknown" if kind == "lens" and not columns else kind
-    variables = {"top": top, "class_columns": columns, "point_source_radius": _point_source_radius(provenance)}
-    return run_query(files, query_text(name), variables=variables)
+    if wishes.redder_than is not None and kind != "lens":
+        raise CatalogError(f"a least colour is asked of lenses, whose deflector it is; not of kind {kind}")
+    if wishes.pairs and (kind != "merger" or wishes.like):
+        raise CatalogError("pairs are mergers, ranked by how near the two are: neither another kind, nor by likeness")
+
+
+def _by_likeness(files: Sequence[Path], found: pa.Table, like: Sequence[int], top: int) -> pa.Table:
+    """Candidates that are most like examples; the score is the likeness."""
+    examples = embeddings_of(files, like)
+    nearest = find_similar(files, examples, top, leave_out=like, among=found["object_id"].to_numpy())
+    place = {identifier: number for number, identifier in enumerate(found["object_id"].to_pylist())}
+    rows = found.take(pa.array([place[identifier] for identifier in nearest["object_id"].to_pylist()], pa.int64()))
+    return rows.set_column(rows.column_names.index("score"), "score", nearest[SIMILARITY])
 
 
 def query_text(name: str) -> str:
@@ -79,8 +139,19 @@ def query_text(name: str) -> str:
     return (folder / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def _meaning(name: str) -> str:
-    """Coarse class of a class, itself when no map knows it."""
+def meaning(name: str) -> str:
+    """Coarse class of a class, itself when no map knows it.
+
+    Parameters
+    ----------
+    name : str
+        A class.
+
+    Returns
+    -------
+    str
+        Such as merger for merging and disturbed.
+    """
     return CLASS_MAPS["shape"].get(name, name)
 
 

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from galmorph.catalogs.candidates import find_candidates
-from galmorph.catalogs.exporting import describe
 from galmorph.catalogs.info import CatalogInfo, collect_info
 from galmorph.catalogs.partitions import Partition
-from galmorph.catalogs.query import run_query
-from galmorph.catalogs.schema import bands_of, classes_of, schema
-from galmorph.catalogs.similarity import embedding_length, embeddings_of, find_similar
+from galmorph.catalogs.properties import COLLECTION_FILE, read_properties
+from galmorph.catalogs.schema import bands_of, classes_of, describe, schema
 from galmorph.errors import CatalogError
 
+# What answers a question is imported by the question: a catalogue opens at once.
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from galmorph.catalogs.candidates import Wishes
     from galmorph.catalogs.regions import Region
 
 #: Newest version of provenance.json that can be read.
@@ -48,6 +48,10 @@ class Catalog:
         Columns with unit, UCD and description.
     provenance : mapping
         What the writer was told of where the rows come from.
+    match_radius : float
+        Rows of different tiles within this angle (arcsec) were taken for one object.
+    max_rows : int
+        Largest number of rows that a partition was allowed.
     stamp : tuple of int
         What tells the folder from one that takes its place. A question that finds another is asked again of that, so
         that an answer is of the old catalogue or of the new, never of both.
@@ -57,6 +61,8 @@ class Catalog:
     files: tuple[Path, ...] = field(repr=False)
     schema: pa.Schema = field(repr=False)
     provenance: Mapping[str, Any] = field(repr=False, hash=False)
+    match_radius: float = field(default=1.0, repr=False)
+    max_rows: int = field(default=1_000_000, repr=False)
     stamp: tuple[int, int] = field(default=(0, 0), repr=False)
 
     @property
@@ -100,11 +106,13 @@ class Catalog:
         CatalogError
             If the text is anything but one SELECT over the table, or it fails.
         """
+        from galmorph.catalogs.query import run_query
+
         return self._steadily(
             lambda now: describe(run_query(now.files, sql, within=within, timeout=timeout, memory=memory), now.schema)
         )
 
-    def candidates(self, kind: str, top: int = 10) -> pa.Table:
+    def candidates(self, kind: str, top: int = 10, wishes: "Wishes | None" = None) -> pa.Table:
         """Best candidates of a kind, one row per object.
 
         Parameters
@@ -113,6 +121,8 @@ class Catalog:
             What is looked for.
         top : int
             How many, at most.
+        wishes : Wishes, optional
+            What else is asked: a least colour, pairs in contact, likeness to examples.
 
         Returns
         -------
@@ -124,8 +134,10 @@ class Catalog:
         CatalogError
             If there is no such kind, or the classes of the model cannot tell.
         """
+        from galmorph.catalogs.candidates import find_candidates
+
         return self._steadily(
-            lambda now: describe(find_candidates(now.files, now.classes, now.provenance, kind, top), now.schema)
+            lambda now: describe(find_candidates(now.files, now.schema, now.provenance, kind, top, wishes), now.schema)
         )
 
     def similar(
@@ -163,11 +175,13 @@ class Catalog:
         CatalogError
             If the catalogue keeps no embeddings, there is no example, or an example cannot be found.
         """
-        from galmorph.catalogs.matching import crossmatch  # its libraries take a second to load
+        from galmorph.catalogs.similarity import embedding_length, embeddings_of, find_similar
 
         embedding_length(self.files)
         known = [int(identifier) for identifier in to]
         if positions is not None:
+            from galmorph.catalogs.matching import crossmatch
+
             found = crossmatch(self.path, positions, radius, other_columns=[])
             known += [identifier for identifier in found.pairs["object_id"].to_pylist() if identifier not in known]
         if not known and features is None:
@@ -182,7 +196,7 @@ class Catalog:
             )
         return describe(find_similar(self.files, np.concatenate(examples), top, leave_out=known), self.schema)
 
-    def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    def to_pandas(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
         """All rows, primary or not, as a data frame.
 
         Parameters
@@ -214,7 +228,7 @@ class Catalog:
         return frame
 
     def info(self) -> CatalogInfo:
-        """Count what the catalogue holds."""
+        """What the catalogue holds, counted when it was written."""
         return self._steadily(lambda now: collect_info(now.path, now.files, now.schema, now.provenance))
 
     def _steadily(self, question: "Callable[[Catalog], Answer]") -> "Answer":
@@ -259,7 +273,7 @@ def open_catalog(path: str | Path) -> Catalog:
     Parameters
     ----------
     path : str or Path
-        Folder of the catalogue.
+        Folder of the catalogue, or of a collection, of which the default member is opened.
 
     Returns
     -------
@@ -272,6 +286,8 @@ def open_catalog(path: str | Path) -> Catalog:
         If the folder is not a catalogue of galmorph, of a newer layout, or damaged.
     """
     path = Path(path)
+    if (path / COLLECTION_FILE).is_file():
+        path = path / read_properties(path / COLLECTION_FILE).get("hats_primary_table_url", "")
     for _ in range(_TRIES):
         stamp = _stamp(path)
         try:
@@ -298,7 +314,7 @@ def _open(path: Path, stamp: tuple[int, int]) -> Catalog:
     if not (path / "hats.properties").is_file():
         hint = f"; there is one at {path / 'catalog'}" if (path / "catalog" / "hats.properties").is_file() else ""
         raise CatalogError(f"{path} is not the folder of a catalogue (it has no hats.properties){hint}")
-    provenance = _read_provenance(path / "provenance.json")
+    document = _read_provenance(path / "provenance.json")
     files = _partition_files(path)
     try:
         columns = pq.read_schema(path / "dataset" / "_common_metadata")
@@ -315,24 +331,28 @@ def _open(path: Path, stamp: tuple[int, int]) -> Catalog:
         came = columns.field(wanted.name).type
         if came != wanted.type:
             raise CatalogError(f"{path}: column {wanted.name} must be {wanted.type}, got {came}")
-    return Catalog(path, files, columns, provenance, stamp)
+    settings = document.get("settings", {})
+    return Catalog(path, files, columns, document["provenance"], **settings, stamp=stamp)
 
 
 def _read_provenance(path: Path) -> Mapping[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        version, provenance = document["format"], document["provenance"]
+        version, settings = document["format"], document.get("settings", {})
+        known = isinstance(document["provenance"], dict) and settings.keys() <= {"match_radius", "max_rows"}
     except FileNotFoundError as error:
         raise CatalogError(
             f"{path.parent} has no {path.name}: it is a HATS catalogue, but not one of galmorph"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CatalogError(f"{path} is damaged: {error}") from error
     if version > _FORMAT:
         raise CatalogError(
             f"{path.parent} has layout {version}, newer than this galmorph reads ({_FORMAT}); update galmorph"
         )
-    found: Mapping[str, Any] = provenance
+    if not known:
+        raise CatalogError(f"{path} is damaged: its provenance or settings are not what galmorph writes")
+    found: Mapping[str, Any] = document
     return found
 
 

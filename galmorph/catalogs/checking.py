@@ -15,9 +15,12 @@ from scipy.special import xlogy
 
 from galmorph.catalogs.catalog import Catalog, open_catalog
 from galmorph.catalogs.healpix import healpix_index
+from galmorph.catalogs.info import SUMMARY_FILE, count_rows, read_summary
 from galmorph.catalogs.partitions import span_of
 from galmorph.catalogs.primary import mark_primary
+from galmorph.catalogs.properties import COLLECTION_FILE
 from galmorph.catalogs.schema import COLUMNS, finite_columns
+from galmorph.errors import CatalogError
 from galmorph.flags import FLAGS
 
 #: How far probabilities and what follows from them may be off: they are kept in single precision.
@@ -48,7 +51,7 @@ class Finding:
     repairable: bool
 
 
-def check_catalog(path: str | Path, match_radius: float = 1.0) -> list[Finding]:
+def check_catalog(path: str | Path, match_radius: float | None = None) -> list[Finding]:
     """Hold a catalogue against its own rules.
 
     Files are complete and counted, rows lie in the partition and in the order of their positions, what must be a number
@@ -60,8 +63,8 @@ def check_catalog(path: str | Path, match_radius: float = 1.0) -> list[Finding]:
     ----------
     path : str or Path
         Folder of the catalogue.
-    match_radius : float
-        Rows of different tiles within this angle (arcsec) are one object.
+    match_radius : float, optional
+        Rows of different tiles within this angle (arcsec) are one object; by default as the catalogue was written.
 
     Returns
     -------
@@ -74,6 +77,7 @@ def check_catalog(path: str | Path, match_radius: float = 1.0) -> list[Finding]:
         If it cannot be opened at all.
     """
     catalog = open_catalog(path)
+    radius = catalog.match_radius if match_radius is None else match_radius
     findings = [*_check_files(catalog)]
     keys = []
     for file in catalog.files:
@@ -84,11 +88,14 @@ def check_catalog(path: str | Path, match_radius: float = 1.0) -> list[Finding]:
             continue
         findings += [*_check_rows(catalog, file, table)]
         keys.append(table.select(_KEYS))
-    findings += [*_check_objects(pa.concat_tables(keys), match_radius)] if keys else []
+    findings += [*_check_objects(pa.concat_tables(keys), radius)] if keys else []
+    if len(keys) == len(catalog.files) and read_summary(catalog.path) != count_rows(catalog.files, catalog.classes):
+        words = f"{SUMMARY_FILE} is not there, or tells other numbers"
+        findings.append(Finding("the summary tells what the rows hold", 1, words, repairable=True))
     return _merged(findings)
 
 
-def repair_catalog(path: str | Path, match_radius: float = 1.0) -> list[Finding]:
+def repair_catalog(path: str | Path, match_radius: float | None = None) -> list[Finding]:
     """Write a catalogue anew from its own rows, and say what is still wrong.
 
     Order, partitions, metadata and primary rows are made again; rows that lack what every row must have, and
@@ -99,7 +106,7 @@ def repair_catalog(path: str | Path, match_radius: float = 1.0) -> list[Finding]
     ----------
     path : str or Path
         Folder of the catalogue.
-    match_radius : float
+    match_radius : float, optional
         As for `check_catalog`.
 
     Returns
@@ -110,11 +117,16 @@ def repair_catalog(path: str | Path, match_radius: float = 1.0) -> list[Finding]
     Raises
     ------
     CatalogError
-        If it cannot be opened, or a partition cannot be read.
+        If it cannot be opened, a partition cannot be read, or it is the member of a collection.
     """
     from galmorph.catalogs.write import write_catalog
 
     catalog = open_catalog(path)
+    if (catalog.path.parent / COLLECTION_FILE).is_file():
+        raise CatalogError(
+            f"{catalog.path} is the member of a collection, with a margin and an index made of it: repair the "
+            "catalogue that it came from, and collect that again"
+        )
     needed = [name for name in finite_columns(catalog.classes, catalog.bands) if name not in _ADDED]
     seen: NDArray[np.int64] = np.empty(0, np.int64)
     folder = Path(tempfile.mkdtemp(prefix=f".{catalog.path.name}.repair.", dir=catalog.path.parent))
@@ -138,7 +150,8 @@ def repair_catalog(path: str | Path, match_radius: float = 1.0) -> list[Finding]
             provenance=catalog.provenance,
             classes=catalog.classes,
             bands=catalog.bands,
-            match_radius=match_radius,
+            match_radius=catalog.match_radius if match_radius is None else match_radius,
+            max_rows=catalog.max_rows,
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)

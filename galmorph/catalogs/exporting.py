@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from galmorph.catalogs.output import format_of, write_table
 from galmorph.catalogs.standards import as_ds9
 from galmorph.errors import CatalogError
@@ -86,16 +84,6 @@ def export(
     else:
         write_table(table, format_of(path), path)
     return int(table.num_rows)
-
-
-def describe(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """A table whose columns that a schema knows have its units, UCDs and descriptions."""
-    fields = []
-    for column in table.schema:
-        known = schema.field(column.name) if column.name in schema.names else None
-        same = known is not None and known.type == column.type and not column.metadata
-        fields.append(column.with_metadata(known.metadata) if known is not None and same else column)
-    return table.cast(pa.schema(fields, metadata=table.schema.metadata))
 
 
 def _facts(provenance: Mapping[str, Any]) -> dict[str, str]:

@@ -104,7 +104,7 @@ def around(healpix: Ints, radius: float) -> Ranges:
     return ranges_of(moc.add_neighbours())
 
 
-def around_span(span: tuple[int, int], radius: float) -> Ranges:
+def around_span(span: tuple[int, int], radius: float, finest: int = COVER_ORDER) -> Ranges:
     """Ranges that hold everything within an angle of a run of pixels, and a little more.
 
     Parameters
@@ -113,20 +113,22 @@ def around_span(span: tuple[int, int], radius: float) -> Ranges:
         First pixel of order 29, and the one behind the last.
     radius : float
         Degrees.
+    finest : int
+        Order of the smallest pixels of the answer.
 
     Returns
     -------
     Ranges
-        As of `around`.
+        As of `around`, in pixels of the finest order that is wider than the radius.
     """
-    order = _order_wider_than(radius)
+    order = _order_wider_than(radius, finest)
     shift = 2 * (INDEX_ORDER - order)
     low, high = span[0] >> shift << shift, -(-span[1] >> shift) << shift
     moc = MOC.from_depth29_ranges(order, np.array([[low, high]], dtype=np.uint64))
     return ranges_of(moc.add_neighbours())
 
 
-def _order_wider_than(radius: float) -> int:
-    """Finest order, at most `COVER_ORDER`, whose pixels are everywhere wider than an angle (degrees)."""
+def _order_wider_than(radius: float, finest: int = COVER_ORDER) -> int:
+    """Finest order, at most `finest`, whose pixels are everywhere wider than an angle (degrees)."""
     # 58.6 degrees is the side of a square of a pixel's area at order 0; the narrowest pixels are half as wide.
-    return int(np.clip(np.floor(np.log2(58.6 / 2 / max(radius, 1e-9))), 0, COVER_ORDER))
+    return int(np.clip(np.floor(np.log2(58.6 / 2 / max(radius, 1e-9))), 0, finest))

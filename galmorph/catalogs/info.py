@@ -1,5 +1,6 @@
 """What a catalogue holds, counted."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -8,12 +9,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from galmorph.catalogs.query import run_query
 from galmorph.catalogs.schema import classes_of
 from galmorph.flags import FLAGS
 
 #: Order of the HEALPix pixels (3.4 arcmin across) by which the covered area is counted.
 _AREA_ORDER = 10
+#: File in a catalogue that tells what it holds.
+SUMMARY_FILE = "summary.json"
+_KEYS = {
+    "survey", "release", "model", "rows", "primary", "classes", "unknown", "area", "centre", "extent", "flags",
+}  # fmt: skip
+#: Seconds that counting may take: it is nobody's untrusted question.
+_PATIENCE = 3600.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ class CatalogInfo:
 
 
 def collect_info(path: Path, files: Sequence[Path], columns: pa.Schema, provenance: Mapping[str, Any]) -> CatalogInfo:
-    """Count what a catalogue holds.
+    """What a catalogue holds, by the summary that was written with it, or counted if there is none.
 
     Parameters
     ----------
@@ -109,28 +116,88 @@ def collect_info(path: Path, files: Sequence[Path], columns: pa.Schema, provenan
     CatalogInfo
         The counts.
     """
-    row = run_query(files, _TOTALS).to_pylist()[0]
-    counts = {entry["label"]: entry["n"] for entry in run_query(files, _LABELS).to_pylist()}
-    sky = run_query(files, _SKY).to_pylist()[0]
-    empty = row["total"] == 0
+    counts = read_summary(path) or count_rows(files, classes_of(columns))
+    rows = counts["primary"]
     return CatalogInfo(
         path=str(path),
-        survey=tuple(row["survey"] or ()),
-        release=tuple(row["release"] or ()),
-        model=tuple(row["model"] or ()),
-        rows=row["total"],
-        primary=row["main"],
+        survey=tuple(counts["survey"]),
+        release=tuple(counts["release"]),
+        model=tuple(counts["model"]),
+        rows=counts["rows"],
+        primary=rows,
         partitions=len(files),
-        classes={name: counts.get(name, 0) for name in classes_of(columns)},
-        unknown=row["strange"],
-        unknown_rate=row["strange"] / row["main"] if row["main"] else math.nan,
-        area=sky["pixels"] * 4 * 180**2 / math.pi / (12 * 4**_AREA_ORDER),
-        centre=(math.nan, math.nan) if empty else (sky["ra"], sky["dec"]),
-        extent=math.nan if empty else sky["extent"],
-        flags={flag.name: row[flag.name] for flag in FLAGS},
+        classes=dict(counts["classes"]),
+        unknown=counts["unknown"],
+        unknown_rate=counts["unknown"] / rows if rows else math.nan,
+        area=counts["area"],
+        centre=tuple(counts["centre"] or (math.nan, math.nan)),
+        extent=math.nan if counts["extent"] is None else counts["extent"],
+        flags=dict(counts["flags"]),
         columns=tuple(columns.names),
         provenance=provenance,
     )
+
+
+def count_rows(files: Sequence[Path], classes: Sequence[str]) -> dict[str, Any]:
+    """Count the rows of a catalogue.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Partitions.
+    classes : sequence of str
+        Classes of the model.
+
+    Returns
+    -------
+    dict
+        What the summary of a catalogue holds, in plain types. The same rows give the same numbers.
+    """
+    from galmorph.catalogs.query import run_query  # DuckDB takes a while to load, and a summary does without
+
+    row = run_query(files, _TOTALS, timeout=_PATIENCE).to_pylist()[0]
+    counts = {entry["label"]: entry["n"] for entry in run_query(files, _LABELS, timeout=_PATIENCE).to_pylist()}
+    sky = run_query(files, _SKY, timeout=_PATIENCE).to_pylist()[0]
+    empty = row["total"] == 0
+    return {
+        "survey": row["survey"] or [],
+        "release": row["release"] or [],
+        "model": row["model"] or [],
+        "rows": row["total"],
+        "primary": row["main"],
+        "classes": {name: counts.get(name, 0) for name in classes},
+        "unknown": row["strange"],
+        "area": sky["pixels"] * 4 * 180**2 / math.pi / (12 * 4**_AREA_ORDER),
+        # Sums over several threads differ in their last digits.
+        "centre": None if empty else [round(sky["ra"], 6), round(sky["dec"], 6)],
+        "extent": None if empty else round(sky["extent"], 6),
+        "flags": {flag.name: row[flag.name] for flag in FLAGS},
+    }
+
+
+def write_summary(folder: Path, files: Sequence[Path], classes: Sequence[str]) -> None:
+    """Keep what a catalogue holds beside its rows, so that it can be told without reading them.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the catalogue.
+    files : sequence of Path
+        Its partitions.
+    classes : sequence of str
+        Classes of the model.
+    """
+    text = json.dumps(count_rows(files, classes), indent=1)
+    (folder / SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """What the catalogue in a folder keeps of itself; None if there is nothing that can be read."""
+    try:
+        found = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.keys() >= _KEYS else None
 
 
 _FLAG_COUNTS = ",\n    ".join(

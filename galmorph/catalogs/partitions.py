@@ -24,6 +24,11 @@ class Partition(NamedTuple):
         return f"dataset/Norder={self.order}/Dir={directory}/Npix={self.pixel}.parquet"
 
 
+def partition_of(path: Path) -> tuple[int, int]:
+    """Order and pixel of the partition that a file holds, by its name `.../Norder=K/Dir=D/Npix=N.parquet`."""
+    return int(path.parent.parent.name.removeprefix("Norder=")), int(path.stem.removeprefix("Npix="))
+
+
 def span_of(path: Path) -> tuple[int, int]:
     """Pixels of order 29, first and behind the last, of the partition that a file holds.
 
@@ -37,7 +42,7 @@ def span_of(path: Path) -> tuple[int, int]:
     tuple of int
         Half-open range.
     """
-    order, pixel = int(path.parent.parent.name.removeprefix("Norder=")), int(path.stem.removeprefix("Npix="))
+    order, pixel = partition_of(path)
     width = 4 ** (INDEX_ORDER - order)
     return pixel * width, (pixel + 1) * width
 

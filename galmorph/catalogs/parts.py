@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from galmorph.catalogs.schema import COLUMNS, finite_columns, schema
+from galmorph.catalogs.voparquet import with_votable
 from galmorph.errors import CatalogError
 
 _ADDED = {column.name for column in COLUMNS if column.added}
@@ -120,7 +121,7 @@ def open_parts(paths: Sequence[Path], classes: Sequence[str], bands: Sequence[st
         raise CatalogError(
             f"parts have embeddings of different lengths ({sorted(lengths)}; 0 is none): they cannot share a catalogue"
         )
-    target = schema(classes, bands, embedding=lengths.pop() if lengths else 0)
+    target = with_votable(schema(classes, bands, embedding=lengths.pop() if lengths else 0))
     for path, part in zip(paths, found, strict=True):
         _check_columns(path, part, target)
     return Parts(tuple(paths), target, frozenset(finite_columns(classes, bands)))

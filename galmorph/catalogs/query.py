@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from galmorph.catalogs.partitions import span_of
-from galmorph.catalogs.sky_functions import add_sky_functions
+from galmorph.catalogs.session import locked_session
 from galmorph.errors import CatalogError
-from galmorph.flags import FLAGS
 
 if TYPE_CHECKING:
     from galmorph.catalogs.regions import Region
@@ -69,7 +68,7 @@ def run_query(
         If the text is not one SELECT over the table, or the query fails, takes too long or too much memory.
     """
     largest = _bytes(memory)
-    with _session(files, variables or {}, within, memory) as connection:
+    with _asking(files, variables or {}, within, memory) as connection:
         check_select(connection, sql)
         try:
             return _run(connection, sql, timeout, largest)
@@ -86,48 +85,24 @@ def run_query(
 
 
 @contextmanager
-def _session(
+def _asking(
     files: Sequence[Path], variables: Mapping[str, Any], within: "Sequence[Region]", memory: str
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that knows the catalogue, then has everything else taken away and the key thrown after it."""
-    connection = duckdb.connect(":memory:")
+    """A locked connection in which the table is what a question may see."""
     try:
-        add_sky_functions(connection)
-        _make_table(connection, files, within)
-        for name, value in variables.items():
-            connection.execute(f"SET VARIABLE {name} = ?", [value])
-        cases = " ".join(f"WHEN '{flag.name}' THEN {flag.value}" for flag in FLAGS)
-        connection.execute(
-            "CREATE MACRO has_flag(flags, name) AS "
-            f"(flags & CASE name {cases} ELSE error('no flag is called ' || name) END) <> 0"
-        )
-        settings = {
-            "memory_limit": memory,
-            "temp_directory": "",
-            "python_enable_replacements": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "allowed_paths": [str(file) for file in files],
-            "enable_external_access": False,
-            "lock_configuration": True,
-        }
-        for name, setting in settings.items():
-            connection.execute(f"SET {name} = ?", [setting])
-        yield connection
+        with locked_session(files, memory) as connection:
+            _make_table(connection, files, within)
+            for name, value in variables.items():
+                connection.execute(f"SET VARIABLE {name} = ?", [value])
+            yield connection
     except duckdb.Error as error:
         raise CatalogError(f"the catalogue cannot be read: {_first_lines(error)}") from error
-    finally:
-        connection.close()
 
 
 def _make_table(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], within: "Sequence[Region]") -> None:
     """The view that queries see: all rows, or those in every region."""
     touched = [file for file in files if all(region.cover.overlap(*span_of(file)) for region in within)]
-    table = connection.read_parquet([str(file) for file in touched or files[:1]], hive_partitioning=False)
-    if not within:
-        table.create_view(TABLE)
-        return
-    table.create_view("_rows")
+    paths = ", ".join("'" + str(file).replace("'", "''") + "'" for file in touched or files[:1])
     conditions, joins = [region.condition for region in within if region.condition], ""
     for number, region in enumerate(region for region in within if not region.condition):
         ranges = pa.table({"low": region.cover.low, "high": region.cover.high})
@@ -139,8 +114,11 @@ def _make_table(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], wi
         conditions.append(f"_rows._healpix_29 < {name}.high")
         # Bounds that DuckDB skips rows by.
         conditions.append(f"_rows._healpix_29 BETWEEN {region.cover.low[0]} AND {region.cover.high[-1]}")
-    kept = " AND ".join(conditions) if touched else "false"
-    connection.execute(f"CREATE VIEW {TABLE} AS SELECT _rows.* FROM _rows{joins} WHERE {kept}")  # noqa: S608
+    kept = f" WHERE {' AND '.join(conditions) if touched else 'false'}" if within else ""
+    connection.execute(
+        f"CREATE TEMP VIEW {TABLE} AS SELECT _rows.* "  # noqa: S608 - paths are quoted, conditions are numbers
+        f"FROM read_parquet([{paths}], hive_partitioning = false) AS _rows{joins}{kept}"
+    )
 
 
 def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

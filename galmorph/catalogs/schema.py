@@ -136,6 +136,29 @@ def bands_of(catalog_schema: pa.Schema) -> tuple[str, ...]:
     return _values(catalog_schema, b"band")
 
 
+def describe(table: pa.Table, known_columns: pa.Schema) -> pa.Table:
+    """A table whose columns that a schema knows have its units, UCDs and descriptions.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Any table.
+    known_columns : pyarrow.Schema
+        Columns of a catalogue.
+
+    Returns
+    -------
+    pyarrow.Table
+        The same rows. A column of the same name and another type is another column.
+    """
+    fields = []
+    for column in table.schema:
+        known = known_columns.field(column.name) if column.name in known_columns.names else None
+        same = known is not None and known.type == column.type and not column.metadata
+        fields.append(column.with_metadata(known.metadata) if known is not None and same else column)
+    return table.cast(pa.schema(fields, metadata=table.schema.metadata))
+
+
 def page() -> str:
     """Tables of the columns and of the flags in Markdown, for docs/catalogue.md."""
     lines = ["| column | type | unit | UCD | meaning |", "|---|---|---|---|---|"]

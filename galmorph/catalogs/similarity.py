@@ -24,7 +24,12 @@ _SHOWN = (
 
 
 def find_similar(
-    files: Sequence[Path], examples: NDArray[np.floating], top: int, *, leave_out: Sequence[int] = ()
+    files: Sequence[Path],
+    examples: NDArray[np.floating],
+    top: int,
+    *,
+    leave_out: Sequence[int] = (),
+    among: NDArray[np.int64] | None = None,
 ) -> pa.Table:
     """Primary rows nearest to examples in the space of features.
 
@@ -41,6 +46,8 @@ def find_similar(
         How many rows, at most.
     leave_out : sequence of int
         Object ids that are not wanted, as those of the examples.
+    among : ndarray of int64, optional
+        Object ids that come into question; all by default.
 
     Returns
     -------
@@ -69,6 +76,8 @@ def find_similar(
             wanted = table.column("primary").to_numpy() & np.isfinite(similarity)
             if len(outside):
                 wanted &= ~np.isin(object_id, outside)
+            if among is not None:
+                wanted &= np.isin(object_id, among)
             best.add(number, start, similarity, nearest, object_id, wanted)
             start += table.num_rows
     return best.rows(files)

@@ -116,27 +116,41 @@ def as_votable(table: pa.Table) -> bytes:
     bytes
         The file. A unit that VOUnit does not know stands in quotation marks, as it asks for.
     """
-    from astropy import units
     from astropy.io.votable.exceptions import VOWarning
-    from astropy.table import MaskedColumn, Table
+    from astropy.io.votable.tree import Field, Resource, TableElement, VOTableFile
 
-    result = Table()
-    for name, field, column in zip(identifiers(table.column_names), table.schema, table.columns, strict=True):
-        values, missing = _values(column)
-        data = MaskedColumn(values, mask=values == missing) if missing is not None else values
-        result[name] = data
-        if text := _tag(field, b"unit"):
-            result[name].unit = units.Unit(_vounit(text), parse_strict="silent")
-        if text := _tag(field, b"ucd"):
-            result[name].meta["ucd"] = text
-        result[name].description = _tag(field, b"description")
+    file = VOTableFile()
+    resource, result = Resource(type="results"), TableElement(file)
+    file.resources.append(resource)
+    resource.tables.append(result)
     if facts := _facts(table.schema):
-        result.meta["description"] = "; ".join(facts)
-    stream = io.BytesIO()
+        result.description = "; ".join(facts)
+    filled = [_values(column) for column in table.columns]
+    names = identifiers(table.column_names)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VOWarning)
-        result.write(stream, format="votable", tabledata_format="binary2")
+        for name, column, (values, _) in zip(names, table.schema, filled, strict=True):
+            tags = {"ucd": _tag(column, b"ucd") or None, "unit": vounit(_tag(column, b"unit")) or None}
+            field = Field(file, ID=name, name=name, **_votable_type(values), **tags)
+            field.description = _tag(column, b"description") or None
+            result.fields.append(field)
+        result.create_arrays(table.num_rows)
+        for name, (values, missing) in zip(names, filled, strict=True):
+            result.array[name] = values
+            if missing is not None:
+                result.array.mask[name] = values == missing
+        stream = io.BytesIO()
+        file.to_xml(stream, tabledata_format="binary2")
     return stream.getvalue()
+
+
+def _votable_type(values: NDArray[Any]) -> dict[str, str]:
+    """Type as VOTable names it. STILTS reads truth values as `boolean`, and not as the `bit` of astropy's tables."""
+    if values.dtype.kind == "U":
+        return {"datatype": "unicodeChar", "arraysize": "*"}
+    names = {"b1": "boolean", "i1": "short", "i2": "short", "i4": "int", "i8": "long", "f4": "float", "f8": "double"}
+    size = {"arraysize": str(values.shape[1])} if values.ndim == 2 else {}
+    return {"datatype": names[values.dtype.str[1:]], **size}
 
 
 def as_ds9(table: pa.Table) -> bytes:
@@ -213,9 +227,23 @@ def _fits_format(values: NDArray[Any]) -> str:
     return f"{values.shape[1]}{letter}" if values.ndim == 2 else letter
 
 
-def _vounit(text: str) -> str:
+def vounit(text: str) -> str:
+    """A unit as VOUnit asks for: in quotation marks if it does not know it.
+
+    Parameters
+    ----------
+    text : str
+        As astropy writes it.
+
+    Returns
+    -------
+    str
+        The same, or quoted.
+    """
     from astropy import units
 
+    if not text:
+        return ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -228,7 +256,11 @@ def _vounit(text: str) -> str:
 def _facts(schema: pa.Schema) -> list[str]:
     """What the metadata of a table say of it, but for what programs keep there for themselves."""
     pairs = ((key.decode(), value.decode("utf-8", "replace")) for key, value in (schema.metadata or {}).items())
-    return [f"{key}: {value}" for key, value in pairs if key not in ("pandas", "ARROW:schema")]
+    return [
+        f"{key}: {value}"
+        for key, value in pairs
+        if key not in ("pandas", "ARROW:schema") and not key.startswith("IVOA.")
+    ]
 
 
 def _tag(field: pa.Field, key: bytes) -> str:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from galmorph.catalogs.healpix import INDEX_ORDER, Ranges, healpix_index
+from galmorph.catalogs.properties import COLLECTION_FILE, read_properties
 from galmorph.errors import CatalogError
 from galmorph.positions import ID_NAMES, ID_UCD, degrees, find_column, position_columns, read_table
 
@@ -275,14 +276,14 @@ def _open_file(path: Path, ra: str | None, dec: str | None) -> SkyTable:
 
 
 def _open_hats(path: Path, ra: str | None, dec: str | None, primary_only: bool) -> SkyTable:
-    if (path / "collection.properties").is_file():
-        path = path / _properties(path / "collection.properties").get("hats_primary_table_url", "")
+    if (path / COLLECTION_FILE).is_file():
+        path = path / read_properties(path / COLLECTION_FILE).get("hats_primary_table_url", "")
     if not (path / "hats.properties").is_file() and not (path / "properties").is_file():
         inner = path / "catalog"
         if not (inner / "hats.properties").is_file():
             raise CatalogError(f"{path} is a folder and no HATS catalogue: it has no hats.properties")
         path = inner
-    facts = _properties(path / ("hats.properties" if (path / "hats.properties").is_file() else "properties"))
+    facts = read_properties(path / ("hats.properties" if (path / "hats.properties").is_file() else "properties"))
     suffix = facts.get("hats_npix_suffix", ".parquet")
     files = [(span, file) for span, found in _partitions(path, suffix) for file in found]
     if not files:
@@ -316,12 +317,6 @@ def _partitions(path: Path, suffix: str) -> list[tuple[tuple[int, int], list[Pat
         files = sorted(file.glob("*.parquet")) if suffix == "/" else [file]
         found.append(((pixel * width, (pixel + 1) * width), files))
     return found
-
-
-def _properties(path: Path) -> dict[str, str]:
-    """Lines of a properties file."""
-    lines = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines() if line[:1] not in "#!")
-    return {key.strip(): value.strip().replace("\\:", ":") for key, sign, value in lines if sign}
 
 
 def _check_range(path: Path, name: str, values: Floats, low: float, high: float) -> None:

@@ -10,21 +10,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from hats.io.file_io.file_io import get_parquet_write_table_kwargs
 from hats.pixel_math.spatial_index import compute_spatial_index
 from numpy.typing import NDArray
 
 from galmorph.catalogs.hats_layout import write_layout
+from galmorph.catalogs.info import write_summary
 from galmorph.catalogs.ledger import Ledger, replace_folder
 from galmorph.catalogs.partitions import Partition, partition
 from galmorph.catalogs.parts import Parts, check_positions, open_parts
 from galmorph.catalogs.primary import mark_primary
+from galmorph.catalogs.writing import parquet_options
 from galmorph.errors import CatalogError
 
 logger = logging.getLogger(__name__)
 
 _KEYS = ("object_id", "ra", "dec", "tile", "edge_distance", "bad_fraction")
-_COMPRESSION_LEVEL = 3
 
 
 class _Rows(NamedTuple):
@@ -105,7 +105,9 @@ def write_catalog(
                 _write_partition(path, source, rows, piece)
             ledger.enter(piece.relative_path, content, path)
         ledger.write(building)
-        write_layout(building, partitions, provenance, name, max_rows)
+        settings = {"match_radius": match_radius, "max_rows": max_rows}
+        write_layout(building, partitions, rows.healpix, provenance, settings, name)
+        write_summary(building, [building / piece.relative_path for piece in partitions], classes)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
@@ -197,9 +199,4 @@ def _write_partition(path: Path, source: Parts, rows: _Rows, piece: Partition) -
     ]
     table = pa.table(columns, schema=source.schema)
     path.parent.mkdir(parents=True, exist_ok=True)
-    options: dict[str, Any] = get_parquet_write_table_kwargs(
-        source.schema, write_table_kwargs={"compression_level": _COMPRESSION_LEVEL}
-    )
-    # DuckDB cannot read float16 in this encoding.
-    options["column_encoding"].pop("embedding.list.element", None)
-    pq.write_table(table, path, **options)
+    pq.write_table(table, path, **parquet_options(source.schema))

@@ -55,7 +55,9 @@ def test_mergers_by_all_classes_that_mean_one(tmp_path):
 
 def test_no_class_means_a_merger(tmp_path):
     catalog = catalog_of(("elliptical", "spiral"), tmp_path)
-    with pytest.raises(CatalogError, match="cannot rank mergers: its model knows elliptical, spiral"):
+    with pytest.raises(
+        CatalogError, match="cannot rank mergers by their probability: its model knows elliptical, spiral"
+    ):
         catalog.candidates("merger")
 
 
