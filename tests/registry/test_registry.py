@@ -1,5 +1,6 @@
 """Models put into a registry, taken out, made champion and taken back, with an sqlite file."""
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -119,6 +120,32 @@ def test_altered_files_are_refused(registry, bundles):
     make_bundle(folder, ["u"])
     with pytest.raises(RegistryError, match="is not the bundle that was registered"):
         registry.fetch(version)
+
+
+def test_files_of_a_server_are_kept_in_the_cache(registry, bundles, tmp_path, monkeypatch):
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"tensors")
+    version = registry.register(bundles[2].path, "remote", weights=weights)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # As if they lay behind an address and not in a folder.
+    monkeypatch.setattr(Registry, "_local", lambda *_: None)
+    folder = registry.fetch(version)
+    assert folder.is_relative_to(tmp_path / "cache")
+    assert load_bundle(folder).sha256 == bundles[2].sha256
+    assert registry.weights(version).read_bytes() == b"tensors"
+    monkeypatch.setattr(registry._client, "download_artifacts", None)
+    assert registry.fetch(version) == folder
+    assert sorted(path.name for path in (tmp_path / "cache" / "galmorph" / "models").iterdir()) == sorted(
+        [folder.name, f"{version.facts['weights_sha256']}-weights"]
+    )
+
+
+def test_a_store_that_was_moved_is_found(registry, bundles, tmp_path):
+    version = registry.register(bundles[0].path, "moved")
+    shutil.copytree(registry.file.parent, tmp_path / "elsewhere")
+    source = version.source.replace(str(registry.file.parent), "/nowhere")
+    moved = Registry(tmp_path / "elsewhere" / "mlflow.db")
+    assert load_bundle(moved.fetch(dataclasses.replace(version, source=source))).sha256 == bundles[0].sha256
 
 
 def test_what_is_not_there(registry, tmp_path):
