@@ -39,6 +39,10 @@ MANIFEST, MODEL, REFERENCE, STATISTICS, CARD = (
 #: Objects that a later release is set beside; bundles exported before it was thought of have none.
 SAMPLE = "reference_sample.parquet"
 
+#: How a graph computes. A bundle has the first; the others decide alike in less time, on CPUs and on GPUs.
+Precision = Literal["float32", "int8", "float16"]
+GRAPHS: dict[Precision, str] = {"float32": MODEL, "int8": "model.int8.onnx", "float16": "model.float16.onnx"}
+
 #: Graph with the source domain's batch statistics, where they differ from those of the domain the model is for.
 SOURCE_MODEL = "model_source.onnx"
 
@@ -91,9 +95,10 @@ class Manifest(_Strict):
     temperature: float = Field(gt=0)
     rho: float = Field(ge=0, description="entropy boundary between known and unknown, in nats")
     unknown: UnknownRule
-    batch: int = Field(default=64, ge=1, description="batch size of a survey run; the last batch is padded")
+    batch: int = Field(default=16, ge=1, description="batch size of a survey run; the last batch is padded")
     metrics: dict[str, Any]
     parity: dict[str, Any] = Field(description="largest difference between the exported graph and the trained network")
+    precisions: dict[str, Any] = Field(default={}, description="how far graphs in fewer bits decide like the first")
     training: dict[str, Any] = Field(description="recipe, seed, data digests, versions, commit")
     files: dict[str, FileEntry] = {}
 
@@ -138,6 +143,31 @@ class Bundle:
     def model_path(self) -> Path:
         """The ONNX file."""
         return self.path / MODEL
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """In what precisions the bundle holds the network."""
+        return tuple(name for name, file in GRAPHS.items() if file in self.manifest.files)
+
+    def graph(self, precision: Precision) -> Path:
+        """The ONNX file of a precision.
+
+        Raises
+        ------
+        BundleError
+            If the bundle does not hold it.
+        """
+        if precision not in self.precisions:
+            raise BundleError(
+                f"bundle {self.path} has the network in {', '.join(self.precisions)} and not in {precision}. Name it "
+                "in export.precisions of the recipe, or give it to `galmorph export --precisions`"
+            )
+        return self.path / GRAPHS[precision]
+
+    def threshold(self, precision: Precision) -> float:
+        """Score above which an object is unknown; a graph in fewer bits has its own."""
+        measured = self.manifest.precisions.get(precision, {})
+        return float(measured.get("threshold", self.manifest.unknown.threshold))
 
     def check_survey(self, survey: str, bands: Sequence[str], pixel_scale: float) -> list[int]:
         """Where the model's bands stand among a survey's.

@@ -17,8 +17,9 @@ from galmorph import catalogs
 from galmorph.bundle import Bundle, load_bundle
 from galmorph.detection import DetectionConfig
 from galmorph.errors import RunError
-from galmorph.inference.cluster import Announce
+from galmorph.inference.cluster import Announce, machines_of
 from galmorph.inference.config import RunConfig, run_config
+from galmorph.inference.devices import choose_precision
 from galmorph.inference.hold import held
 from galmorph.inference.journal import Journal, write_text
 from galmorph.inference.measure import measure
@@ -68,6 +69,7 @@ def classify(
     workers: int | None = None,
     scheduler: str | None = None,
     device: str = "auto",
+    precision: str = "auto",
     embedding: bool = False,
     retry_rejected: bool = False,
     progress: Progress | None = None,
@@ -101,7 +103,10 @@ def classify(
     scheduler : str, optional
         Address of a Dask scheduler to use instead, or the file that it wrote.
     device : str
-        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``tensorrt`` or ``tensorrt:N``.
+    precision : {"auto", "float32", "int8", "float16"}
+        Which of the bundle's graphs scores; ``auto`` is the fastest for the device that the bundle holds, see
+        `galmorph.inference.devices.choose_precision`.
     embedding : bool
         Keep the feature vectors in the catalogue, as float16.
     retry_rejected : bool
@@ -129,7 +134,12 @@ def classify(
     folder = Path(out)
     table = None if positions is None else read_positions(Path(positions))
     config = run_config(
-        bundle, profile, detection or DetectionConfig(), None if positions is None else Path(positions), embedding
+        bundle,
+        profile,
+        detection or DetectionConfig(),
+        None if positions is None else Path(positions),
+        embedding,
+        choose_precision(precision, bundle, device, machines_of(scheduler) if precision == "auto" else ()),
     )
     with held(Journal(folder)):
         report = run_tiles(
@@ -264,6 +274,7 @@ def _write(report: RunReport, bundle: Bundle, survey: Survey, config: RunConfig)
         provenance={
             "model": bundle.manifest.name,
             "model_sha256": bundle.sha256,
+            "precision": config.precision,
             "survey": survey.name,
             "release": survey.release,
             "seeing": dict(survey.seeing),

@@ -3,7 +3,7 @@
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -29,6 +29,7 @@ def classify(
     workers: int | None = None,
     scheduler: str | None = None,
     device: str = "auto",
+    precision: Literal["auto", "float32", "int8", "float16"] = "auto",
     embedding: bool = False,
     retry_rejected: bool = False,
     detection: Annotated[DetectionConfig, Parameter(group="Detection")] = DetectionConfig(),  # noqa: B008 (frozen)
@@ -59,7 +60,9 @@ def classify(
     scheduler
         A running Dask scheduler to use instead: its address, as tcp://host:8786, or the file that it wrote.
     device
-        auto, cpu, cuda or cuda:N.
+        auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N.
+    precision
+        Which of the model's graphs scores; by default the fastest for the device that the model holds.
     embedding
         Keep the feature vectors in the catalogue.
     retry_rejected
@@ -81,6 +84,7 @@ def classify(
             workers=workers,
             scheduler=scheduler,
             device=device,
+            precision=precision,
             embedding=embedding,
             retry_rejected=retry_rejected,
             progress=progress,

@@ -133,7 +133,15 @@ def _show_seeds(summary: "SeedSummary") -> None:
         console.print(table)
 
 
-def export(checkpoint: Path, /, *, out: Path, data: Path | None = None, target: Path | None = None) -> None:
+def export(
+    checkpoint: Path,
+    /,
+    *,
+    out: Path,
+    data: Path | None = None,
+    target: Path | None = None,
+    precisions: list[Literal["int8", "float16"]] | None = None,
+) -> None:
     """Make a model bundle from a training: ONNX graph, manifest, reference statistics and model card.
 
     Parameters
@@ -146,12 +154,27 @@ def export(checkpoint: Path, /, *, out: Path, data: Path | None = None, target: 
         Labelled images of the training, if they were moved.
     target
         Unlabelled images that it was adapted to, if they were moved.
+    precisions
+        In what precisions the bundle holds the network beside float32, in place of the recipe's.
     """
     try:
+        from galmorph.bundle import load_bundle
         from galmorph.training.export import export as run_export
     except ImportError as error:
         raise _missing(error) from error
-    Console(highlight=False).print(f"bundle: {run_export(checkpoint, out, data=data, target=target)}", soft_wrap=True)
+    chosen = None if precisions is None else tuple(precisions)
+    console, bundle = Console(highlight=False), run_export(checkpoint, out, data=data, target=target, precisions=chosen)
+    for name, result in load_bundle(bundle).manifest.precisions.items():
+        told = (
+            f"left out, {result['refused']}"
+            if "refused" in result
+            else (
+                f"accuracy {result['accuracy']:.4f}, float32 {result['accuracy_float32']:.4f}; "
+                f"{100 * result['flags_kept']:.1f} % of unknown flags kept"
+            )
+        )
+        console.print(f"{name}: {told}", soft_wrap=True)
+    console.print(f"bundle: {bundle}", soft_wrap=True)
 
 
 def evaluate(

@@ -21,6 +21,7 @@ import galmorph
 from galmorph.bundle import Bundle, load_bundle
 from galmorph.errors import BundleError, GalmorphError, RunError
 from galmorph.inference.config import RunConfig, digest
+from galmorph.inference.devices import Machine, device_of_worker, this_machine
 from galmorph.inference.journal import Journal
 from galmorph.inference.session import ScoringSession
 from galmorph.inference.task import TileReport, process_tile
@@ -113,10 +114,14 @@ class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
                 try:
                     bundle = self._checked_bundle()
                     threads = even_threads(self._threads or worker.state.nthreads, bundle.manifest.batch)
-                    self._loaded = (bundle, ScoringSession(bundle, self._device, threads))
+                    self._loaded = (bundle, self._session(bundle, worker, threads))
                 except (BundleError, RunError) as error:
                     raise type(error)(f"worker {worker.address} on {socket.gethostname()}: {error}") from error
             return self._loaded
+
+    def _session(self, bundle: Bundle, worker: Worker, threads: int) -> ScoringSession:
+        device = device_of_worker(self._device, worker.name) if self._local else self._device
+        return ScoringSession(bundle, device, threads, self._config.precision)
 
     def _checked_bundle(self) -> Bundle:
         if galmorph.__version__ != self._version:
@@ -282,6 +287,14 @@ def _announce(client: Client, announce: Announce) -> None:
         announce(f"dashboard: {link}")
     if not client.nthreads():
         announce("the scheduler has no workers yet; the run begins when one joins")
+
+
+def machines_of(scheduler: str | None) -> list[Machine]:
+    """What the machines that will score can compute with: a scheduler's workers, or this one."""
+    if scheduler is None:
+        return [this_machine()]
+    with connect(None, scheduler, logger.debug) as client:
+        return list(client.run(this_machine).values()) or [this_machine()]
 
 
 def local_workers(workers: int | None) -> int:

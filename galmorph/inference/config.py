@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import galmorph
-from galmorph.bundle import Bundle
+from galmorph.bundle import Bundle, Precision
 from galmorph.detection import DetectionConfig
 from galmorph.surveys import Survey
 
@@ -33,6 +33,8 @@ class RunConfig:
         Digest of the table of given positions.
     embedding : bool
         If the feature vectors are kept, as float16.
+    precision : {"float32", "int8", "float16"}
+        Which of the bundle's graphs scores.
     """
 
     survey: Survey
@@ -41,6 +43,7 @@ class RunConfig:
     detection: DetectionConfig = field(default_factory=DetectionConfig)
     positions_sha256: str | None = None
     embedding: bool = False
+    precision: Precision = "float32"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able settings."""
@@ -51,6 +54,7 @@ class RunConfig:
             "detection": asdict(self.detection),
             "positions_sha256": self.positions_sha256,
             "embedding": self.embedding,
+            "precision": self.precision,
             # Detection and cutting are code as well as settings.
             "galmorph": galmorph.__version__,
         }
@@ -77,6 +81,7 @@ def run_config(
     detection: DetectionConfig,
     positions: Path | None,
     embedding: bool,
+    precision: Precision = "float32",
 ) -> RunConfig:
     """Resolve the configuration of a run."""
     return RunConfig(
@@ -86,4 +91,5 @@ def run_config(
         detection=detection,
         positions_sha256=None if positions is None else file_sha256(positions),
         embedding=embedding,
+        precision=precision,
     )

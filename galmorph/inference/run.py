@@ -17,6 +17,7 @@ from galmorph.errors import RunError
 from galmorph.inference.attempts import process_tiles, set_aside
 from galmorph.inference.cluster import Announce, ScoringPlugin, connect, cores, local_workers, scoring
 from galmorph.inference.config import RunConfig, digest
+from galmorph.inference.devices import settle_device
 from galmorph.inference.journal import INPUTS, POSITIONS, Account, Journal, Reject, read_json, write_json
 from galmorph.inference.records import Hashing, Record, tile_record, tile_records
 from galmorph.inference.task import TileReport
@@ -53,8 +54,12 @@ class RunReport:
         How often tiles were tried in this call, by tile, of those that did not go through at once.
     warnings : dict
         What was odd about tiles, by tile.
+    elapsed : float
+        Wall time of this call in seconds, the catalogue apart.
     seconds : dict
-        Wall time of each stage, added over tiles.
+        Wall time of each stage, added over the tiles of this call. Tiles in progress at once, and cutting and scoring
+        of one, overlap. ``idle`` is the time in which a worker's model waited although tiles were in progress,
+        ``queue`` that in which tiles waited for their turn; see `galmorph.inference.line.Turns`.
     parts : list of Path
         Files of scored objects, by tile name.
     """
@@ -69,6 +74,7 @@ class RunReport:
     rejected_positions: int
     retried: dict[str, int]
     warnings: dict[str, tuple[str, ...]]
+    elapsed: float
     seconds: dict[str, float]
 
     parts: list[Path]
@@ -109,7 +115,7 @@ def run_tiles(
     workers, scheduler : int, str or None
         Where to run; see `galmorph.inference.cluster.connect`.
     device : str
-        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        See `galmorph.inference.devices.choose_providers`.
     retry_rejected : bool
         Process the tiles that an earlier call set aside, for whatever reason, and no others.
     progress : callable or None
@@ -130,6 +136,7 @@ def run_tiles(
         If the folder holds a run with another configuration, no input is a tile, or the books do not balance; with
         `retry_rejected`, if the folder holds no run, or one with tiles that are not done.
     """
+    begin = time.perf_counter()
     _check_positions(positions)
     journal = Journal(folder)
     if retry_rejected and not journal.run_file.exists():
@@ -143,6 +150,8 @@ def run_tiles(
         reports[source.name] = set_aside(journal, source, ledger.key(source.name), ledger.fault(source.name))
     readable = [source for source in pending if source.name not in reports]
     if readable:
+        if scheduler is None:
+            device, workers = settle_device(device, workers)
         with connect(workers, scheduler, announce) as client:
             threads = None if scheduler else max(1, cores() // local_workers(workers))
             plugin = ScoringPlugin(
@@ -164,7 +173,7 @@ def run_tiles(
             _await_records(journal, {name: ledger.key(name) for name in reports})
     if positions is not None:
         _reject_positions_outside(journal, positions)
-    return _balance(journal, unusable, ledger.keys(), reports)
+    return _balance(journal, unusable, ledger.keys(), reports, begin)
 
 
 class _Ledger:
@@ -318,6 +327,7 @@ def _balance(
     unusable: Sequence[Rejected],
     keys: dict[str, str],
     reports: dict[str, TileReport],
+    begin: float,
 ) -> RunReport:
     """Add up what the files say, and check that nothing was lost."""
     accounts: dict[str, Account] = {}
@@ -350,6 +360,7 @@ def _balance(
         rejected_positions=sum(row["kind"] == "position" for row in rejects),
         retried={name: report.attempts for name, report in reports.items() if report.attempts > 1},
         warnings={name: report.warnings for name, report in reports.items() if report.warnings},
+        elapsed=time.perf_counter() - begin,
         seconds=seconds,
         parts=[journal.part(name) for name in sorted(accounts) if not accounts[name].tile_rejected],
     )

@@ -203,7 +203,7 @@ def _score_objects(
             bundle.reference,
             temperature=manifest.temperature,
             unknown_score=manifest.unknown.score,
-            threshold=manifest.unknown.threshold,
+            threshold=bundle.threshold(config.precision),
         )
         table = _rows(tile, objects, cutouts, scores, features, config, bundle)
         reasons = _reasons(cutouts, logits, features)

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from galmorph.reference import SOURCE, TARGET, ReferenceSample, join_samples, wr
 from galmorph.scores import FeatureReference, Scores
 from galmorph.training.calibrate import Calibration, calibrate, fit_reference, statistics
 from galmorph.training.card import write_card
+from galmorph.training.compact import CALIBRATION_IMAGES, Judges, compact_graphs
 from galmorph.training.data import Dataset, read_source
 from galmorph.training.domain_norm import Domain, domain_norms, set_domain
 from galmorph.training.domains import part_rows
@@ -64,7 +65,14 @@ RESAMPLES = 200
 PARITY_IMAGES = 32
 
 
-def export(checkpoint: Path, out: Path, *, data: Path | None = None, target: Path | None = None) -> Path:
+def export(
+    checkpoint: Path,
+    out: Path,
+    *,
+    data: Path | None = None,
+    target: Path | None = None,
+    precisions: tuple[Literal["int8", "float16"], ...] | None = None,
+) -> Path:
     """Make a bundle of a trained network.
 
     Everything that the bundle decides is fitted on the training and validation parts of the known classes, and on
@@ -82,6 +90,8 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None, target: Pat
         Where the training set is now, if it was moved.
     target : Path, optional
         Where the unlabelled images are that the network was adapted to, if they were moved.
+    precisions : tuple of {"int8", "float16"}, optional
+        In place of those of the recipe; see `galmorph.training.options.ExportOptions`.
 
     Returns
     -------
@@ -98,6 +108,8 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None, target: Pat
     checkpoint = shipped_checkpoint(checkpoint)
     module, record = load_training(checkpoint)
     recipe, verdict = module.recipe, read_verdict(checkpoint)
+    if precisions is not None:
+        recipe = replace(recipe, export=replace(recipe.export, precisions=precisions))
     if record["facts"].get("unit") not in (UNIT, PIXEL_VALUES):
         raise BundleError(
             f"{checkpoint} was not trained on a set of cutouts, whose unit and framing a bundle has to state. "
@@ -123,7 +135,10 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None, target: Pat
     if test.size:
         test_scores = calibration.score(*predict(model, dataset.images, test))
         evaluations["test"] = _summarise(test_scores, dataset, test, recipe, "test")
-    manifest = _manifest(module, record, calibration, evaluations, parity)
+    judges = _judges(dataset, recipe, unlabelled)
+    examples = np.asarray(dataset.images[_some(rows["train"], CALIBRATION_IMAGES)])
+    smaller, judged = compact_graphs(graphs[MODEL], recipe.export, calibration, examples, judges)
+    manifest = _manifest(module, record, calibration, evaluations, parity).model_copy(update={"precisions": judged})
     paths = (Path(data) if data else recipe.source.path, _target_set(recipe, record, target))
     sample, manifest.training["images_of"] = _sample(graphs, model, recipe, dataset, paths)
     if verdict is not None:
@@ -132,7 +147,7 @@ def export(checkpoint: Path, out: Path, *, data: Path | None = None, target: Pat
     statistics(scores, features, dataset.classes).to_parquet(table, index=False)
     facts = _graph_facts(recipe, record, calibration)
     files = {
-        **{name: add_facts(graph, facts) for name, graph in graphs.items()},
+        **{name: add_facts(graph, facts) for name, graph in (graphs | smaller).items()},
         REFERENCE: _reference_file(reference),
         STATISTICS: table.getvalue(),
         SAMPLE: write_sample(sample),
@@ -156,6 +171,23 @@ def _graphs(
     return graphs, parity
 
 
+def _some(rows: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """Rows drawn at random, always the same ones, not more than are needed."""
+    return np.sort(np.random.default_rng(0).permutation(rows)[:count])
+
+
+def _judges(
+    dataset: Dataset, recipe: Recipe, target: tuple[NDArray[np.float32], NDArray[np.intp]] | None
+) -> list[Judges]:
+    """Images to judge graphs in fewer bits by: the source's validation part, with private classes, and the target's."""
+    parts = split_objects(dataset.object_ids, dataset.names, recipe.split)
+    rows = np.flatnonzero(parts == "validation")
+    judges = [Judges(dataset.images, rows, dataset.labels[rows])]
+    if target is not None:
+        judges.append(Judges(*target, np.full(len(target[1]), -1)))
+    return judges
+
+
 def _target_images(
     recipe: Recipe, source: Dataset, record: dict[str, Any], moved: Path | None
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]] | None:
@@ -168,7 +200,7 @@ def _target_images(
         raise DataError(f"{options.path} is not the target of the training: its digests differ. Train again")
     parts = split_objects(source.object_ids, source.names, recipe.split)
     rows = target_rows(target, source, parts, recipe.split)["train"]
-    return target.images, np.sort(np.random.default_rng(0).permutation(rows)[:TARGET_IMAGES])
+    return target.images, _some(rows, TARGET_IMAGES)
 
 
 def _target_set(recipe: Recipe, record: dict[str, Any], moved: Path | None) -> Path | None:

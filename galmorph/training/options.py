@@ -302,6 +302,13 @@ class ExportOptions:
     card : Path or None
         Template of the model card, see ``training/README.md``; None takes the built-in one. Relative to
         the recipe's folder.
+    precisions : tuple of {"int8", "float16"}
+        In what precisions the bundle holds the network beside float32: ``int8`` for CPUs, ``float16`` for GPUs. One
+        that decides otherwise than float32 by more than the next two allow is left out.
+    accuracy_drop : float
+        Most that the accuracy on validation images may fall by.
+    flags_kept : float
+        Least share of the validation images (and of the target's, unlabelled) called unknown that still have to be.
     """
 
     __pydantic_config__ = STRICT
@@ -310,6 +317,9 @@ class ExportOptions:
     false_unknown_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     scale_tolerance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
     card: Path | None = None
+    precisions: tuple[Literal["int8", "float16"], ...] = ()
+    accuracy_drop: Annotated[float, Field(ge=0, le=1)] = 0.005
+    flags_kept: Annotated[float, Field(ge=0, le=1)] = 0.99
 
 
 @dataclass(frozen=True, kw_only=True)

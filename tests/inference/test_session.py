@@ -5,7 +5,8 @@ from make_bundle import files, make_bundle, manifest, weights
 
 from galmorph.bundle import write_bundle
 from galmorph.errors import BundleError, RunError
-from galmorph.inference.session import CPU, CUDA, ScoringSession, choose_providers
+from galmorph.inference.devices import CPU, CUDA, choose_providers
+from galmorph.inference.session import ScoringSession
 
 
 @pytest.fixture(scope="module")

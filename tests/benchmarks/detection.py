@@ -1,0 +1,96 @@
+"""Finding objects on a tile, beside nothing but sep on the same arrays; photometry aside.
+
+Processor time of one thread. Ours measures the background of each band twice, the second time without the objects,
+weighs the bands and filters with the point-spread function; sep's ``Background`` is made once for each band, and
+``extract`` runs with its own filter on the mean of the bands.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import sep
+
+from galmorph import detection
+from galmorph.detection import DetectionConfig
+from galmorph.tiles import Tile
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+from make_crowded import sky_planes
+from make_sky import BANDS, NOISE, SCALE, tile_wcs
+
+SIDE, OBJECTS, REPEATS = 3000, 3500, 3
+
+
+def fastest(call: Callable[[], object]) -> float:
+    """Least processor time of several calls."""
+    times = []
+    for _ in range(REPEATS):
+        start = time.process_time()
+        call()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def make_tile() -> Tile:
+    """A tile in memory."""
+    image = np.stack(list(sky_planes(SIDE, OBJECTS).values()))
+    valid = np.ones(image.shape, dtype=bool)
+    mask = np.zeros(image.shape[1:], dtype=bool)
+    weight = np.full(image.shape, NOISE**-2, np.float32)
+    seeing = (1.29, 1.18, 1.11)
+    return Tile(
+        "t", BANDS, image, weight, mask, mask, valid, tile_wcs(150, 2, SIDE), SCALE, (), seeing, ("g", "r", "z")
+    )
+
+
+def bare(tile: Tile, config: DetectionConfig) -> int:
+    """Background and extraction by sep alone."""
+    side = round(config.background_box / SCALE)
+    levelled = []
+    for plane in tile.image:
+        background = sep.Background(plane, mask=tile.mask, bw=side, bh=side)
+        levelled.append(plane - background.back())
+    image = np.mean(levelled, axis=0)
+    error = np.full(image.shape, NOISE / np.sqrt(len(BANDS)), np.float32)
+    found, _ = sep.extract(
+        image,
+        config.threshold,
+        err=error,
+        mask=tile.mask,
+        minarea=16,
+        deblend_nthresh=config.deblend_levels,
+        deblend_cont=config.deblend_contrast,
+        segmentation_map=True,
+    )
+    return len(found)
+
+
+def main() -> None:
+    """Measure, print, and with ``--check`` fail when the target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="exit with 1 if the target is missed")
+    arguments = parser.parse_args()
+    sep.set_extract_pixstack(detection.PIXEL_STACK)
+    sep.set_sub_object_limit(detection.SUB_OBJECTS)
+    tile, config = make_tile(), DetectionConfig()
+    counts = []
+    theirs = fastest(lambda: counts.append(bare(tile, config)))
+    with mock.patch.object(detection, "_measure", lambda tile, sky, found, *others: counts.append(len(found.found))):
+        ours = fastest(lambda: detection.extract(tile, config))
+    ratio, target = ours / theirs, 1.15
+    print(
+        f"{SIDE} x {SIDE} in three bands, {counts[-1]} objects ({counts[0]} by sep): {ours:.2f} s beside {theirs:.2f}"
+    )
+    result = {"name": "background and extraction: time beside sep", "ratio": round(ratio, 3), "target": target}
+    print(json.dumps({"benchmark": "detection", "results": [result | {"kind": "most", "seconds": round(ours, 3)}]}))
+    sys.exit(arguments.check and ratio > target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,326 @@
+"""A whole run, from tiles on disk to parts on disk, beside nothing but onnxruntime fed with arrays that are ready.
+
+Encoders have random weights, exported by the code of `galmorph.training`; tiles are made here. ``--only`` chooses
+among the comparisons: ``run``, ``precision``, ``peers``, ``workers``, ``tiles``, ``memory``.
+"""
+
+import argparse
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+from make_bundle import manifest
+from make_crowded import make_crowded
+from make_sky import BANDS
+
+from galmorph.bundle import Bundle, load_bundle, write_bundle
+from galmorph.cutouts import Framing
+from galmorph.detection import DetectionConfig
+from galmorph.inference.cluster import cores
+from galmorph.inference.config import run_config
+from galmorph.inference.run import RunReport, run_tiles
+from galmorph.surveys import find_tiles, load_survey
+
+SURVEY, CLASSES = "mock-decals", ["elliptical", "spiral", "edge_on", "merger", "star"]
+#: Encoders with the side of their cutouts, side and galaxies of a tile that keeps a model busy, and seconds to score.
+MODELS = {"resnet18": (128, 2000, 1500), "resnet50": (256, 1000, 150)}
+SECONDS = 12.0
+ORDER = ("run", "precision", "peers", "workers", "tiles", "memory")
+
+
+def make_bundle(folder: Path, encoder: str, size: int) -> Bundle:
+    """A bundle of an encoder with random weights, in float32 and int8."""
+    import torch
+
+    from galmorph.training.compact import quantise
+    from galmorph.training.graph import export_graph
+    from galmorph.training.networks import build_network
+    from galmorph.training.options import NetworkOptions
+    from galmorph.training.stretch import Stretch
+
+    torch.manual_seed(0)
+    network = build_network(
+        NetworkOptions(encoder=encoder), Stretch("asinh", [0.05] * 3, scale=5.0), bands=3, size=size, classes=5
+    ).eval()
+    graph = export_graph(network, (3, size, size))
+    rng = np.random.default_rng(0)
+    examples = rng.normal(0, 0.3, (32, 3, size, size)).astype(np.float32)
+    features = network.lengths(3, size)[1]
+    reference, table = io.BytesIO(), io.BytesIO()
+    np.savez(reference, directions=np.eye(features), distance=0.5, entropy=0.1)
+    pq.write_table(pa.table({"entropy": [0.1]}), table)
+    facts = manifest(
+        list(BANDS), size, CLASSES, name=encoder, features=features, batch=16, framing=Framing(size=size, factor=3.0)
+    )
+    files = {
+        "model.onnx": graph,
+        "model.int8.onnx": quantise(graph, examples),
+        "reference.npz": reference.getvalue(),
+        "reference.parquet": table.getvalue(),
+        "README.md": b"# For measurements\n",
+    }
+    return write_bundle(folder / encoder, facts, files)
+
+
+def make_tiles(folder: Path, count: int, side: int, objects: int) -> list[Path]:
+    """Tiles side by side."""
+    for i in range(count):
+        make_crowded(folder, f"tile{i:03d}", side, objects, ra=150 + i * side * 0.262 / 3600, seed=i)
+    return sorted(folder.glob("*.fz"))
+
+
+def run(
+    tiles: list[Path], bundle: Bundle, folder: Path, workers: int, precision: str = "float32"
+) -> tuple[float, RunReport]:
+    """Seconds from the first tile's beginning to the last one's end, start of the cluster apart; and the report."""
+    survey = load_survey(SURVEY)
+    sources, unusable = find_tiles([str(path) for path in tiles], survey)
+    config = run_config(bundle, survey, DetectionConfig(), None, False, precision)
+    ready: list[float] = []
+    start = time.perf_counter()
+    # Told when the cluster is there.
+    report = run_tiles(
+        sources, unusable, bundle, config, folder, workers=workers, device="cpu",
+        announce=lambda text: ready.append(time.perf_counter()),
+    )  # fmt: skip
+    end = time.perf_counter()
+    assert not report.rejected_tiles, report.rejected_tiles
+    return end - (ready[0] if ready else start), report
+
+
+FEED = """
+import json, sys, time
+import numpy as np, onnxruntime as ort
+model, size, batch, seconds = sys.argv[1], *map(int, sys.argv[2:4]), float(sys.argv[4])
+options = ort.SessionOptions()
+options.intra_op_num_threads = 1
+session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+images = np.random.default_rng(0).normal(0, 0.3, (batch, 3, size, size)).astype(np.float32)
+session.run(None, {"image": images})
+print("ready", flush=True)
+sys.stdin.readline()
+done, start = 0, time.perf_counter()
+while time.perf_counter() - start < seconds:
+    session.run(None, {"image": images})
+    done += batch
+print(json.dumps(done / (time.perf_counter() - start)))
+"""
+
+
+def bare(model: Path, size: int, batch: int, processes: int, seconds: float = SECONDS) -> float:
+    """Images per second of onnxruntime, one process for each core, fed with the same array again and again."""
+    command = [sys.executable, "-c", FEED, str(model), str(size), str(batch), str(seconds)]
+    feeding = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in range(processes)]
+    for process in feeding:
+        process.stdout.readline()
+    for process in feeding:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return sum(float(process.communicate()[0].splitlines()[-1]) for process in feeding)
+
+
+def whole_run(folder: Path) -> list[dict[str, object]]:
+    """Tiles to parts beside scoring alone, on all cores."""
+    results = []
+    for encoder, (size, side, objects) in MODELS.items():
+        bundle = make_bundle(folder, encoder, size)
+        tiles = make_tiles(folder / f"tiles-{encoder}", 2 * cores(), side, objects)
+        for precision in ("float32", "int8"):
+            ready = bare(bundle.graph(precision), size, bundle.manifest.batch, cores())
+            seconds, report = run(tiles, bundle, folder / f"run-{encoder}-{precision}", cores(), precision)
+            rate = report.detected / seconds
+            stages = {name: round(value, 1) for name, value in sorted(report.seconds.items())}
+            target = 0.9 if precision == "float32" else None
+            results.append(
+                entry(
+                    f"{encoder}@{size} {precision}: whole run beside bare onnxruntime", rate / ready, target, "least",
+                    per_second=round(rate, 1), bare_per_second=round(ready, 1), stages=stages,
+                )
+            )  # fmt: skip
+    return results
+
+
+def precisions(folder: Path) -> list[dict[str, object]]:
+    """int8 beside float32, scoring alone on one core."""
+    results = []
+    for encoder, (size, _, _) in MODELS.items():
+        bundle = make_bundle(folder, encoder, size)
+        # In turns, since machines are not alike from one minute to the next.
+        rates = {
+            name: max(bare(bundle.graph(name), size, bundle.manifest.batch, 1, SECONDS / 2) for _ in range(2))
+            for name in ("float32", "int8")
+        }
+        results.append(
+            entry(f"{encoder}@{size}: int8 faster than float32 by", rates["int8"] / rates["float32"], 2.5, "least",
+                  per_second={name: round(rate, 1) for name, rate in rates.items()})
+        )  # fmt: skip
+    return results
+
+
+def peers(folder: Path) -> list[dict[str, object]]:
+    """A run with the precision that it picks, beside the loop that one would write with torch, timm and Cutout2D."""
+    import timm
+    import torch
+    from astropy.io import fits
+    from astropy.nddata import Cutout2D
+
+    torch.set_num_threads(cores())
+    size, side, objects = MODELS["resnet18"]
+    bundle = make_bundle(folder, "resnet18", size)
+    tiles = make_tiles(folder / "tiles-peers", cores(), side, objects)
+    seconds, report = run(tiles, bundle, folder / "run-peers", cores(), "int8")
+    rows = pq.read_table(report.parts[0], columns=["x", "y"]).to_pandas().iloc[:256]
+    network = timm.create_model("resnet18", pretrained=False, in_chans=3, num_classes=5).eval()
+    start = time.perf_counter()
+    planes = []
+    for path in tiles[: len(BANDS)]:
+        with fits.open(path) as hdus:
+            planes.append(hdus["IMAGE"].data)
+    reading = time.perf_counter() - start
+    start = time.perf_counter()
+    for first in range(0, len(rows), 32):
+        images = [
+            np.stack([Cutout2D(plane, (row.x, row.y), size, mode="partial", fill_value=0).data for plane in planes])
+            for row in rows.iloc[first : first + 32].itertuples()
+        ]
+        with torch.inference_mode():
+            network(torch.from_numpy(np.arcsinh(np.stack(images) / 0.05)))
+    # Their reading of the tile is spread over all of its objects, as ours is.
+    theirs = (time.perf_counter() - start) / len(rows) + reading / (report.detected / cores())
+    name = "whole run, int8, detection included: faster than torch + timm + Cutout2D by"
+    facts = {"per_second": round(report.detected / seconds, 1), "their_per_second": round(1 / theirs, 1)}
+    return [entry(name, report.detected / seconds * theirs, 4, "least", **facts)]
+
+
+def scaling(folder: Path) -> list[dict[str, object]]:
+    """Two workers on two cores beside one on one core."""
+    size, side, objects = MODELS["resnet18"]
+    bundle = make_bundle(folder, "resnet18", size)
+    tiles = make_tiles(folder / "tiles-scaling", 4, side, objects // 2)
+    allowed = sorted(os.sched_getaffinity(0))
+    rates = []
+    for count in (1, 2):
+        os.sched_setaffinity(0, allowed[:count])
+        seconds, report = run(tiles, bundle, folder / f"run-{count}", count, "int8")
+        rates.append(report.detected / seconds)
+    os.sched_setaffinity(0, allowed)
+    facts = {"per_second": [round(rate, 1) for rate in rates]}
+    return [entry("two workers: faster than one, a core each, by", rates[1] / rates[0], 1.8, "least", **facts)]
+
+
+def flat_cost(folder: Path, most: int) -> list[dict[str, object]]:
+    """Cost of an object and peak memory with few and with many tiles; the many are links to a few."""
+    size = 64
+    bundle = make_bundle(folder, "resnet18", size)
+    first = make_tiles(folder / "few", 10, 700, 150)
+    costs, peaks = [], []
+    for count in (10, most):
+        tiles = []
+        for i in range(count):
+            for path in first[3 * (i % 10) : 3 * (i % 10) + 3]:
+                link = folder / f"of-{count}" / f"t{i:03d}-{path.name.rpartition('-')[2]}"
+                link.parent.mkdir(exist_ok=True)
+                link.symlink_to(path)
+                tiles.append(link)
+        script = Path(__file__)
+        command = [
+            sys.executable,
+            str(script),
+            "--one",
+            str(tiles[0].parent),
+            str(bundle.path),
+            str(folder / f"r{count}"),
+        ]
+        told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        costs.append(told["seconds"] / told["objects"])
+        peaks.append(told["peak"])
+    facts = {"milliseconds": [round(1000 * cost, 2) for cost in costs], "tiles": [10, most]}
+    memory = {"megabytes": [round(peak / 2**20) for peak in peaks], "tiles": [10, most]}
+    return [
+        entry(f"cost of an object, {most} tiles beside 10", costs[1] / costs[0], 1.1, "most", **facts),
+        entry(f"peak memory of a worker, {most} tiles beside 10", peaks[1] / peaks[0], 1.1, "most", **memory),
+    ]
+
+
+def memory(folder: Path) -> list[dict[str, object]]:
+    """Peak memory of a worker with two tiles in progress."""
+    bundle = make_bundle(folder, "resnet18", 64)
+    results = []
+    for side, objects, limit in ((3600, 5000, 1.5), (10000, 5000, 2.0)):
+        tiles = make_tiles(folder / f"tiles-{side}", 2 if side < 5000 else 1, side, objects)
+        out = folder / f"memory-{side}"
+        command = [sys.executable, __file__, "--one", str(tiles[0].parent), str(bundle.path), str(out)]
+        told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        results.append(
+            entry(f"{side} x {side} in three bands: peak GB of a worker", told["peak"] / 1e9, limit, "most",
+                  objects=told["objects"], tiles=told["tiles"])
+        )  # fmt: skip
+    return results
+
+
+def one_run(tiles: str, bundle: str, out: str) -> None:
+    """A run with one worker; prints what it took and the most memory that a process held."""
+    seconds, report = run(sorted(Path(tiles).iterdir()), load_bundle(bundle), Path(out), 1, "int8")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    print(json.dumps({"seconds": seconds, "objects": report.detected, "tiles": report.tiles, "peak": peak}))
+
+
+def entry(name: str, ratio: float, target: float | None, kind: str, **facts: object) -> dict[str, object]:
+    """One line of the result; `kind` says if the ratio may be at most or has to be at least the target."""
+    print(f"{name}: {ratio:.3f} (target {kind} {target}), {facts}", flush=True)
+    return {"name": name, "ratio": round(ratio, 3), "target": target, "kind": kind, **facts}
+
+
+def met(result: dict[str, object]) -> bool:
+    """If a result meets its target, or has none."""
+    if result["target"] is None:
+        return True
+    ratio, target = float(str(result["ratio"])), float(str(result["target"]))
+    return ratio <= target if result["kind"] == "most" else ratio >= target
+
+
+def main() -> None:
+    """Measure, print, and with ``--check`` fail when a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
+    parser.add_argument("--only", nargs="+", choices=ORDER, default=ORDER, help="comparisons to make")
+    parser.add_argument("--tiles", type=int, default=200, help="tiles of the longest run")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        one_run(*arguments.one)
+        return
+    warnings.simplefilter("ignore")
+    ort.set_default_logger_severity(3)
+    comparisons: dict[str, Callable[[Path], list[dict[str, object]]]] = {
+        "run": whole_run,
+        "precision": precisions,
+        "peers": peers,
+        "workers": scaling,
+        "tiles": lambda folder: flat_cost(folder, arguments.tiles),
+        "memory": memory,
+    }
+    results = []
+    for name in arguments.only:
+        with tempfile.TemporaryDirectory() as scratch:
+            results += comparisons[name](Path(scratch))
+    print(json.dumps({"benchmark": "inference", "cores": cores(), "results": results}))
+    sys.exit(arguments.check and not all(met(result) for result in results))
+
+
+if __name__ == "__main__":
+    main()
