@@ -213,9 +213,17 @@ def scoring(client: Client, plugin: ScoringPlugin) -> Iterator[str]:
     After a run that came to its end, a cluster that goes on without it need not keep the model. One that was broken off
     leaves it to its next call, which takes its place.
     """
-    client.register_plugin(plugin, name=plugin.name)
+    try:
+        client.register_plugin(plugin, name=plugin.name)
+    except GalmorphError:
+        _forget(client, plugin)
+        raise
     yield plugin.name
-    with contextlib.suppress(OSError, ValueError):  # the tiles are done: a scheduler that is gone is nobody's concern
+    _forget(client, plugin)
+
+
+def _forget(client: Client, plugin: ScoringPlugin) -> None:
+    with contextlib.suppress(OSError, ValueError):  # a scheduler that is gone has no plugin
         client.unregister_worker_plugin(plugin.name)
 
 
