@@ -1,7 +1,7 @@
 """The model bundle: a folder that holds a network, what it was made for, and proof that nothing was changed.
 
 ``model.onnx`` takes calibrated surface brightness and stretches it itself; ``manifest.json`` says for which bands,
-how cutouts are framed and what the scores mean; ``reference.npz`` says where the known classes lie in feature space;
+how cutouts are framed and what the scores mean; ``reference.npz`` holds known objects in feature space;
 ``reference.parquet`` holds the statistics of scores and features that a later survey is compared with, and
 ``reference_sample.parquet``, where there is one, objects to compare with (`galmorph.reference`); ``README.md`` is the
 model card. Every file's SHA-256 is in the manifest and is checked at load. Nothing is unpickled.
@@ -131,7 +131,7 @@ class Bundle:
     sha256 : str
         Digest of the manifest, and through it of every file: the identity of the model.
     reference : FeatureReference
-        Where the known classes lie in feature space.
+        Known objects in feature space, and what is usual among them.
     """
 
     path: Path
@@ -362,18 +362,21 @@ def _verify(path: Path, name: str, entry: FileEntry) -> None:
 
 
 def _read_reference(path: Path, manifest: Manifest) -> FeatureReference:
-    """Class means and precision, checked against the manifest."""
+    """Known objects in feature space, checked against the manifest."""
     try:
         with np.load(path / REFERENCE, allow_pickle=False) as arrays:
-            reference = FeatureReference(arrays["means"].astype(np.float64), arrays["precision"].astype(np.float64))
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+            directions = arrays["directions"].astype(np.float64)
+            reference = FeatureReference(directions, float(arrays["distance"]), float(arrays["entropy"]))
+    except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise BundleError(f"bundle {path}: {REFERENCE} cannot be read ({error}); export the model again") from error
-    expected = (len(manifest.classes), manifest.features)
-    if reference.means.shape != expected or reference.precision.shape != (manifest.features, manifest.features):
+    shape = directions.shape
+    if len(shape) != 2 or shape[1] != manifest.features:
         raise BundleError(
-            f"bundle {path}: {REFERENCE} holds means of shape {reference.means.shape} and a precision of shape "
-            f"{reference.precision.shape}; with {expected[0]} classes and {expected[1]} features expected {expected}"
+            f"bundle {path}: {REFERENCE} holds directions of shape {shape}; "
+            f"expected {manifest.features} features of each"
         )
+    if not (reference.distance > 0 and reference.entropy > 0 and np.isfinite(directions).all()):
+        raise BundleError(f"bundle {path}: {REFERENCE} holds numbers that are not finite and positive; export again")
     return reference
 
 

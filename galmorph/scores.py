@@ -13,20 +13,30 @@ Float64 = NDArray[np.float64]
 UnknownScore = Literal["entropy", "energy", "anomaly_score"]
 
 
+#: Nearest reference objects that an object is compared with, and objects compared at a time.
+NEIGHBOURS, CHUNK = 5, 1024
+
+#: Least that counts as usual: of the entropy as a share of ln K, and of the distance. A network may be sure of all.
+LEAST_USUAL = 1e-3
+
+
 @dataclass(frozen=True)
 class FeatureReference:
-    """Where the known classes lie in feature space.
+    """Known objects in feature space, and what is usual among others of their classes.
 
     Parameters
     ----------
-    means : ndarray of float
-        Mean feature vector of each class, shape ``(K, d)``.
-    precision : ndarray of float
-        Inverse of the covariance within classes, shared by all, shape ``(d, d)``.
+    directions : ndarray of float
+        Feature vectors of known objects, of length 1. Shape ``(m, d)``.
+    distance : float
+        Mean distance of other known objects from these, see `neighbour_distance`.
+    entropy : float
+        Mean entropy of other known objects, in nats.
     """
 
-    means: Float64
-    precision: Float64
+    directions: Float64
+    distance: float
+    entropy: float
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Scores:
     energy : ndarray of float
         Free energy; larger (less negative) for objects less like the training set.
     anomaly_score : ndarray of float
-        Distance in feature space from the nearest known class; about 1 for a typical known object.
+        How strange prediction and features are together; 1 on average for known objects of the source.
     unknown : ndarray of bool
         Where the bundle's unknown score lies above its threshold, or is not a number.
     """
@@ -116,30 +126,59 @@ def energy(logits: NDArray[np.floating], temperature: float = 1.0) -> Float64:
     return np.asarray(-temperature * logsumexp(np.asarray(logits, dtype=np.float64) / temperature, axis=1))
 
 
-def anomaly(features: NDArray[np.floating], reference: FeatureReference) -> Float64:
-    """Distance from the nearest known class, ``min_k sqrt((f - m_k)' P (f - m_k) / d)``.
-
-    The Mahalanobis distance of Lee et al. (2018, equation 2), divided by the square root of the number of
-    features so that a typical known object scores about 1 whatever the network.
+def neighbour_distance(features: NDArray[np.floating], directions: NDArray[np.floating]) -> Float64:
+    """Mean cosine distance ``1 - cos`` from the `NEIGHBOURS` nearest of given directions (after Sun et al. 2022).
 
     Parameters
     ----------
     features : ndarray of float
-        Shape ``(n, d)``.
-    reference : FeatureReference
-        Class means and precision.
+        Shape ``(n, d)``. A vector of zeros is at a right angle to everything.
+    directions : ndarray of float
+        Vectors of length 1, shape ``(m, d)``.
 
     Returns
     -------
     ndarray of float64
-        Shape ``(n,)``.
+        Shape ``(n,)``, from 0 to 2; 1 where there is no neighbour at all.
     """
+    unit = directions_of(features)
+    count = min(NEIGHBOURS, len(directions))
+    if count == 0:
+        return np.ones(len(unit))
+    distances = np.empty(len(unit))
+    for start in range(0, len(unit), CHUNK):
+        cosines = unit[start : start + CHUNK] @ np.asarray(directions, dtype=np.float64).T
+        nearest = np.partition(cosines, -count, axis=1)[:, -count:]
+        distances[start : start + CHUNK] = 1 - nearest.mean(axis=1)
+    return np.maximum(distances, 0.0)
+
+
+def directions_of(features: NDArray[np.floating]) -> Float64:
+    """Feature vectors scaled to length 1, shape ``(n, d)``; zeros stay."""
     f = np.asarray(features, dtype=np.float64)
-    squared = np.empty((len(f), len(reference.means)))
-    for k, mean in enumerate(reference.means):
-        offset = f - mean
-        squared[:, k] = np.einsum("ni,ij,nj->n", offset, reference.precision, offset, optimize=True)
-    return np.asarray(np.sqrt(np.maximum(squared.min(axis=1), 0.0) / f.shape[1]))
+    lengths = np.linalg.norm(f, axis=1, keepdims=True)
+    return np.divide(f, lengths, out=np.zeros_like(f), where=lengths > 0)
+
+
+def anomaly(entropies: Float64, features: NDArray[np.floating], reference: FeatureReference) -> Float64:
+    """How strange objects are: mean of entropy and of distance in feature space, each in units of its usual value.
+
+    Parameters
+    ----------
+    entropies : ndarray of float
+        In nats, shape ``(n,)``.
+    features : ndarray of float
+        Shape ``(n, d)``.
+    reference : FeatureReference
+        Known objects, and what is usual.
+
+    Returns
+    -------
+    ndarray of float64
+        Shape ``(n,)``; 1 is usual.
+    """
+    distances = neighbour_distance(features, reference.directions)
+    return np.asarray((entropies / reference.entropy + distances / reference.distance) / 2)
 
 
 def score(
@@ -160,7 +199,7 @@ def score(
     features : ndarray of float
         Shape ``(n, d)``.
     reference : FeatureReference
-        Where the known classes lie.
+        Known objects in feature space.
     temperature : float
         Calibrates probabilities, entropy and energy.
     unknown_score : {"entropy", "energy", "anomaly_score"}
@@ -174,10 +213,11 @@ def score(
         Of all objects, in order.
     """
     probabilities = softmax(logits, temperature)
+    entropies = entropy(probabilities)
     values = {
-        "entropy": entropy(probabilities),
+        "entropy": entropies,
         "energy": energy(logits, temperature),
-        "anomaly_score": anomaly(features, reference),
+        "anomaly_score": anomaly(entropies, features, reference),
     }
     return Scores(
         probabilities=probabilities,

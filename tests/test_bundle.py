@@ -27,7 +27,7 @@ def test_what_is_written_is_read(bundle):
     assert again.manifest == bundle.manifest
     assert again.sha256 == bundle.sha256
     assert set(again.manifest.files) == {"model.onnx", "reference.npz", "reference.parquet", "README.md"}
-    assert again.reference.means.shape == (4, 6)
+    assert again.reference.directions.shape == (6, 6)
 
 
 def test_identity_follows_every_file(tmp_path, bundle):
@@ -103,7 +103,7 @@ def test_files_outside_the_folder_are_refused(bundle, name):
 def test_an_unpickled_reference_is_refused(tmp_path):
     content = files(3, 16, 4)
     stream = io.BytesIO()
-    np.savez(stream, means=np.array([{"a": 1}], dtype=object), precision=np.eye(6))
+    np.savez(stream, directions=np.array([{"a": 1}], dtype=object), distance=1.0, entropy=1.0)
     content["reference.npz"] = stream.getvalue()
     with pytest.raises(BundleError, match=r"reference\.npz cannot be read"):
         write_bundle(tmp_path / "model", manifest(["g", "r", "z"]), content)
@@ -112,7 +112,7 @@ def test_an_unpickled_reference_is_refused(tmp_path):
 
 def test_a_reference_of_another_network_is_refused(tmp_path):
     content = files(2, 16, 4) | {"model.onnx": files(3, 16, 4)["model.onnx"]}
-    with pytest.raises(BundleError, match="with 4 classes and 6 features expected"):
+    with pytest.raises(BundleError, match="expected 6 features of each"):
         write_bundle(tmp_path / "model", manifest(["g", "r", "z"]), content)
 
 

@@ -3,10 +3,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.spatial.distance import mahalanobis
 from scipy.stats import entropy as scipy_entropy
+from sklearn.neighbors import NearestNeighbors
 
-from galmorph.scores import FeatureReference, anomaly, energy, entropy, score, softmax
+from galmorph.scores import (
+    FeatureReference,
+    anomaly,
+    directions_of,
+    energy,
+    entropy,
+    neighbour_distance,
+    score,
+    softmax,
+)
 
 LOGITS = arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 6)), elements=st.floats(-1e4, 1e4, width=32))
 
@@ -50,22 +59,34 @@ def test_energy_does_not_overflow():
     assert energy(np.array([[1e4, 0.0]])) == pytest.approx([-1e4])
 
 
-def test_anomaly_is_the_mahalanobis_distance_to_the_nearest_class():
+def test_neighbour_distance_by_hand():
+    axes = np.eye(3)
+    # cos 1 to the first axis, 0 to the two others: fewer than five, so all three count.
+    assert neighbour_distance(np.array([[2.0, 0, 0]]), axes) == pytest.approx([1 - 1 / 3])
+    assert neighbour_distance(np.array([[1.0, 1.0, 0]]), axes) == pytest.approx([1 - 2 / np.sqrt(2) / 3])
+    assert neighbour_distance(-axes, axes) == pytest.approx([1 + 1 / 3] * 3)
+
+
+def test_neighbour_distance_is_that_of_an_independent_search():
     rng = np.random.default_rng(1)
-    means, root = rng.normal(size=(3, 4)), rng.normal(size=(4, 4))
-    precision = root @ root.T
-    features = rng.normal(size=(5, 4))
-    expected = [min(mahalanobis(f, m, precision) for m in means) / 2.0 for f in features]  # sqrt(d) = 2
-    assert anomaly(features, FeatureReference(means, precision)) == pytest.approx(expected)
+    features, known = rng.normal(size=(2500, 7)), directions_of(rng.normal(size=(300, 7)))
+    search = NearestNeighbors(n_neighbors=5, metric="cosine").fit(known)
+    assert neighbour_distance(features, known) == pytest.approx(search.kneighbors(features)[0].mean(axis=1))
 
 
-def test_a_typical_known_object_has_anomaly_one():
-    rng = np.random.default_rng(2)
-    features = rng.normal(size=(2000, 16))
-    assert anomaly(features, FeatureReference(np.zeros((1, 16)), np.eye(16))).mean() == pytest.approx(1.0, abs=0.02)
+def test_neighbour_distance_at_the_edges():
+    assert neighbour_distance(np.zeros((2, 3)), np.eye(3)) == pytest.approx([1, 1])
+    assert neighbour_distance(np.ones((2, 3)), np.zeros((0, 3))) == pytest.approx([1, 1])
+    assert neighbour_distance(np.zeros((0, 3)), np.eye(3)).shape == (0,)
 
 
-REFERENCE = FeatureReference(np.zeros((2, 1)), np.eye(1))
+def test_anomaly_is_the_mean_of_both_in_units_of_the_usual():
+    reference = FeatureReference(np.eye(2)[:1], distance=0.5, entropy=0.2)
+    features = np.array([[1.0, 0], [0, 1.0]])
+    assert anomaly(np.array([0.4, 0.2]), features, reference) == pytest.approx([(2 + 0) / 2, (1 + 2) / 2])
+
+
+REFERENCE = FeatureReference(np.eye(1), 1.0, 1.0)
 
 
 def scored(logits, features=None, **settings):
@@ -83,8 +104,8 @@ def test_a_score_at_the_threshold_is_known():
 
 
 def test_unknown_by_another_score():
-    result = scored([[9.0, 0.0]] * 2, [[0.5], [4.0]], unknown_score="anomaly_score", threshold=2.0)
-    assert result.anomaly_score == pytest.approx([0.5, 4.0])
+    result = scored([[900.0, 0.0]] * 2, [[0.5], [-4.0]], unknown_score="anomaly_score", threshold=0.5)
+    assert result.anomaly_score == pytest.approx([0.0, 1.0])
     assert result.unknown.tolist() == [False, True]
 
 

@@ -7,11 +7,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from sklearn.covariance import ledoit_wolf
 from sklearn.mixture import GaussianMixture
 
 from galmorph.metrics import negative_log_likelihood
-from galmorph.scores import FeatureReference, Scores, UnknownScore, score, softmax
+from galmorph.scores import (
+    LEAST_USUAL,
+    FeatureReference,
+    Scores,
+    UnknownScore,
+    directions_of,
+    entropy,
+    neighbour_distance,
+    score,
+    softmax,
+)
 from galmorph.training.options import ExportOptions
 
 Float = NDArray[np.floating]
@@ -21,6 +30,9 @@ TEMPERATURES = (0.05, 20.0)
 
 #: Fewest different scores that two groups are sought in, and places at which their boundary is sought.
 FEWEST, PLACES = 10, 1001
+
+#: Training images that the reference of features holds.
+REFERENCE_IMAGES = 2000
 
 #: Quantiles in the table of statistics.
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -35,7 +47,7 @@ class Calibration:
     temperature : float
         Divides logits.
     reference : FeatureReference
-        Where the known classes lie.
+        Known objects in feature space.
     unknown_score : {"entropy", "energy", "anomaly_score"}
         The score that decides what is unknown.
     threshold : float
@@ -60,14 +72,14 @@ class Calibration:
 
 
 def calibrate(
-    reference: FeatureReference,
+    fitted: Float,
     logits: Float,
     features: Float,
     labels: NDArray[np.integer],
     options: ExportOptions,
     target: tuple[Float, Float] | None = None,
 ) -> Calibration:
-    """Fit temperature and threshold.
+    """Fit temperature, reference and threshold.
 
     The threshold lets a chosen share of known objects of the source pass as unknown. An adapted model is less sure of
     the target than of the source, known objects included; there the threshold is no lower than the boundary between the
@@ -75,8 +87,8 @@ def calibrate(
 
     Parameters
     ----------
-    reference : FeatureReference
-        Fitted on the training part.
+    fitted : ndarray of float
+        Features of training images, shape ``(t, d)``.
     logits, features : ndarray of float
         Of validation images of known classes, shapes ``(n, K)`` and ``(n, d)``.
     labels : ndarray of int
@@ -92,6 +104,7 @@ def calibrate(
         No label of an unknown class has had a part in it.
     """
     temperature = fit_temperature(logits, labels)
+    reference = fit_reference(fitted, features, entropy(softmax(logits, temperature)), logits.shape[1])
     free = Calibration(temperature, reference, options.unknown_score, math.inf)
     values = getattr(free.score(logits, features), options.unknown_score)
     threshold = fit_threshold(values, options.false_unknown_rate)
@@ -165,30 +178,28 @@ def boundary(values: Float) -> float:
     return float(places[beyond.argmax()]) if beyond.any() else -math.inf
 
 
-def fit_reference(features: Float, labels: NDArray[np.integer], classes: int) -> FeatureReference:
-    """Class means and the inverse of the covariance within classes.
+def fit_reference(features: Float, valid_features: Float, valid_entropies: Float, classes: int) -> FeatureReference:
+    """Known objects that others are compared with, and what is usual.
 
     Parameters
     ----------
     features : ndarray of float
-        Of training images, shape ``(n, d)``.
-    labels : ndarray of int
-        Their classes, shape ``(n,)``.
+        Of training images, shape ``(n, d)``; some of them are kept, the same ones each time.
+    valid_features, valid_entropies : ndarray of float
+        Of validation images of known classes, shapes ``(m, d)`` and ``(m,)``, ``m`` not 0.
     classes : int
-        K; each has images.
+        K.
 
     Returns
     -------
     FeatureReference
-        With the covariance shrunk by Ledoit and Wolf's estimate, so that it can be inverted however few
-        images there are.
+        With at most `REFERENCE_IMAGES` directions, rounded to float16.
     """
-    features = np.asarray(features, dtype=np.float64)
-    means = np.stack([features[labels == k].mean(axis=0) for k in range(classes)])
-    covariance, _ = ledoit_wolf(features - means[labels], assume_centered=True)
-    # A network whose features are all constant has a covariance of zero; the floor keeps the inverse finite.
-    floor = 1e-9 * max(1.0, float(np.trace(covariance)) / len(covariance))
-    return FeatureReference(means, np.linalg.inv(covariance + floor * np.eye(len(covariance))))
+    chosen = np.sort(np.random.default_rng(0).permutation(len(features))[:REFERENCE_IMAGES])
+    directions = directions_of(features[chosen]).astype(np.float16).astype(np.float64)
+    distance = float(np.mean(neighbour_distance(valid_features, directions)))
+    usual = float(np.mean(valid_entropies))
+    return FeatureReference(directions, max(distance, LEAST_USUAL), max(usual, LEAST_USUAL * math.log(max(classes, 2))))
 
 
 def statistics(scores: Scores, features: Float, classes: tuple[str, ...]) -> pd.DataFrame:

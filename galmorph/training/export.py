@@ -30,7 +30,7 @@ from galmorph.cutouts import Framing
 from galmorph.errors import BundleError, DataError
 from galmorph.reference import SOURCE, TARGET, ReferenceSample, join_samples, write_sample
 from galmorph.scores import FeatureReference, Scores
-from galmorph.training.calibrate import Calibration, calibrate, fit_reference, statistics
+from galmorph.training.calibrate import Calibration, calibrate, statistics
 from galmorph.training.card import write_card
 from galmorph.training.compact import CALIBRATION_IMAGES, Judges, compact_graphs
 from galmorph.training.data import Dataset, read_source
@@ -122,13 +122,12 @@ def export(
     graphs, parity = _graphs(module.network, record, np.asarray(dataset.images[rows["validation"][:PARITY_IMAGES]]))
     # What is fitted to labelled images is fitted to what the source's own branch says of them.
     model = graphs.get(SOURCE_MODEL, graphs[MODEL])
-    _, features = predict(model, dataset.images, rows["train"])
-    reference = fit_reference(features, dataset.labels[rows["train"]], len(dataset.classes))
+    _, fitted = predict(model, dataset.images, rows["train"])
     logits, features = predict(model, dataset.images, rows["validation"])
     unlabelled = _target_images(recipe, dataset, record, target)
     seen = None if unlabelled is None else predict(graphs[MODEL], *unlabelled)
     labels = dataset.labels[rows["validation"]]
-    calibration = calibrate(reference, logits, features, labels, recipe.export, seen)
+    calibration = calibrate(fitted, logits, features, labels, recipe.export, seen)
     scores = calibration.score(logits, features)
     evaluations = {"validation": _summarise(scores, dataset, rows["validation"], recipe, "validation")}
     test = _test_rows(dataset, recipe)
@@ -148,7 +147,7 @@ def export(
     facts = _graph_facts(recipe, record, calibration)
     files = {
         **{name: add_facts(graph, facts) for name, graph in (graphs | smaller).items()},
-        REFERENCE: _reference_file(reference),
+        REFERENCE: _reference_file(calibration.reference),
         STATISTICS: table.getvalue(),
         SAMPLE: write_sample(sample),
         CARD: write_card(manifest, recipe.export.card).encode(),
@@ -249,9 +248,8 @@ def _test_rows(dataset: Dataset, recipe: Recipe) -> NDArray[np.intp]:
 
 def _reference_file(reference: FeatureReference) -> bytes:
     content = io.BytesIO()
-    np.savez_compressed(
-        content, means=reference.means.astype(np.float32), precision=reference.precision.astype(np.float32)
-    )
+    directions = reference.directions.astype(np.float16)
+    np.savez_compressed(content, directions=directions, distance=reference.distance, entropy=reference.entropy)
     return content.getvalue()
 
 
@@ -278,7 +276,7 @@ def _manifest(
         framing=Framing(**facts["framing"]),
         unit=facts["unit"],
         stretch=record["stretch"],
-        features=calibration.reference.means.shape[1],
+        features=calibration.reference.directions.shape[1],
         temperature=calibration.temperature,
         rho=math.log(len(classes)) / 2 if separation is None else separation.tuner.rho,
         unknown=UnknownRule(

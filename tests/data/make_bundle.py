@@ -60,7 +60,7 @@ def files(bands: int, size: int, classes: int) -> dict[str, bytes]:
     """Content of a bundle's files."""
     features = 2 * bands
     reference, statistics = io.BytesIO(), io.BytesIO()
-    np.savez(reference, means=np.zeros((classes, features)), precision=np.eye(features))
+    np.savez(reference, directions=np.eye(features), distance=0.5, entropy=0.1)
     pq.write_table(pa.table({"entropy": pa.array([0.1, 0.2], pa.float32())}), statistics)
     return {
         "model.onnx": graph(bands, size, classes),

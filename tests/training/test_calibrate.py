@@ -4,7 +4,15 @@ from scipy.special import softmax as reference_softmax
 
 from galmorph.metrics import negative_log_likelihood
 from galmorph.scores import anomaly, softmax
-from galmorph.training.calibrate import boundary, calibrate, fit_reference, fit_temperature, fit_threshold, statistics
+from galmorph.training.calibrate import (
+    REFERENCE_IMAGES,
+    boundary,
+    calibrate,
+    fit_reference,
+    fit_temperature,
+    fit_threshold,
+    statistics,
+)
 from galmorph.training.options import ExportOptions
 
 
@@ -34,22 +42,27 @@ def test_threshold_leaves_the_chosen_share_above(rng):
     assert np.mean(np.ones(100) > fit_threshold(np.ones(100), 0.05)) == 0
 
 
-def test_reference_is_means_and_inverse_covariance(rng):
-    mixing = np.array([[2.0, 0.0], [1.0, 0.5]])
-    labels = np.repeat([0, 1], 20000)
-    features = rng.normal(size=(40000, 2)) @ mixing.T + np.array([[0, 0], [10, -5]])[labels]
-    reference = fit_reference(features, labels, 2)
-    np.testing.assert_allclose(reference.means, [[0, 0], [10, -5]], atol=0.1)
-    np.testing.assert_allclose(reference.precision @ mixing @ mixing.T, np.eye(2), atol=0.05)
-    # Half a mean squared distance per feature of a class of its own is 1 by construction.
-    assert np.mean(anomaly(features, reference) ** 2) == pytest.approx(1, rel=0.02)
+def test_known_objects_are_as_strange_as_usual_on_average(rng):
+    labels = rng.integers(0, 2, 4000)
+    features = rng.normal(size=(4000, 4)) + np.array([[4, 0, 0, 0], [0, 4, 0, 0]])[labels]
+    fitted, others, entropies = features[:2000], features[2000:], rng.uniform(0.0, 0.4, 2000)
+    reference = fit_reference(fitted, others, entropies, 2)
+    assert anomaly(entropies, others, reference).mean() == pytest.approx(1)
+    assert reference.entropy == pytest.approx(entropies.mean())
+    np.testing.assert_allclose(np.linalg.norm(reference.directions, axis=1), 1, atol=1e-3)
 
 
-def test_reference_of_fewer_images_than_features_is_finite(rng):
-    features = np.concatenate([rng.normal(size=(6, 20)), np.zeros((6, 5))], axis=1)
-    reference = fit_reference(features, np.array([0, 0, 0, 1, 1, 1]), 2)
-    assert np.isfinite(reference.precision).all()
-    assert np.isfinite(fit_reference(np.zeros((4, 3)), np.array([0, 0, 1, 1]), 2).precision).all()
+def test_the_reference_holds_some_of_many_images_and_always_the_same(rng):
+    fitted, others = rng.normal(size=(REFERENCE_IMAGES + 500, 3)), rng.normal(size=(10, 3))
+    first, second = (fit_reference(fitted, others, np.ones(10), 2) for _ in range(2))
+    assert first.directions.shape == (REFERENCE_IMAGES, 3)
+    np.testing.assert_array_equal(first.directions, second.directions)
+
+
+def test_a_network_that_is_sure_of_everything_has_a_reference_all_the_same():
+    reference = fit_reference(np.zeros((4, 3)), np.zeros((2, 3)), np.zeros(2), 3)
+    assert reference.entropy == pytest.approx(1e-3 * np.log(3))
+    assert np.isfinite(anomaly(np.zeros(2), np.zeros((2, 3)), reference)).all()
 
 
 @pytest.mark.parametrize("score", ["entropy", "energy", "anomaly_score"])
@@ -57,9 +70,8 @@ def test_calibration_flags_the_chosen_share(rng, score):
     labels = rng.integers(0, 3, 2000)
     features = rng.normal(size=(2000, 3))
     features[np.arange(2000), labels] += 4
-    reference = fit_reference(features, labels, 3)
     options = ExportOptions(unknown_score=score, false_unknown_rate=0.1)
-    scores = calibrate(reference, features, features, labels, options).score(features, features)
+    scores = calibrate(features, features, features, labels, options).score(features, features)
     assert 0.099 <= scores.unknown.mean() <= 0.1
     values = getattr(scores, score)
     assert values[scores.unknown].min() > values[~scores.unknown].max()
@@ -68,8 +80,7 @@ def test_calibration_flags_the_chosen_share(rng, score):
 def test_statistics_describe_scores_and_features(rng):
     features = rng.normal(size=(500, 2))
     labels = rng.integers(0, 2, 500)
-    reference = fit_reference(features, labels, 2)
-    scores = calibrate(reference, features, features, labels, ExportOptions()).score(features, features)
+    scores = calibrate(features, features, features, labels, ExportOptions()).score(features, features)
     table = statistics(scores, features, ("a", "b")).set_index("quantity")
     assert list(table.index) == [
         "entropy",
@@ -103,14 +114,13 @@ def test_a_target_less_sure_than_the_source_raises_the_threshold_and_never_lower
     labels = rng.integers(0, 3, 500)
     sure, vague = 9.0 * np.eye(3)[labels], 2.0 * np.eye(3)[labels]
     features = rng.normal(size=(500, 3)) + 4 * np.eye(3)[labels]
-    reference = fit_reference(features, labels, 3)
     options = ExportOptions()
     noise = 0.05 * rng.normal(size=(500, 3))
-    alone = calibrate(reference, sure + noise, features, labels, options)
+    alone = calibrate(features, sure + noise, features, labels, options)
     target = np.concatenate([vague, np.zeros((500, 3))]) + 0.05 * rng.normal(size=(1000, 3))
-    raised = calibrate(reference, sure + noise, features, labels, options, (target, np.concatenate([features] * 2)))
+    raised = calibrate(features, sure + noise, features, labels, options, (target, np.concatenate([features] * 2)))
     flagged = raised.score(target, np.concatenate([features] * 2)).unknown
     assert raised.threshold > alone.threshold
     assert flagged[:500].mean() < 0.02 < 0.98 < flagged[500:].mean()
-    same = calibrate(reference, vague + noise, features, labels, options, (sure, features))
-    assert same.threshold == calibrate(reference, vague + noise, features, labels, options).threshold
+    same = calibrate(features, vague + noise, features, labels, options, (sure, features))
+    assert same.threshold == calibrate(features, vague + noise, features, labels, options).threshold

@@ -110,7 +110,7 @@ def test_nothing_of_private_or_test_images_decides(trained, bundle, cutouts, tmp
     first, second = manifests
     assert first.manifest.temperature == second.manifest.temperature
     assert first.manifest.unknown == second.manifest.unknown
-    np.testing.assert_array_equal(first.reference.precision, second.reference.precision)
+    np.testing.assert_array_equal(first.reference.directions, second.reference.directions)
     assert first.manifest.metrics["test"] != second.manifest.metrics["test"]
 
 

@@ -1,22 +1,23 @@
 """Train every method on every experiment, several seeds each, and write what came of it.
 
-    python training/benchmarks/adaptation.py run DATA [EXPERIMENT…] [--seeds 0 1 2 3 4] [--methods …] [--workers 2]
+    python training/benchmarks/adaptation.py run DATA [EXPERIMENT…] --keep KEPT [--seeds 0 1 2 3 4] [--methods …]
+    python training/benchmarks/adaptation.py again --keep KEPT
 
 reads the sets below DATA (see the files beside this one for how to make them), and adds a line for each training
-to ``docs/benchmarks/adaptation/EXPERIMENT.jsonl``; what is there is not done again. Nothing of the target's labels is
-used but for the measures, which are of its test part. ``table.py`` makes the page of the lines. For EXPERIMENT a group
-can be given: table, ablation, hostile or rehearsal.
+to ``docs/benchmarks/adaptation/EXPERIMENT.jsonl``; what is there is not done again. What the networks said stays in
+KEPT, and the second command takes the measures of it anew. Nothing of the target's labels is used but for the measures,
+which are of its test part. ``table.py`` makes the page of the lines. For EXPERIMENT a group can be given: table,
+ablation, hostile or rehearsal.
 """
 
 import argparse
 import json
 import logging
 import os
-import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,13 +30,18 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from galmorph.cutout_set import CutoutSet, read_cutout_set
-from galmorph.training.calibrate import calibrate, fit_reference
+from galmorph.training.calibrate import calibrate
 from galmorph.training.data import read_source
+from galmorph.training.domain_norm import Domain
 from galmorph.training.domains import part_rows
 from galmorph.training.evaluation import summarise
 from galmorph.training.fit import load_training, train
 from galmorph.training.guarded import predict
+from galmorph.training.options import ExportOptions
 from galmorph.training.split import split_objects, split_target
+
+#: What a network said of the parts of the data.
+Predictions = dict[str, NDArray[Any]]
 
 RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks" / "adaptation"
 
@@ -48,47 +54,61 @@ def _ids(cutouts: CutoutSet) -> NDArray[np.str_]:
     return cutouts.labels["object_id"].astype(str).to_numpy(dtype=np.str_)
 
 
-def measure(experiment: Experiment, method: str, seed: int, data: Path, out: Path) -> dict[str, Any]:
-    """Train and measure once.
+def train_and_look(experiment: Experiment, method: str, seed: int, data: Path, out: Path) -> Predictions:
+    """Train once, and let the network look at all images that a measure is taken of.
 
     Returns
     -------
-    dict
-        The line of the results.
+    dict of ndarray
+        Logits, features and names of the parts, and what a line says beside the measures.
     """
     started = time.perf_counter()
     recipe = experiment.recipe(method, seed, data)
     result = train(recipe, out, progress=False)
-    seconds = time.perf_counter() - started
+    seconds = round(time.perf_counter() - started, 1)
     module, _ = load_training(result.checkpoint)
     source = read_source(recipe.source)
     rows = part_rows(source, recipe)
-    _, features = predict(module, source.images, rows["train"], "source")
-    reference = fit_reference(features, source.labels[rows["train"]], len(source.classes))
-    valid = predict(module, source.images, rows["validation"], "source")
-    labels = source.labels[rows["validation"]]
     source_parts = split_objects(source.object_ids, source.names, recipe.split)
-    target, test = (
-        read_cutout_set(data / experiment.target),
-        read_cutout_set(data / (experiment.test or experiment.target)),
-    )
+    target = read_cutout_set(data / experiment.target)
+    test = read_cutout_set(data / (experiment.test or experiment.target))
     parts = split_target(_ids(target), source.object_ids, source_parts, recipe.split)
-    tested = np.flatnonzero(parts == "test") if not experiment.test else np.arange(len(test.labels))
-    # Every method gets what the target's images say without labels, those that do not adapt too.
-    seen = predict(module, target.images, np.flatnonzero(parts == "train"), "target")
-    calibration = calibrate(reference, *valid, labels, recipe.export, seen)
-    line: dict[str, Any] = {"method": method, "seed": seed, "seconds": round(seconds, 1), "epoch": result.best_epoch}
-    saved = {"valid_logits": valid[0], "valid_features": valid[1], "valid_labels": labels}
-    for domain, images, names, chosen in (
+    seen = np.flatnonzero(parts == "train")
+    tested = np.arange(len(test.labels)) if experiment.test else np.flatnonzero(parts == "test")
+    saved: Predictions = {
+        "facts": np.array(json.dumps({"method": method, "seed": seed, "seconds": seconds, "epoch": result.best_epoch}))
+    }
+    for part, images, names, chosen in (
+        ("fitted", source.images, source.names, rows["train"]),
+        ("valid", source.images, source.names, rows["validation"]),
         ("source", source.images, source.names, rows["test"]),
         ("target", test.images, _names(test), tested),
-        ("target_train", target.images, _names(target), np.flatnonzero(parts == "train")),
+        ("target_train", target.images, _names(target), seen),
     ):
-        logits, features = predict(module, images, chosen, "source" if domain == "source" else "target")
-        saved |= {f"{domain}_logits": logits, f"{domain}_features": features, f"{domain}_names": names[chosen]}
-        if domain != "target_train":
-            line[domain] = _numbers(calibration.score(logits, features), names[chosen], source.classes)
-    np.savez(out / "predictions.npz", **saved)
+        domain: Domain = "target" if part.startswith("target") else "source"
+        logits, features = predict(module, images, chosen, domain)
+        saved |= {f"{part}_logits": logits, f"{part}_features": features, f"{part}_names": names[chosen]}
+    return saved
+
+
+def measure(experiment: Experiment, saved: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """The line of the results that follows from what a network said.
+
+    Every method gets what the target's images say without labels, those that do not adapt too.
+    """
+
+    def answers(part: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return saved[f"{part}_logits"], saved[f"{part}_features"]
+
+    def labels(part: str) -> NDArray[np.intp]:
+        return np.array([experiment.classes.index(name) for name in saved[f"{part}_names"]])
+
+    fitted, valid = answers("fitted")[1], answers("valid")
+    calibration = calibrate(fitted, *valid, labels("valid"), ExportOptions(), answers("target_train"))
+    line: dict[str, Any] = json.loads(str(saved["facts"]))
+    for domain in ("source", "target"):
+        scores = calibration.score(*answers(domain))
+        line[domain] = _numbers(scores, saved[f"{domain}_names"], experiment.classes)
     return line
 
 
@@ -105,20 +125,28 @@ def _numbers(scores: Any, names: NDArray[np.str_], classes: tuple[str, ...]) -> 
     return {key: None if value is None else round(value, 4) for key, value in numbers.items()}
 
 
-def _job(name: str, method: str, seed: int, data: Path, keep: Path | None) -> dict[str, Any]:
+def _job(name: str, method: str, seed: int, data: Path, keep: Path) -> dict[str, Any]:
     """In a process of its own: one training with one thread."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     logging.getLogger("galmorph").setLevel(logging.ERROR)
+    keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch) / "training"
-        line = measure(EXPERIMENTS[name], method, seed, data, out)
-        if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
-            kept = f"{name}-{method.replace('/', '+')}-{seed}"
-            shutil.copy(out / "predictions.npz", keep / f"{kept}.npz")
-            shutil.copy(out / "metrics.csv", keep / f"{kept}.csv")
-    return line
+        saved = train_and_look(EXPERIMENTS[name], method, seed, data, Path(scratch) / "training")
+    np.savez(keep / f"{name}-{method.replace('/', '+')}-{seed}.npz", **saved)  # type: ignore[arg-type]
+    return measure(EXPERIMENTS[name], saved)
+
+
+def again(keep: Path, results: Path) -> None:
+    """Take all measures anew of what is kept; lines of other programs stay."""
+    for name, experiment in EXPERIMENTS.items():
+        lines = {(line["method"], line["seed"]): line for line in read_lines(name, results)}
+        for path in sorted(keep.glob(f"{name}-*.npz")):
+            with np.load(path) as saved:
+                line = measure(experiment, saved)
+            lines[line["method"], line["seed"]] = line
+        if lines:
+            (results / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines.values()))
 
 
 def read_lines(name: str, results: Path = RESULTS) -> list[dict[str, Any]]:
@@ -133,7 +161,7 @@ def run(
     seeds: Sequence[int],
     methods: Sequence[str] | None,
     workers: int,
-    keep: Path | None,
+    keep: Path,
     results: Path,
 ) -> None:
     """Do what has not been done, seed by seed, so that a run that is stopped has something of everything."""
@@ -167,9 +195,14 @@ def main() -> None:
     runner.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     runner.add_argument("--methods", nargs="+")
     runner.add_argument("--workers", type=int, default=2)
-    runner.add_argument("--keep", type=Path, help="folder for the predictions of each training")
-    runner.add_argument("--results", type=Path, default=RESULTS)
+    measurer = verbs.add_parser("again")
+    for each in (runner, measurer):
+        each.add_argument("--keep", type=Path, required=True, help="folder for the predictions of each training")
+        each.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
+    if given.verb == "again":
+        again(given.keep, given.results)
+        return
     groups = {"table": TABLE, "ablation": ABLATION, "hostile": HOSTILE, "rehearsal": REHEARSAL}
     names = [name for given_name in given.experiments for name in groups.get(given_name, [given_name])]
     run(names, given.data, given.seeds, given.methods, given.workers, given.keep, given.results)

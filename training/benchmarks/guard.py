@@ -60,7 +60,8 @@ def verdicts(experiments: Mapping[str, Experiment], folder: Path, options: Guard
                 continue
             plain, adapted = np.load(twin), np.load(path)
             images = len(adapted["target_train_logits"])
-            signs = observe_signs(answers(plain), answers(adapted), plain["valid_labels"], images, options.sure)
+            labels = np.array([experiment.classes.index(name) for name in plain["valid_names"]])
+            signs = observe_signs(answers(plain), answers(adapted), labels, images, options.sure)
             verdict = judge(signs, options)
             before, after = (
                 {domain: accuracy(kept, domain, experiment.classes) for domain in ("source", "target")}
