@@ -15,11 +15,11 @@ Float64 = NDArray[np.float64]
 #: Bins of a probability for the stability index.
 BINS = 10
 #: Permutations of a test: the smallest p-value is one over this and one.
-PERMUTATIONS = 999
+PERMUTATIONS = 499
 #: Widths of the kernels, in units of the median distance between objects.
 WIDTHS = (0.25, 0.5, 1.0)
 #: Trees of the classifier that tells samples apart, and objects in the smallest of their leaves.
-TREES, LEAF = 200, 5
+TREES, LEAF = 100, 5
 
 
 @dataclass(frozen=True)

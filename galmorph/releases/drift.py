@@ -18,6 +18,7 @@ from scipy.stats import ks_2samp, norm
 
 from galmorph.imaging import Imaging
 from galmorph.metrics import discrepancy, separation, stability
+from galmorph.metrics.shift import PERMUTATIONS
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -337,8 +338,9 @@ def judge(shift: Shift, limits: Limits, looked_at: int = 1) -> tuple[Verdict, tu
     """
     sure = limits.significance / looked_at
     found: list[tuple[Verdict, str]] = []
-    # No permutation test has smaller p-values than one over the number of its permutations.
-    if shift.auc >= limits.moved and shift.auc_p <= sure and shift.discrepancy_p <= max(sure, 0.001):
+    # No permutation test has smaller p-values than one over the number of its permutations and one.
+    least = max(sure, 1 / (PERMUTATIONS + 1))
+    if shift.auc >= limits.moved and shift.auc_p <= sure and shift.discrepancy_p <= least:
         verdict: Verdict = "retrain" if shift.auc >= limits.other else "recalibrate"
         found.append(
             (

@@ -315,7 +315,9 @@ def _parts(
 ) -> list[tuple[str, float, float, Shift]]:
     """Shift of each part of the sky that has objects enough."""
     order, pixels = regions_of(rows["_healpix_29"].to_numpy())
-    found = []
+    found: list[tuple[str, float, float, Shift]] = []
+    if len(np.unique(pixels)) == 1:
+        return found  # the whole
     for pixel in np.unique(pixels):
         here = np.flatnonzero(pixels == pixel)
         if len(here) < FEWEST_REGION:

@@ -116,9 +116,9 @@ def test_too_few_objects_give_no_shift(before):
         ({}, "as before", None),
         # An effect without significance and one without size are none.
         ({"auc": 0.9, "auc_p": 0.2, "discrepancy_p": 0.2}, "as before", None),
-        ({"auc": 0.55, "auc_p": 1e-9, "discrepancy_p": 0.001}, "as before", None),
-        ({"auc": 0.7, "auc_p": 1e-9, "discrepancy_p": 0.001}, "recalibrate", "AUC of 0.70"),
-        ({"auc": 0.9, "auc_p": 1e-9, "discrepancy_p": 0.001}, "retrain", "AUC of 0.90"),
+        ({"auc": 0.55, "auc_p": 1e-9, "discrepancy_p": 0.002}, "as before", None),
+        ({"auc": 0.7, "auc_p": 1e-9, "discrepancy_p": 0.002}, "recalibrate", "AUC of 0.70"),
+        ({"auc": 0.9, "auc_p": 1e-9, "discrepancy_p": 0.002}, "retrain", "AUC of 0.90"),
         ({"unknown": (0.05, 0.12), "unknown_p": 1e-6}, "recalibrate", "12% of comparable objects are called unknown"),
         ({"unknown": (0.05, 0.4), "unknown_p": 1e-9}, "retrain", "40%"),
         ({"unknown": (0.4, 0.05), "unknown_p": 1e-9}, "recalibrate", "before 40%"),
@@ -134,7 +134,7 @@ def test_verdicts(changes, verdict, words):
 
 
 def test_a_part_of_the_sky_can_be_graver_than_the_whole():
-    odd = replace(CALM, auc=0.9, auc_p=1e-9, discrepancy_p=0.001)
+    odd = replace(CALM, auc=0.9, auc_p=1e-9, discrepancy_p=0.002)
     verdict, reasons, regions = conclude(CALM, [("5/1", 10.0, 2.0, CALM), ("5/2", 11.0, 2.0, odd)], Limits())
     assert verdict == "retrain"
     assert "1 of 2 parts of the sky" in reasons[0]

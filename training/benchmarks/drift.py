@@ -120,7 +120,8 @@ def line(bundle: Bundle, before: Seen, now: Seen, healpix: NDArray[np.int64], se
     shift, _ = compare(before, now, classes, seed=seed)
     _, pixels = regions_of(healpix)
     parts = []
-    for pixel in np.unique(pixels):
+    # One part is the whole.
+    for pixel in np.unique(pixels) if len(np.unique(pixels)) > 1 else ():
         here = np.flatnonzero(pixels == pixel)
         part, _ = compare(before, now.take(here), classes, seed=seed) if len(here) >= FEWEST_REGION else (None, None)
         if part is not None and part.comparable >= FEWEST_REGION:
@@ -162,10 +163,6 @@ def measure(data: Path, keep: Path, draws: int) -> Iterator[dict[str, Any]]:
             everything[what] = (words, sky, see(bundle, cutouts, np.asarray(cutouts.images), rows, words))
         words, sky, now = everything["again"]
         tiles = again.labels["tile"].to_numpy(dtype=np.str_)
-        for draw in range(draws):
-            drawn = np.random.default_rng(draw).permutation(np.unique(tiles))[:TILES]
-            rows = np.flatnonzero(np.isin(tiles, drawn))
-            yield line(bundle, before, now.take(rows), sky[rows], draw, model=name, kind="same", grade=draw)
         _, other_sky, shifted = everything["other"]
         yield line(bundle, before, shifted, other_sky, 0, model=name, kind=facts["other"], grade=1)
         some = np.flatnonzero(np.isin(tiles, np.unique(tiles)[:WORSENED]))
@@ -175,6 +172,10 @@ def measure(data: Path, keep: Path, draws: int) -> Iterator[dict[str, Any]]:
                 images, left = degrade(kind, grade, np.asarray(again.images[some]), words[some], facts["classes"])
                 worse = see(bundle, again, images, some[left], words)
                 yield line(bundle, before, worse, sky[some[left]], 0, model=name, kind=kind, grade=grade)
+        for draw in range(draws):
+            drawn = np.random.default_rng(draw).permutation(np.unique(tiles))[:TILES]
+            rows = np.flatnonzero(np.isin(tiles, drawn))
+            yield line(bundle, before, now.take(rows), sky[rows], draw, model=name, kind="same", grade=draw)
 
 
 def _words(cutouts: CutoutSet, class_map: str) -> list[str]:

@@ -1,0 +1,162 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import LocalCluster
+from make_bundle import files, manifest
+from make_sky import BANDS, make_tile
+
+import galmorph
+from galmorph.bundle import write_bundle
+from galmorph.cli import main
+from galmorph.cutout_set import read_cutout_set, write_cutout_set
+from galmorph.errors import ConfigError, DataError
+from galmorph.label_tables import read_label_table
+from galmorph.releases.gather import gather, parts_of
+from galmorph.training.options import SplitOptions
+from galmorph.training.split import split_objects
+
+#: Of distributed, where the disk is busy.
+pytestmark = pytest.mark.filterwarnings("ignore:Creating scratch directories")
+
+SURVEY = "mock-decals"
+SPLIT = {"train": 0.6, "validation": 0.2, "test": 0.2, "salt": "s"}
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    """A run over two tiles, and the bundle of a model that was trained on a set with three objects of them."""
+    folder = tmp_path_factory.mktemp("release")
+    for i in range(2):
+        make_tile(folder / "tiles", f"tile{i}", ra=150.0 + i * 0.02, seed=i)
+    known = _known(folder)
+    training = {"recipe": {"split": SPLIT, "source": {"class_map": ""}}, "data": known.digests(), "target": None}
+    bundle = write_bundle(folder / "model", manifest(list(BANDS), training=training), files(3, 16, 4))
+    addresses = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", **addresses) as cluster:
+        galmorph.classify(
+            folder / "tiles", SURVEY, bundle, folder / "run", scheduler=cluster.scheduler_address, embedding=True
+        )
+    return folder, bundle
+
+
+def _known(folder):
+    """Three objects of the first tile in an earlier set, by where the tile was drawn with them."""
+    from make_sky import tile_wcs
+
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(8, 152, 8), rng.uniform(8, 152, 8)
+    ra, dec = tile_wcs(150.0, 2.0, 160).pixel_to_world_values(x, y)
+    labels = pd.DataFrame(
+        {"object_id": [f"old{n}" for n in range(8)], "label": ["spiral", "", "merger"] + [""] * 5, "ra": ra, "dec": dec}
+    )
+    meta = {"survey": SURVEY, "bands": list(BANDS), "pixel_scale": 0.262, "framing": {}, "unit": "nanomaggies arcsec-2"}
+    write_cutout_set(folder / "known", np.zeros((8, 3, 16, 16), np.float32), labels, meta)
+    return read_cutout_set(folder / "known")
+
+
+@pytest.fixture(scope="module")
+def rows(release):
+    folder, _ = release
+    frame = galmorph.open_catalog(folder / "run" / "catalog").to_pandas()
+    return frame[frame["primary"]].reset_index(drop=True)
+
+
+def test_objects_keep_identifiers_labels_and_parts(release, rows, tmp_path, capsys):
+    folder, bundle = release
+    old = read_cutout_set(folder / "known").labels
+    far = rows.iloc[[int(rows["ra"].argmax())]]
+    people = pd.DataFrame(
+        {
+            "object_id": [str(far["object_id"].iloc[0]), "named otherwise"],
+            "ra": [0.0, old["ra"][0]],
+            "dec": [0.0, old["dec"][0]],
+            "label": ["star", "elliptical"],
+            "who": "ann",
+            "when": "2026-03-01",
+        }
+    )
+    people.to_csv(tmp_path / "people.csv", index=False)
+    main(
+        [
+            *("gather", str(folder / "run"), "--against", str(bundle.path), "--out", str(tmp_path / "set")),
+            *("--known", str(folder / "known"), "--labels", str(tmp_path / "people.csv"), "--count", "100"),
+            *("--old-catalog", str(folder / "run"), "--vet", "4"),
+        ]
+    )
+    assert "with a label from: " in capsys.readouterr().out
+    made = read_cutout_set(tmp_path / "set")
+    table = made.labels.set_index("object_id")
+    assert made.images.shape == (len(table), 3, 16, 16)
+    assert made.meta["gathered_for"] == "tiny"
+    # By its identifier, whatever the position says; and by its position, over what the training set says.
+    assert table.loc[str(far["object_id"].iloc[0]), ["label", "label_source", "who"]].tolist() == [
+        "star",
+        "people",
+        "ann",
+    ]
+    kept = [name for name in old["object_id"] if name in table.index]
+    assert len(kept) >= 3
+    if "old0" in kept:
+        assert table.loc["old0", ["label", "label_source"]].tolist() == ["elliptical", "people"]
+    if "old2" in kept:
+        assert table.loc["old2", ["label", "label_source"]].tolist() == ["merger", "training"]
+    parts = split_objects(old["object_id"].to_numpy(str), np.full(8, ""), SplitOptions(**SPLIT))
+    where = dict(zip(old["object_id"], parts, strict=True))
+    assert {name: table.loc[name, "part"] for name in kept} == {name: where[name] for name in kept}
+    # The old catalogue is this one: every object finds itself.
+    own = rows.set_index(rows["object_id"].astype(str))
+    assert (table["old_label"] == own.loc[table["catalog_id"], "label"].to_numpy()).all()
+    listed = pd.read_csv(tmp_path / "set" / "to_vet.csv", dtype=str, keep_default_na=False)
+    assert len(listed) == 4
+    assert set(listed["object_id"]) <= set(table.index[table["label"] == ""])
+    assert read_label_table(tmp_path / "set" / "to_vet.csv").empty
+    filled = listed.assign(label="spiral", who="bob", when="2026-03-02T00:00:00Z")
+    filled.to_csv(tmp_path / "filled.csv", index=False)
+    again = gather(
+        folder / "run", bundle, tmp_path / "set", count=100, known=[folder / "known"], labels=[tmp_path / "filled.csv"]
+    )
+    found = read_cutout_set(again.path).labels.set_index("object_id")
+    assert (found.loc[listed["object_id"], "label"] == "spiral").all()
+    assert not (again.path / "to_vet.csv").exists()
+
+
+def test_a_catalogues_label_is_trusted_only_when_asked_and_only_to_learn_from(release, tmp_path):
+    folder, bundle = release
+    made = gather(folder / "run", bundle, tmp_path / "set", old_catalog=folder / "run" / "catalog", trust=0.01)
+    table = read_cutout_set(made.path).labels
+    sure = (table["part"] == "train") & ~table["old_unknown"]
+    assert sure.any()
+    assert (table.loc[sure, "label_source"] == "catalogue").all()
+    assert (table.loc[sure, "label"] == table.loc[sure, "old_label"]).all()
+    assert (table.loc[~sure, "label"] == "").all()
+
+
+def test_a_smaller_sample_is_the_same_each_time(release, tmp_path):
+    folder, bundle = release
+    ids = [
+        read_cutout_set(gather(folder / "run", bundle, tmp_path / f"set{n}", count=4, seed=3).path).labels["object_id"]
+        for n in range(2)
+    ]
+    assert ids[0].tolist() == ids[1].tolist()
+    assert len(ids[0]) == 4
+
+
+def test_sets_and_settings_that_do_not_fit(release, tmp_path):
+    folder, bundle = release
+    with pytest.raises(ConfigError, match="count of at least 1"):
+        gather(folder / "run", bundle, tmp_path / "set", count=0)
+    known = read_cutout_set(folder / "known")
+    ids = np.array(["a", "b"])
+    changed = bundle.manifest.model_copy(update={"training": bundle.manifest.training | {"data": {}}})
+    with pytest.raises(DataError, match="none of the sets that model tiny was trained on"):
+        parts_of(ids, [known], type(bundle)(bundle.path, changed, "", bundle.reference))
+    stratified = {"recipe": {"split": SPLIT | {"stratified": True}, "source": {}}}
+    strict = bundle.manifest.model_copy(update={"training": stratified})
+    with pytest.raises(DataError, match=r"exact shares of classes .*--known"):
+        parts_of(ids, [], type(bundle)(bundle.path, strict, "", bundle.reference))
+    bare = json.loads((known.path / "dataset.json").read_text())
+    write_cutout_set(tmp_path / "bare", np.asarray(known.images), known.labels.drop(columns=["ra", "dec"]), bare)
+    with pytest.raises(DataError, match="does not tell the positions"):
+        gather(folder / "run", bundle, tmp_path / "set", known=[tmp_path / "bare"])
