@@ -1,5 +1,6 @@
 """Background and noise of a tile, band by band, with the objects left out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,17 +119,20 @@ def smooth(image: Floats, fwhm: float, power: int = 1) -> Floats:
 
 @dataclass(frozen=True)
 class _Background:
-    """Level and standard deviation of the background, a number or one for each pixel."""
+    """Level and standard deviation of the background, a number or one for each pixel.
+
+    The standard deviation of each pixel is made when it is asked for: a tile with weights does without.
+    """
 
     level: Any
-    rms: Any
+    rms: Callable[[], Any]
     typical_rms: float
 
 
 def _background(image: Floats, valid: Booleans, side: int, fwhm: float) -> tuple[_Background, Booleans]:
     """Background of a band, and the pixels of sky that it comes from."""
     first = _estimate(image, valid, side)
-    residual = np.where(valid, image - first.level, 0).astype(np.float32)
+    residual = np.where(valid, image - first.level, 0).astype(np.float32, copy=False)
     sky = _sky_pixels(residual, valid, fwhm)
     return _estimate(image, sky, side), sky
 
@@ -140,12 +144,14 @@ def _sky_pixels(residual: Floats, valid: Booleans, fwhm: float) -> Booleans:
     clipping goes on until the level is that of the faintest surroundings.
     """
     smoothed = smooth(residual, fwhm)
-    values = sample(smoothed, valid)
+    # Sorted once, so that what a round keeps is the beginning, and a median is looked up.
+    values = np.sort(sample(smoothed, valid))
+    values = values[: np.searchsorted(values, np.inf, side="right")]
     limit = np.inf
     for _ in range(CLIPPING_ROUNDS):
-        kept = values[values <= limit]
-        level = np.median(kept)
-        spread = 1.4826 * np.median(level - kept[kept <= level])
+        kept = values[: np.searchsorted(values, limit, side="right")]
+        level = np.median(_middle(kept))
+        spread = 1.4826 * np.median(level - _middle(kept[: np.searchsorted(kept, level, side="right")]))
         if level + SOURCE_THRESHOLD * spread == limit:
             break
         limit = level + SOURCE_THRESHOLD * spread
@@ -155,19 +161,35 @@ def _sky_pixels(residual: Floats, valid: Booleans, fwhm: float) -> Booleans:
     return away if np.count_nonzero(away) >= LEAST_SKY * np.count_nonzero(valid) else sky
 
 
+def _middle(ordered: NDArray[Any]) -> NDArray[Any]:
+    """The one or two values in the middle of sorted ones, of which the median is made."""
+    return ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
+
+
 def _estimate(image: Floats, sky: Booleans, side: int) -> _Background:
     rows, columns = image.shape
     height, width = min(side, rows), min(side, columns)
     # sep takes a box for good when half of its pixels are; without a good box it would return zeros.
-    corners = np.ix_(np.arange(0, rows, height), np.arange(0, columns, width))
-    boxes = np.add.reduceat(np.add.reduceat(sky.astype(np.int64), corners[0][:, 0], axis=0), corners[1][0], axis=1)
-    if np.any(boxes[: rows // height, : columns // width] > 0.6 * height * width):
-        found = sep.Background(image, mask=~sky, bw=width, bh=height)
-        return _Background(found.back(), found.rms(), found.globalrms)
+    sums = cv2.integral(sky.view(np.uint8), sdepth=cv2.CV_32S)[::height, ::width]
+    boxes = sums[1:, 1:] - sums[1:, :-1] - sums[:-1, 1:] + sums[:-1, :-1]
+    if np.any(boxes > 0.6 * height * width):
+        found = sep.Background(_spread(image), mask=~sky, bw=width, bh=height)
+        return _Background(found.back(), found.rms, found.globalrms)
     values = image[sky]
     level = float(np.median(values))
     rms = 1.4826 * float(np.median(np.abs(values - level)))
-    return _Background(level, rms, rms)
+    return _Background(level, lambda: rms, rms)
+
+
+def _spread(image: Floats) -> Floats:
+    """Whole numbers, as of pictures, spread evenly over the units that they stand for; other images as they are.
+
+    The histogram in which sep looks for the level has bins that are no whole numbers: of an image that has nothing
+    else it gives levels that are wrong by most of the noise.
+    """
+    if not np.array_equal(image, np.rint(image)):
+        return image
+    return np.asarray(image + np.random.default_rng(0).uniform(-0.5, 0.5, image.shape), dtype=np.float32)
 
 
 def _weight(tile: Tile, band: int, background: _Background) -> Floats:
@@ -176,7 +198,7 @@ def _weight(tile: Tile, band: int, background: _Background) -> Floats:
     # A background without any noise, as in an image of whole counts, must not make noise of 0.
     least = 1e-6 * float(np.max(np.abs(tile.image[band]))) or 1.0
     if tile.weight is None:
-        rms = np.maximum(background.rms, least)
+        rms = np.maximum(background.rms(), least)
         return np.where(valid, rms**-2.0, 0).astype(np.float32)
     weight = tile.weight[band]
     claimed = float(np.median(sample(weight, valid))) ** -0.5

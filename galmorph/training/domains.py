@@ -9,7 +9,7 @@ from galmorph.errors import ConfigError, DataError
 from galmorph.training.data import Dataset, read_source
 from galmorph.training.methods import find_method
 from galmorph.training.recipe import Recipe
-from galmorph.training.split import PARTS, check_no_leak, split_objects
+from galmorph.training.split import PARTS, check_no_copies, check_no_leak, split_objects
 from galmorph.training.target import read_target, target_rows
 
 Rows = dict[str, NDArray[np.intp]]
@@ -59,7 +59,9 @@ def read_domains(recipe: Recipe) -> Domains:
     """
     source = read_source(recipe.source)
     rows = part_rows(source, recipe)
+    shown = {part: [(source.images, rows[part], source.object_ids)] for part in PARTS}
     if not find_method(recipe.method.name).adapts:
+        check_no_copies(shown)
         return Domains(source, rows)
     if recipe.target is None:
         raise ConfigError(
@@ -75,6 +77,9 @@ def read_domains(recipe: Recipe) -> Domains:
             for part in PARTS
         }
     )
+    for part, numbers in chosen.items():
+        shown[part].append((target.images, numbers, target.object_ids))
+    check_no_copies(shown)
     return Domains(source, rows, target, chosen)
 
 

@@ -187,17 +187,13 @@ def draw_latent(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
         axes.set_title(title)
         axes.set_xticks([])
         axes.set_yticks([])
-    for domain, colour in (("source", "tab:blue"), ("target", "tab:orange")):
-        _points(domains, table[table["domain"] == domain], color=colour, label=domain)
+    for domain, shade in (("source", "tab:blue"), ("target", "tab:orange")):
+        _points(domains, table[table["domain"] == domain], color=shade, label=domain)
     wheel = colormaps["tab10" if len(classes) <= 10 else "tab20"]
-    colours = {name: wheel(number % wheel.N) for number, name in enumerate(classes)}
-    groups = {
-        "no label": ("0.8", table["label"] == ""),
-        **{name: (colour, table["label"] == name) for name, colour in colours.items()},
-        "unknown": ("black", ~table["label"].isin(["", *classes])),
-    }
-    for name, (colour, chosen) in groups.items():
-        _points(by_class, table[chosen], color=colour, label=name)
+    _points(by_class, table[table["label"] == ""], color="0.8", label="no label")
+    for number, name in enumerate(classes):
+        _points(by_class, table[table["label"] == name], color=wheel(number % wheel.N), label=name)
+    _points(by_class, table[~table["label"].isin(["", *classes])], color="black", label="unknown")
     for axes in (domains, by_class):
         axes.legend(fontsize="small", markerscale=2)
     _points(sure, table, c=table["entropy"], vmin=0, vmax=1)

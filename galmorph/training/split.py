@@ -6,7 +6,7 @@ source-training and target-test.)
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -121,3 +121,33 @@ def check_no_leak(parts: Mapping[str, NDArray[np.str_]]) -> None:
                     f"{', '.join(common[:3].tolist())}: what is measured on them would not be honest. "
                     "Give every image of an object the same object_id and split again"
                 )
+
+
+def check_no_copies(
+    parts: Mapping[str, Sequence[tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.str_]]]],
+) -> None:
+    """Fail if the same pixels are in more than one part: an object that goes by two identifiers.
+
+    Parameters
+    ----------
+    parts : mapping of str to sequence of tuple
+        Of each part and each domain in it all images ``(n, bands, N, N)``, the chosen rows, and the identifiers of the
+        objects that all images show, shape ``(n,)``.
+
+    Raises
+    ------
+    DataError
+        With the parts and the objects.
+    """
+    seen: dict[bytes, tuple[str, str]] = {}
+    for part, domains in parts.items():
+        for images, rows, object_ids in domains:
+            for row in rows.tolist():
+                digest = hashlib.blake2b(images[row].tobytes(), digest_size=16).digest()
+                other, name = seen.setdefault(digest, (part, str(object_ids[row])))
+                if other != part:
+                    raise DataError(
+                        f"object {name} in the {other} part and object {object_ids[row]} in the {part} part have the "
+                        "same image: what is measured on it would not be honest. Give both one object_id, or leave "
+                        "one out"
+                    )

@@ -47,7 +47,7 @@ def monitored(recipe: Recipe) -> tuple[str, Literal["min", "max"]]:
     mode : {"min", "max"}
         Whether less or more is better.
     """
-    name = recipe.fit.monitor
+    name: str = recipe.fit.monitor
     if not MONITORS[name].startswith("valid_") and not find_method(recipe.method.name).adapts:
         name = WITHOUT_TARGET
     return MONITORS[name], "min" if name == "loss" else "max"

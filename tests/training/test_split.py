@@ -3,7 +3,7 @@ import pytest
 
 from galmorph.errors import DataError
 from galmorph.training.options import SplitOptions
-from galmorph.training.split import check_no_leak, split_objects, split_target
+from galmorph.training.split import check_no_copies, check_no_leak, split_objects, split_target
 
 IDS = np.array([f"object-{n}" for n in range(5000)])
 NAMES = np.array(["common", "common", "common", "rare"] * 1250)
@@ -92,3 +92,16 @@ def test_splitting_domains_apart_by_class_leaks_and_is_found():
                 for part in ("train", "validation", "test")
             }
         )
+
+
+def test_the_same_image_under_two_names_is_found():
+    images = np.random.default_rng(0).normal(size=(6, 2, 4, 4)).astype(np.float32)
+    ids = np.array(list("abcdef"))
+    parts = {"train": [(images, np.array([0, 1, 2]), ids)], "test": [(images, np.array([4, 5]), ids)]}
+    check_no_copies(parts)
+    # Twice in one part is no leak.
+    images[1] = images[0]
+    check_no_copies(parts)
+    images[5] = images[1]
+    with pytest.raises(DataError, match="object a in the train part and object f in the test part have the same image"):
+        check_no_copies(parts)
