@@ -20,6 +20,12 @@ Drop = Annotated[tuple[str, ...], Parameter(help="Classes to leave out.", consum
 Most = Annotated[int | None, Parameter(help="Most images of a class; which are kept depends on identifiers alone.")]
 Angle = Annotated[float | None, Parameter(help="Side of the sky about the centre to keep, in arcsec.")]
 Bands = Annotated[tuple[str, str, str], Parameter(help="What to call the bands; both domains have to use one name.")]
+Factor = Annotated[
+    float | None,
+    Parameter(
+        help="Frame the object at the centre by this many of its radii to each side, measured as in a survey run."
+    ),
+]
 Size = Annotated[int | None, Parameter(help="Pixels a side to resize to.")]
 Faults = Annotated[
     Literal["refuse", "skip"],
@@ -80,11 +86,12 @@ def galaxy10(
     /,
     *,
     out: Out,
-    bands: Bands = ("g", "r", "z"),
+    bands: Bands = ("red", "green", "blue"),
     lenses: Path | None = None,
     drop: Drop = ("in_between_smooth",),
     most: Most = None,
     angle: Angle = None,
+    factor: Factor = None,
     size: Size = None,
     faults: Faults = "refuse",
     same_objects_as: Same = None,
@@ -107,6 +114,7 @@ def galaxy10(
             drop=drop,
             most=most,
             angle=angle,
+            factor=factor,
             size=size,
             faults=faults,
             same_objects_as=same_objects_as,
@@ -124,6 +132,7 @@ def galaxy_zoo(
     drop: Drop = (),
     most: Most = None,
     angle: Angle = None,
+    factor: Factor = None,
     size: Size = None,
     unlabelled: Unlabelled = False,
     faults: Faults = "refuse",
@@ -147,6 +156,7 @@ def galaxy_zoo(
             drop=drop,
             most=most,
             angle=angle,
+            factor=factor,
             size=size,
             unlabelled=unlabelled,
             faults=faults,
@@ -167,7 +177,7 @@ def pictures(
     drop: Drop = (),
     most: Most = None,
     angle: Angle = None,
-    factor: float | None = None,
+    factor: Factor = None,
     size: Size = None,
     unlabelled: Unlabelled = False,
     faults: Faults = "refuse",
@@ -185,8 +195,6 @@ def pictures(
         What to call the survey.
     pixel_scale
         Arcsec per pixel; 1 if it is not known.
-    factor
-        Frame the object at the centre by this many of its radii to each side, measured as in a survey run.
     """
     importers = _importers()
     _show(

@@ -1,5 +1,7 @@
 """Pictures framed by the object at their centre, as a survey run frames what it finds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from astropy.wcs import WCS
@@ -9,6 +11,7 @@ from galmorph.cutouts import Framing, field_cutouts
 from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import DataError, TileError
 from galmorph.tiles import Tile
+from galmorph.training.importers.convert import Images
 
 Float32 = NDArray[np.float32]
 
@@ -38,6 +41,38 @@ def framing_of(size: int, factor: float) -> Framing:
         Of mode "radius".
     """
     return Framing(size=size, factor=factor, min_angle=4 * SEEING, max_angle=WIDEST)
+
+
+def framed(images: Images, factor: float | None, size: int | None, angle: float | None) -> Images:
+    """A data set whose images are framed by the radius of the object at their centre.
+
+    Parameters
+    ----------
+    images : Images
+        The data set.
+    factor : float or None
+        Half side in radii of the object; None leaves the images as they are.
+    size : int or None
+        Pixels a side of the result, which framing needs.
+    angle : float or None
+        A fixed angle, which goes without.
+
+    Returns
+    -------
+    Images
+        The same rows.
+
+    Raises
+    ------
+    DataError
+        If the choice makes no sense.
+    """
+    if factor is None:
+        return images
+    if size is None or angle is not None:
+        raise DataError("framing by the object's radius needs a size, and takes no angle")
+    framing = framing_of(size, factor)
+    return replace(images, read=lambda row: frame_object(images.read(row), framing), framing=framing)
 
 
 def frame_object(image: Float32, framing: Framing) -> Float32:

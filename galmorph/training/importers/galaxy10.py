@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from galmorph.errors import DataError
 from galmorph.taxonomy import GALAXY10_CLASSES, GALAXY10_LEFT_OUT
+from galmorph.training.importers.centred import framed
 from galmorph.training.importers.convert import Faults, Images, Imported, convert
+from galmorph.training.importers.pictures import COLOURS
 from galmorph.training.pictures import list_pictures, read_picture
 
-#: In the order of the last axis.
-BANDS = ("g", "r", "z")
+#: In the order of the last axis: the images are colour pictures of the survey's viewer, which shows z as red, r as
+#: green and g as blue. Their values are stretched, no fluxes.
+BANDS = COLOURS
 
 #: Label of pictures that are added.
 LENS = "lens"
@@ -33,6 +36,7 @@ def import_galaxy10(
     drop: Collection[str] = (GALAXY10_LEFT_OUT,),
     most: int | None = None,
     angle: float | None = None,
+    factor: float | None = None,
     size: int | None = None,
     faults: Faults = "refuse",
     same_objects_as: Path | None = None,
@@ -52,6 +56,8 @@ def import_galaxy10(
         DeepAstroUDA adds as its unknown class.
     drop : collection of str
         Classes to leave out; by default the one that is not among DeepAstroUDA's nine.
+    factor
+        See `galmorph.training.importers.pictures.import_pictures`.
     most, angle, size, faults, same_objects_as
         See `convert`.
 
@@ -74,8 +80,9 @@ def import_galaxy10(
                 raise DataError(f"{path}: expected images (n, N, N, 3) and as many answers, got {shape}")
             more = [] if lenses is None else list_pictures(Path(lenses))
             rows = pd.concat([_rows(path, table), _lens_rows(more)], ignore_index=True) if more else _rows(path, table)
+            described = Images(rows, _reader(images, more), "decals", tuple(bands), float(table["pxscale"].median()))
             return convert(
-                Images(rows, _reader(images, more), "decals", tuple(bands), float(table["pxscale"].median())),
+                framed(described, factor, size, angle),
                 Path(out),
                 drop=drop,
                 most=most,

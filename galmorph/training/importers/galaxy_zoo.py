@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from galmorph.errors import DataError
+from galmorph.training.importers.centred import framed
 from galmorph.training.importers.convert import Faults, Images, Imported, convert
 from galmorph.training.importers.pictures import COLOURS
 from galmorph.training.pictures import read_picture
@@ -97,6 +98,7 @@ def import_galaxy_zoo(
     drop: Collection[str] = (),
     most: int | None = None,
     angle: float | None = None,
+    factor: float | None = None,
     size: int | None = None,
     unlabelled: bool = False,
     faults: Faults = "refuse",
@@ -120,6 +122,8 @@ def import_galaxy_zoo(
         Arcsec per pixel of the pictures.
     unlabelled : bool
         Galaxies of no class are kept as unlabelled images; otherwise they are left out, and are no fault.
+    factor
+        See `galmorph.training.importers.pictures.import_pictures`.
     drop, most, angle, size, faults, same_objects_as
         See `convert`; a galaxy of a class whose picture is missing is a fault.
 
@@ -152,7 +156,7 @@ def import_galaxy_zoo(
     ids = rows["object_id"].tolist()
     described = Images(rows, lambda row: read_picture(_find(Path(pictures), ids[row])), survey, COLOURS, pixel_scale)
     return convert(
-        described,
+        framed(described, factor, size, angle),
         Path(out),
         drop=drop,
         most=most,

@@ -4,13 +4,11 @@ import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from PIL import Image
 
 from galmorph.errors import DataError
-from galmorph.training.importers.centred import frame_object, framing_of
+from galmorph.training.importers.centred import framed
 from galmorph.training.importers.convert import Faults, Images, Imported, convert
 from galmorph.training.pictures import read_picture
 
@@ -72,8 +70,6 @@ def import_pictures(
         If the table or, with faults refused, a picture cannot be used, or the choice of framing makes no sense.
     """
     folders = [Path(folders)] if isinstance(folders, str | Path) else [Path(folder) for folder in folders]
-    if factor is not None and (size is None or angle is not None):
-        raise DataError("framing by the object's radius needs a size, and takes no angle")
     if labels is not None and len(folders) != 1:
         raise DataError(f"one table of labels was given for {len(folders)} folders; put a labels.csv in each of them")
     tables = [_table(folder, labels or folder / "labels.csv", unlabelled) for folder in folders]
@@ -81,15 +77,9 @@ def import_pictures(
     if len(folders) > 1 and (twice := table["object_id"][table["object_id"].duplicated()].tolist()):
         logger.warning("%d identifiers are in more than one folder, such as %s: one object each", len(twice), twice[0])
     files = table.pop("path").tolist()
-    framing = None if factor is None or size is None else framing_of(size, factor)
-
-    def read(row: int) -> NDArray[np.float32]:
-        image = read_picture(files[row])
-        return image if framing is None else frame_object(image, framing)
-
-    described = Images(table, read, survey, tuple(bands), pixel_scale, framing)
+    described = Images(table, lambda row: read_picture(files[row]), survey, tuple(bands), pixel_scale)
     return convert(
-        described,
+        framed(described, factor, size, angle),
         Path(out),
         drop=drop,
         most=most,

@@ -131,6 +131,8 @@ def test_galaxy10_gives_the_nine_classes(galaxy10, tmp_path):
     assert set(map_labels(cutouts.labels["label"], "galaxy10")) == set(CLASS_MAPS["galaxy10"]) - {"lens"}
     assert cutouts.meta["pixel_scale"] == pytest.approx(2 * 0.262)
     assert cutouts.meta["framing"]["angle"] == pytest.approx(16 * 0.262)
+    # Pictures, whose first channel is shown red and is the z band: not g, r, z.
+    assert cutouts.meta["bands"] == ["red", "green", "blue"]
     with h5py.File(galaxy10) as file:
         first = file["images"][0].astype(float)
     np.testing.assert_allclose(cutouts.images[0, 1], first[:, :, 1].reshape(8, 2, 8, 2).mean(axis=(1, 3)), rtol=1e-5)
@@ -154,7 +156,7 @@ def test_galaxy10_with_lenses_in_the_frame_and_the_bands_of_another_set(galaxy10
     (tmp_path / "lenses").mkdir()
     for n in range(3):
         Image.fromarray(RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "lenses" / f"{n}.png")
-    bands = ("red", "green", "blue")
+    bands = ("i", "r", "g")
     result = import_galaxy10(galaxy10, tmp_path / "set", lenses=tmp_path / "lenses", angle=2.0, size=8, bands=bands)
     cutouts = read_cutout_set(tmp_path / "set")
     assert result.counts["lens"] == 3
@@ -299,6 +301,25 @@ def test_framed_pictures_show_galaxies_of_any_zoom_alike(tmp_path):
     assert np.abs(made.images[:, :, :4, :4].mean()) < 5
     assert 100 < made.images.max() < 200
     assert made.meta["framing"]["mode"] == "radius"
+
+
+def test_galaxy10_framed_by_the_radius_is_of_one_frame_with_pictures(tmp_path):
+    path = tmp_path / "Galaxy10_DECals.h5"
+    with h5py.File(path, "w") as file:
+        file["images"] = np.stack([np.asarray(galaxy(80, radius, seed=4)) for radius in (4.0, 8.0)])
+        file["ans"], file["ra"], file["dec"] = np.array([0, 2], dtype=np.uint8), np.zeros(2), np.zeros(2)
+        file["redshift"], file["pxscale"] = np.zeros(2), np.full(2, 0.262)
+    import_galaxy10(path, tmp_path / "decals", factor=1.0, size=32)
+    (tmp_path / "jpegs").mkdir()
+    galaxy(120, 6.0).save(tmp_path / "jpegs" / "1.png")
+    import_pictures(tmp_path / "jpegs", tmp_path / "pictures", unlabelled=True, factor=1.0, size=32)
+    decals, pictures = (read_cutout_set(tmp_path / name) for name in ("decals", "pictures"))
+    assert decals.meta["framing"] == pictures.meta["framing"]
+    first, second = (half_light(image) for image in decals.images)
+    # One is twice as large on the sky.
+    assert first == pytest.approx(second, rel=0.3)
+    with pytest.raises(DataError, match="takes no angle"):
+        import_galaxy10(path, tmp_path / "wrong", factor=1.0, size=32, angle=5.0)
 
 
 def test_framing_by_radius_needs_a_size_and_no_angle(tmp_path):
