@@ -24,17 +24,17 @@ class SourceGate:
         Of objects of known classes, the unknown flag aside.
     drop : float
         Most that it may fall.
-    familiar : float or None
+    familiar : float
         Most that the old model's measure on this set may lie below what its manifest recorded on its own test part. A
-        set whose labels or bands are wrong is not what the old model learned from, and proves nothing. None does
-        not ask.
+        set whose labels or bands are wrong is not what the old model learned from, and proves nothing. 1 does not
+        ask.
     """
 
     __pydantic_config__ = STRICT
 
     measure: Literal["accuracy", "mean_recall"] = "accuracy"
     drop: Share = 0.03
-    familiar: Share | None = 0.05
+    familiar: Share = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,7 +114,7 @@ def source_gate(old: Case, new: Case, recorded: float | None, options: SourceGat
     """
     words = options.measure.replace("_", " ")
     verdict = _change("source", f"{words} on the source's test part", options.measure, old, new, -options.drop, gates)
-    if verdict.value is None or options.familiar is None:
+    if verdict.value is None or options.familiar == 1:
         return verdict
     if recorded is None:
         return not_computed("source", verdict.question, "the old model's manifest does not say how good it was")

@@ -53,7 +53,7 @@ def test_a_source_that_the_old_model_does_not_know_proves_nothing():
     verdict = gate.source_gate(case(40), case(45), 0.85, SourceGate(), BY_VALUE)
     assert not verdict.passed
     assert "not those it learned from" in verdict.reason
-    assert gate.source_gate(case(40), case(45), 0.85, SourceGate(familiar=None), BY_VALUE).passed
+    assert gate.source_gate(case(40), case(45), 0.85, SourceGate(familiar=1.0), BY_VALUE).passed
     missing = gate.source_gate(case(40), case(45), None, SourceGate(), BY_VALUE)
     assert not missing.passed
     assert "cannot be computed" in missing.reason
