@@ -40,6 +40,7 @@ def main() -> None:
         walltime=given.walltime,
         interface=given.interface,
         job_script_prologue=["export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"],
+        death_timeout=300,
         worker_extra_args=["--no-dashboard"],
         scheduler_options={"allowed_failures": 0},
     ) as cluster:
