@@ -1,0 +1,65 @@
+"""A run scores with the graph of its precision, says so, and does not go on with another one."""
+
+import json
+
+import onnx
+import pytest
+from distributed import LocalCluster
+from make_bundle import files, manifest
+from make_sky import BANDS, make_tile
+
+import galmorph
+from galmorph.bundle import write_bundle
+from galmorph.errors import RunError
+from galmorph.inference import devices
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """Its int8 graph is that of float32 with the opposite sign, so that it shows which one scored."""
+    content = files(3, 16, 4)
+    model = onnx.load_from_string(content["model.onnx"])
+    weight = next(one for one in model.graph.initializer if one.name == "weight")
+    weight.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(weight), "weight"))
+    content["model.int8.onnx"] = model.SerializeToString()
+    told = {"int8": {"threshold": -1.0}}
+    return write_bundle(tmp_path_factory.mktemp("bundle") / "model", manifest(list(BANDS), precisions=told), content)
+
+
+@pytest.fixture(scope="module")
+def tile(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiles")
+    make_tile(folder, "tile", seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False,
+        dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0",
+    ) as local:  # fmt: skip
+        yield local.scheduler_address
+
+
+def test_the_precision_of_a_run(tile, bundle, scheduler, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "fast_integers", lambda: True)
+    runs = {
+        asked: galmorph.classify(tile, "mock-decals", bundle, tmp_path / asked, scheduler=scheduler, precision=asked)
+        for asked in ("float32", "auto")
+    }
+    rows = {asked: run.catalog.to_pandas().set_index("object_id") for asked, run in runs.items()}
+    first, second = rows["float32"], rows["auto"].loc[rows["float32"].index]
+    assert (first["label"] != second["label"]).all()
+    # Its own threshold lies below any entropy.
+    assert second["unknown"].all()
+    assert not first["unknown"].all()
+    for asked, used in (("float32", "float32"), ("auto", "int8")):
+        assert json.loads((tmp_path / asked / "run.json").read_text())["config"]["precision"] == used
+        assert runs[asked].catalog.provenance["precision"] == used
+    with pytest.raises(RunError, match="precision was int8 and is float32"):
+        galmorph.classify(tile, "mock-decals", bundle, tmp_path / "auto", scheduler=scheduler, precision="float32")
+    told = json.loads((tmp_path / "auto" / "report.json").read_text())
+    assert set(told["seconds"]) == {"read", "detect", "cut", "score", "assemble", "write", "queue", "idle"}
+    # With one tile nothing is overlapped but perhaps cutting.
+    assert told["seconds"]["read"] + told["seconds"]["detect"] <= told["seconds"]["idle"] < told["elapsed"]
