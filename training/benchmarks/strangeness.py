@@ -1,18 +1,20 @@
 """Which score tells objects of unknown classes best: areas under the ROC curve of several, on kept predictions.
 
-    python training/benchmarks/strangeness.py KEPT [EXPERIMENT…]
+    python training/benchmarks/strangeness.py KEPT
 
-takes what ``adaptation.py run … --keep KEPT`` left, and prints a line for each network. By default of the simulated
-shifts alone, which are all that a choice may be made on.
+takes what ``adaptation.py run … --keep KEPT`` left of the simulated shifts, which are all that a choice may be made on,
+and writes ``strangeness.jsonl`` beside the results, a line for each network.
 """
 
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from experiments import ABLATION, EXPERIMENTS, REHEARSAL, Experiment
+from adaptation import RESULTS
+from experiments import ABLATION, REHEARSAL, Experiment
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 from sklearn.metrics import roc_auc_score
@@ -58,19 +60,16 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("experiments", nargs="*", default=[*ABLATION, *REHEARSAL])
-    given = parser.parse_args()
-    rows = []
-    for name in given.experiments:
-        experiment = EXPERIMENTS[name]
-        for path in sorted(given.folder.glob(f"{name}-*.npz")) if experiment.private else ():
+    folder = parser.parse_args().folder
+    lines = []
+    for name, experiment in {**ABLATION, **REHEARSAL}.items():
+        for path in sorted(folder.glob(f"{name}-*.npz")) if experiment.private else ():
             with np.load(path) as saved:
-                rows.append(areas(experiment, saved))
-            if len(rows) == 1:
-                print("| network | " + " | ".join(rows[0]) + " |\n|---" + "|---" * len(rows[0]) + "|")
-            print(f"| {path.stem} | " + " | ".join(f"{value:.3f}" for value in rows[-1].values()) + " |")
-    if rows:
-        print("| **mean** | " + " | ".join(f"{np.mean([row[key] for row in rows]):.3f}" for key in rows[0]) + " |")
+                found = areas(experiment, saved)
+                facts = json.loads(str(saved["facts"]))
+            rounded = {score: round(value, 4) for score, value in found.items()}
+            lines.append({"experiment": name, "method": facts["method"], "seed": facts["seed"], "auroc": rounded})
+    (RESULTS / "strangeness.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 if __name__ == "__main__":

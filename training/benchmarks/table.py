@@ -26,6 +26,7 @@ OPEN_COLUMNS = (
     ("known recall", ("target", "known_recall")),
     ("unknown recall", ("target", "unknown_recall")),
     ("AUROC", ("target", "auroc")),
+    ("of anomaly score", ("target", "auroc_anomaly")),
     ("oracle H", ("target", "oracle_h_score")),
 )
 
@@ -40,9 +41,10 @@ python training/benchmarks/sdss.py ../shared/data/sdss_gz1 DATA/sdss
 python training/benchmarks/mocks.py DATA/mocks
 python training/benchmarks/simulated.py DATA
 python training/benchmarks/hostile.py DATA
-python training/benchmarks/adaptation.py run DATA --keep KEPT
-python training/benchmarks/adaptation.py run DATA hostile --keep KEPT --methods source_only deepastrouda
+python training/benchmarks/adaptation.py run DATA table hostile --keep KEPT
+python training/benchmarks/adaptation.py run DATA ablation --keep KEPT --seeds 0
 python training/benchmarks/guard.py KEPT
+python training/benchmarks/strangeness.py KEPT
 python training/benchmarks/peers.py DATA          # in an environment of its own, see there
 python training/benchmarks/table.py
 ```
@@ -51,7 +53,8 @@ Mean ± standard deviation over seeds, whose number is in the second column (one
 methods have the same network (DeepMerge's), images, steps and optimiser, and the same rule for the unknown threshold,
 which looks at the target's unlabelled images too; a method that adapts sees as many target images beside the source's.
 Labels of the target serve for the measures alone, taken on its test part. *Target's labels used* is the same network
-trained on the target's labelled training part: a bound, as are numbers called oracle. AUROC is of the entropy.
+trained on the target's labelled training part: a bound, as are numbers called oracle. AUROC is of the entropy, and
+beside it of the anomaly score.
 Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
 """
 
@@ -116,19 +119,43 @@ def _guard(lines: list[Line]) -> list[str]:
     return [*rows, ""]
 
 
+def _strangeness(lines: list[Line]) -> list[str]:
+    names = list(lines[0]["auroc"])
+    rows = [
+        "## Scores of what is unknown",
+        "",
+        "Areas under the ROC curve, unknown objects against known ones, on simulated shifts; see "
+        "[decision 6](../decisions/0006-anomaly-score.md). The anomaly score is the last.",
+        "",
+        "| experiment | method | seed | " + " | ".join(names) + " |",
+        "|---" * (len(names) + 3) + "|",
+    ]
+    for line in lines:
+        numbers = " | ".join(f"{line['auroc'][name]:.3f}" for name in names)
+        rows.append(f"| {EXPERIMENTS[line['experiment']].title} | {line['method']} | {line['seed']} | {numbers} |")
+    means = " | ".join(f"{statistics.fmean(line['auroc'][name] for line in lines):.3f}" for name in names)
+    return [*rows, f"| **mean** | | | {means} |", ""]
+
+
+def _read(name: str) -> list[Line]:
+    """Lines of a file of the results."""
+    path = RESULTS / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
 def main() -> None:
     """Write the page."""
     parts = [HEAD, *_section("The table", TABLE)]
-    guard = RESULTS / "guard.jsonl"
-    if guard.is_file():
-        parts += _guard([json.loads(line) for line in guard.read_text().splitlines()])
+    if verdicts := _read("guard"):
+        parts += _guard(verdicts)
     about = (
         "Options of DeepAstroUDA, each changed alone from `start`, on shifts that were simulated on labelled images: "
-        "no label of a real target has a say in the defaults. All but `start` were measured before the unknown "
-        "threshold looked at the target: compare their accuracies and AUROCs, not what depends on the threshold. "
+        "no label of a real target has a say in the defaults. "
         "See [decision 9](../decisions/0009-adaptation-defaults.md)."
     )
     parts += _section("Ablation", ABLATION, about)
+    if compared := _read("strangeness"):
+        parts += _strangeness(compared)
     (RESULTS.parent / "adaptation.md").write_text("\n".join(parts).rstrip() + "\n")
 
 

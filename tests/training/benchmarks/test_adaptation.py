@@ -78,15 +78,19 @@ def test_blur_contrast_and_noise_are_those_asked_for(module):
     assert noisy.std() == pytest.approx(0.3, rel=0.05)
 
 
-def kept(folder, name, method, logits, features):
+PARTS = ("fitted", "valid", "source", "target", "target_train")
+
+
+def kept(folder, name, method, logits, features, names=("spiral", "elliptical", "edge_on")):
     """Predictions as the runner keeps them, the same for all parts."""
-    names = np.array(["spiral", "elliptical", "edge_on"])[np.arange(120) % 3]
+    named = np.array(names)[np.arange(len(logits)) % len(names)]
     parts = {
-        f"{domain}_{what}": value
-        for domain in ("source", "target", "target_train")
-        for what, value in (("logits", logits), ("names", names), ("features", features))
+        f"{part}_{what}": value
+        for part in PARTS
+        for what, value in (("logits", logits), ("names", named), ("features", features))
     }
-    np.savez(folder / f"{name}-{method}-0.npz", valid_logits=logits, valid_labels=np.arange(120) % 3, **parts)
+    facts = json.dumps({"method": method, "seed": 0, "seconds": 1.0, "epoch": 2})
+    np.savez(folder / f"{name}-{method}-0.npz", facts=np.array(facts), **parts)
 
 
 def test_the_guard_is_measured_by_what_adaptation_did(module, tmp_path):
@@ -105,6 +109,39 @@ def test_the_guard_is_measured_by_what_adaptation_did(module, tmp_path):
     assert lines[0]["after"]["target"] == pytest.approx(1 / 3)
 
 
+def test_measures_are_taken_anew_and_other_lines_stay(module, tmp_path):
+    adaptation = module("adaptation")
+    right = 6.0 * np.eye(3)[np.arange(120) % 3]
+    kept(tmp_path, "hostile-sdss-one", "mmd", right, right)
+    path = tmp_path / "hostile-sdss-one.jsonl"
+    path.write_text(json.dumps({"method": "a peer", "seed": 0}) + "\n")
+    adaptation.again(tmp_path, tmp_path)
+    adaptation.again(tmp_path, tmp_path)
+    peer, line = (json.loads(line) for line in path.read_text().splitlines())
+    assert peer == {"method": "a peer", "seed": 0}
+    assert (line["method"], line["epoch"], line["target"]["accuracy"]) == ("mmd", 2, 1.0)
+    kept(tmp_path, "hostile-sdss-one", "mmd", np.roll(right, 1, axis=1), right)
+    adaptation.again(tmp_path, tmp_path)
+    assert json.loads(path.read_text().splitlines()[1])["target"]["accuracy"] == 0.0
+
+
+def test_scores_of_the_unknown_are_compared(module):
+    strangeness, experiments = module("strangeness"), module("experiments")
+    experiment = experiments.EXPERIMENTS["simulated-strokes"]
+    known = 6.0 * np.eye(6)[np.arange(120) % 6] + np.random.default_rng(0).normal(size=(120, 6))
+    names = np.array(list("012345"))[np.arange(120) % 6]
+    saved = {
+        f"{part}_{what}": v for part in PARTS for what, v in (("logits", known), ("features", known), ("names", names))
+    }
+    # As many of a class that was never seen, far from all others and with nothing to say.
+    saved["target_logits"] = np.concatenate([known, np.zeros((120, 6))])
+    saved["target_features"] = np.concatenate([known, -known])
+    saved["target_names"] = np.concatenate([names, np.repeat("9", 120)])
+    found = strangeness.areas(experiment, saved)
+    assert set(found) == {"entropy", "energy", "Mahalanobis", "neighbours", "entropy and neighbours"}
+    assert all(value > 0.99 for value in found.values())
+
+
 def test_a_page_has_means_and_deviations_of_seeds(module, tmp_path, monkeypatch):
     table, adaptation = module("table"), module("adaptation")
     monkeypatch.setattr(table, "read_lines", lambda name: adaptation.read_lines(name, tmp_path))
@@ -115,7 +152,7 @@ def test_a_page_has_means_and_deviations_of_seeds(module, tmp_path, monkeypatch)
     ]
     (tmp_path / "sdss-worse.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     rows = table._rows("sdss-worse", module("experiments").EXPERIMENTS["sdss-worse"])
-    assert rows[2] == "| source only | 2 | 0.500 ± 0.000 | 0.700 ± 0.141 | – | – | – | – | – |"
+    assert rows[2] == "| source only | 2 | 0.500 ± 0.000 | 0.700 ± 0.141 | – | – | – | – | – | – |"
 
 
 def test_hostile_targets_are_what_they_say(module, tmp_path):
