@@ -4,12 +4,14 @@
     python training/benchmarks/drift.py train DATA KEEP
     python training/benchmarks/drift.py measure DATA KEEP
     python training/benchmarks/drift.py table
+    python training/benchmarks/drift.py picture DATA KEEP
 
 `train` makes a model of y1 and one of sdss in KEEP, a minute each. `measure` writes a line per comparison into
 docs/benchmarks/drift.jsonl: other tiles of the same survey, of other skies (eight tiles drawn at random, again and
 again); all of the other survey of the pair; and the same other tiles made worse by degrees: blurred, noisier, brighter
 as by a wrong zero-point, with a background left in, or with another mix of classes. Labels serve for the columns
-`accuracy` and `error` alone. `table` makes docs/benchmarks/drift.md and the picture.
+`accuracy` and `error` alone. `table` makes docs/benchmarks/drift.md and its picture, `picture` that of
+docs/releases.md: y10 beside the model of y1.
 """
 
 import argparse
@@ -26,10 +28,11 @@ from numpy.typing import NDArray
 from galmorph.bundle import Bundle, load_bundle
 from galmorph.catalogs.healpix import INDEX_ORDER, healpix_index
 from galmorph.cutout_set import CutoutSet, read_cutout_set
-from galmorph.imaging import measured_columns
+from galmorph.imaging import Imaging, measured_columns
 from galmorph.metrics import calibration_error
 from galmorph.reference import SOURCE, ReferenceSample, read_sample
-from galmorph.releases.drift import FEWEST_REGION, Limits, Seen, compare, conclude
+from galmorph.releases.drift import FEWEST_REGION, Drift, Limits, Seen, compare, conclude
+from galmorph.releases.drift_picture import draw_drift
 from galmorph.releases.notice import regions_of, seen_of_sample
 from galmorph.taxonomy import map_labels
 
@@ -178,6 +181,32 @@ def measure(data: Path, keep: Path, draws: int) -> Iterator[dict[str, Any]]:
             yield line(bundle, before, now.take(rows), sky[rows], draw, model=name, kind="same", grade=draw)
 
 
+def picture(data: Path, keep: Path) -> None:
+    """Draw y10 beside the model of y1 as `galmorph drift` does."""
+    bundle, cutouts = load_bundle(keep / "y1"), read_cutout_set(data / "y10")
+    sample = read_sample(bundle)
+    if sample is None:
+        raise SystemExit(f"{keep / 'y1'} keeps no sample of objects: make it with `train`")
+    before, words = seen_of_sample(sample, bundle), np.array(_words(cutouts, ""), dtype=np.str_)
+    now = see(bundle, cutouts, np.asarray(cutouts.images), np.arange(len(words)), words)
+    ra, dec = (cutouts.labels[axis].to_numpy(dtype=float) for axis in ("ra", "dec"))
+    shift, view = compare(before, now, bundle.manifest.classes)
+    # Quarters of the field, whose HEALPix pixel of the tool's size is one.
+    quarter = (ra > np.median(ra)) * 2 + (dec > np.median(dec))
+    parts = []
+    for number in range(4):
+        here = np.flatnonzero(quarter == number)
+        part, _ = compare(before, now.take(here), bundle.manifest.classes)
+        if part is not None:
+            parts.append((f"quarter {number}", float(ra[here].mean()), float(dec[here].mean()), part))
+    verdict, reasons, regions = conclude(shift, parts, Limits())
+    facts = bundle.manifest.training["images_of"][SOURCE]["imaging"]
+    imaging = {"before": Imaging.from_dict(facts), "now": Imaging.from_dict(cutouts.meta["imaging"])}
+    found = Drift(verdict, reasons, (), bundle.manifest.name, "mock-lsst-y10", shift, regions, imaging, view)
+    draw_drift(found, ROOT / "docs" / "images" / "releases" / "drift.png")
+    print(found.summary())
+
+
 def _words(cutouts: CutoutSet, class_map: str) -> list[str]:
     raw = cutouts.labels["label"].astype(str).tolist()
     return map_labels(raw, class_map) if class_map else raw
@@ -251,7 +280,7 @@ def draw() -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("train", "measure", "table"))
+    parser.add_argument("what", choices=("train", "measure", "table", "picture"))
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("keep", type=Path, nargs="?")
     parser.add_argument("--draws", type=int, default=DRAWS)
@@ -262,6 +291,8 @@ def main() -> None:
         with LINES.open("w") as stream:
             for each in measure(given.data, given.keep, given.draws):
                 print(json.dumps(each), file=stream, flush=True)
+    elif given.what == "picture":
+        picture(given.data, given.keep)
     else:
         PAGE.write_text(table())
         draw()
