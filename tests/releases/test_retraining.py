@@ -1,24 +1,30 @@
 """A release from tiles to catalogue on tiny data: stopped after every step, gone on with, and refused by its gates."""
 
 import dataclasses
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from distributed import LocalCluster
+from make_bundle import make_bundle
 from make_cutouts import make_cutouts
 from make_recipe import tiny_recipe
 from make_sky import make_tile
 
 import galmorph
-from galmorph.bundle import load_bundle
-from galmorph.cutout_set import read_cutout_set
+from galmorph.bundle import load_bundle, write_bundle
+from galmorph.cli import main
+from galmorph.cutout_set import read_cutout_set, write_cutout_set
 from galmorph.errors import ConfigError
 from galmorph.label_tables import write_label_table
 from galmorph.registry import Registry
 from galmorph.releases import notice
 from galmorph.releases.adapting import join_sets, raw_words
 from galmorph.releases.description import parse_release
+from galmorph.releases.gate_options import AgreementGate, CalibrationGate, Gates, Int8Gate, SourceGate, UnknownGate
 from galmorph.releases.journal import Journal
+from galmorph.releases.judging import Material, judge
 from galmorph.releases.retraining import STEPS, retrain
 from galmorph.releases.weights import travelling_weights
 from galmorph.training.checkpoint import read_checkpoint
@@ -51,9 +57,9 @@ class Shifted:
 def work(tmp_path_factory):
     """A model of one set of blobs, its catalogue of two tiles, another set, and labels of a part of it."""
     folder = tmp_path_factory.mktemp("release")
-    make_cutouts(folder / "source", each=20)
+    make_cutouts(folder / "source", each=30)
     make_cutouts(folder / "new", each=20, seed=1)
-    recipe = tiny_recipe(folder / "source", fit={"epochs": 2}, split={"stratified": True})
+    recipe = tiny_recipe(folder / "source", fit={"epochs": 10}, split={"stratified": True})
     (folder / "recipe.toml").write_text(recipe.to_toml())
     train(recipe, folder / "training", device="cpu", progress=False)
     export(folder / "training", folder / "model")
@@ -86,7 +92,7 @@ def release(work):
             "gates": {
                 "resamples": 100,
                 "decide_by": "value",
-                "source": {"drop": 1.0, "familiar": None},
+                "source": {"drop": 1.0, "familiar": 1.0},
                 "target": {"measure": "accuracy", "gain": -1.0, "least_objects": 10},
                 "unknown": {"most": 1.0},
             },
@@ -153,7 +159,7 @@ def test_labels_of_the_release_are_learned_from_within_the_split(finished, work)
     joined = read_cutout_set(adapted["source"])
     # Half of 20 objects of three classes; lenses are of no class of the source.
     assert adapted["joined"] == 30
-    assert joined.labels["domain"].value_counts().to_dict() == {"source": 80, "target": 30}
+    assert joined.labels["domain"].value_counts().to_dict() == {"source": 120, "target": 30}
     recipe = tiny_recipe(work / "source", split={"stratified": True})
     ids = joined.labels["object_id"].to_numpy(dtype=str)
     parts = split_objects(ids, joined.labels["label"].to_numpy(dtype=str), recipe.split)
@@ -171,6 +177,15 @@ def test_another_call_does_nothing_again(finished, release, work):
     assert told == [True] * len(STEPS)
 
 
+def test_on_the_command_line(finished, release, work, capsys):
+    (work / "release.toml").write_text(release.to_toml())
+    main(["retrain", str(work / "release.toml"), "--out", str(work / "out")])
+    shown = capsys.readouterr()
+    assert "The new model passed all gates and is in use." in shown.out
+    assert f"report: {work / 'out' / 'report.html'}" in shown.out
+    assert "judge: 3 gates, all passed (done before)" in shown.err
+
+
 def test_gates_that_say_no_leave_the_present_model(finished, release, work):
     gates = dataclasses.replace(release.gates, target=dataclasses.replace(release.gates.target, gain=0.95))
     strict = dataclasses.replace(release, register=None, gates=gates)
@@ -185,8 +200,6 @@ def test_gates_that_say_no_leave_the_present_model(finished, release, work):
 
 
 def test_a_gate_that_cannot_be_computed_says_no(finished, release, work):
-    from galmorph.releases.gate_options import AgreementGate, Int8Gate
-
     gates = dataclasses.replace(release.gates, int8=Int8Gate(), agreement=AgreementGate())
     strict = dataclasses.replace(release, register=None, gates=gates)
     judged = retrain(strict, work / "out", until="judge").steps["judge"]
@@ -194,6 +207,46 @@ def test_a_gate_that_cannot_be_computed_says_no(finished, release, work):
     assert set(reasons) >= {"agreement"}
     assert "cannot be computed" in reasons["agreement"]
     assert not judged["passed"]
+
+
+def rewritten(bundle, out, **changes):
+    """The same model with other facts in its manifest."""
+    manifest = bundle.manifest.model_copy(update=changes)
+    return write_bundle(out, manifest, {name: (bundle.path / name).read_bytes() for name in manifest.files})
+
+
+def test_a_model_with_a_broken_calibration_is_refused(finished, work, tmp_path):
+    adapted = finished[0].steps["adapt"]
+    new = load_bundle(adapted["model"])
+    gates = Gates(resamples=100, calibration=CalibrationGate(error=0.3), unknown=UnknownGate(most=0.9))
+    material = Material(Path(adapted["source"]), work / "new", True)
+    never = new.manifest.unknown.model_copy(update={"threshold": -1.0})
+    # Probabilities of 1/3 whatever the image, of a model that is right more often; all objects called unknown.
+    flat = rewritten(new, tmp_path / "flat", temperature=1e6, unknown=never)
+    before, after = (judge(load_bundle(work / "model"), model, material, gates) for model in (new, flat))
+    errors = [next(each for each in verdicts if each.gate == "calibration").value for verdicts in (before, after)]
+    assert errors[1] > errors[0]
+    assert [each.passed for each in after] == [False, False]
+
+
+def test_a_source_with_shuffled_labels_is_noticed(finished, work, tmp_path):
+    source = read_cutout_set(work / "source")
+    labels = source.labels.assign(label=np.roll(source.labels["label"].to_numpy(), 30))
+    write_cutout_set(tmp_path / "spoiled", source.images, labels, source.meta)
+    old = load_bundle(work / "model")
+    digests = read_cutout_set(tmp_path / "spoiled").digests()
+    same = rewritten(old, tmp_path / "same", training=old.manifest.training | {"data": digests})
+    material = Material(tmp_path / "spoiled", work / "new", True)
+    gates = Gates(resamples=100, source=SourceGate(drop=0.9, familiar=0.05))
+    (verdict,) = judge(old, same, material, gates)
+    # Both models are alike, and both are wrong: nothing fell, and nothing is proved.
+    assert verdict.value == 0.0
+    assert not verdict.passed
+    assert "not those it learned from" in verdict.reason
+    # Of a set that the new model was not trained on nothing can be said.
+    (verdict,) = judge(old, old, material, gates)
+    assert not verdict.passed
+    assert "digests differ" in verdict.reason
 
 
 def test_as_before_nothing_is_trained(release, work, monkeypatch):
@@ -218,6 +271,18 @@ def test_parts_can_be_left_at_random(work, tmp_path):
     assert not any(name.startswith("network.head.") for name in names)
     assert any(name.startswith("network.encoder.") for name in names)
     assert set(kept) == {"state_dict", "record", "epoch"}
+
+
+def test_weights_are_registered_with_the_bundle_that_they_belong_to(finished, work, capsys):
+    store = ["--registry", str(work / "mlflow.db")]
+    main(["models", "register", str(work / "model"), "--name", "kept", "--weights", str(work / "training"), *store])
+    registry = Registry(work / "mlflow.db")
+    kept = read_checkpoint(registry.weights(registry.get("models:/kept/1")))
+    assert set(kept) == {"state_dict", "record", "epoch"}
+    other = make_bundle(work / "another", ["g", "r", "z"])
+    with pytest.raises(SystemExit):
+        main(["models", "register", str(other.path), "--name", "kept", "--weights", str(work / "training"), *store])
+    assert "was trained on other data" in capsys.readouterr().err
 
 
 def test_people_may_label_in_the_words_of_the_model(work, tmp_path):
