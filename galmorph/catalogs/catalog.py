@@ -148,6 +148,7 @@ class Catalog:
         features: NDArray[np.floating] | None = None,
         top: int = 20,
         radius: float | str = 3.0,
+        approximate: bool = False,
     ) -> pa.Table:
         """Rows that are most like examples, by the cosine of their embeddings with the nearest example's.
 
@@ -163,6 +164,8 @@ class Catalog:
             How many rows, at most.
         radius : float or str
             Largest separation of a position from its row: arcsec, or with a unit.
+        approximate : bool
+            Look into an index beside the catalogue, made when it is first needed, in place of every embedding.
 
         Returns
         -------
@@ -175,7 +178,12 @@ class Catalog:
         CatalogError
             If the catalogue keeps no embeddings, there is no example, or an example cannot be found.
         """
-        from galmorph.catalogs.similarity import embedding_length, embeddings_of, find_similar
+        from galmorph.catalogs.similarity import (
+            embedding_length,
+            embeddings_of,
+            find_probably_similar,
+            find_similar,
+        )
 
         embedding_length(self.files)
         known = [int(identifier) for identifier in to]
@@ -194,7 +202,12 @@ class Catalog:
             raise CatalogError(
                 f"examples have features of different lengths, {sorted(lengths)}: another model made some"
             )
-        return describe(find_similar(self.files, np.concatenate(examples), top, leave_out=known), self.schema)
+        together = np.concatenate(examples)
+        if approximate:
+            found_rows = find_probably_similar(self.path, self.files, together, top, leave_out=known)
+        else:
+            found_rows = find_similar(self.files, together, top, leave_out=known)
+        return describe(found_rows, self.schema)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
         """All rows, primary or not, as a data frame.

@@ -70,7 +70,7 @@ def find_similar(
         start = 0
         for group in range(opened.num_row_groups):
             table = opened.read_row_group(group, columns=["object_id", "primary", "embedding"])
-            embedding = _matrix(table.column("embedding"))
+            embedding = matrix(table.column("embedding"))
             similarity, nearest = _cosines(embedding, directions)
             object_id = table.column("object_id").to_numpy()
             wanted = table.column("primary").to_numpy() & np.isfinite(similarity)
@@ -78,8 +78,55 @@ def find_similar(
                 wanted &= ~np.isin(object_id, outside)
             if among is not None:
                 wanted &= np.isin(object_id, among)
-            best.add(number, start, similarity, nearest, object_id, wanted)
+            best.add(number, start + np.arange(table.num_rows), similarity, nearest, object_id, wanted)
             start += table.num_rows
+    return best.rows(files)
+
+
+def find_probably_similar(
+    catalog: Path,
+    files: Sequence[Path],
+    examples: NDArray[np.floating],
+    top: int,
+    *,
+    leave_out: Sequence[int] = (),
+) -> pa.Table:
+    """The same by an approximate index beside the catalogue: a few of the true nearest may be missing.
+
+    What is found is measured exactly.
+
+    Parameters
+    ----------
+    catalog : Path
+        Folder of the catalogue.
+    files, examples, top, leave_out
+        As for `find_similar`.
+
+    Returns
+    -------
+    pyarrow.Table
+        As of `find_similar`.
+
+    Raises
+    ------
+    CatalogError
+        As of `find_similar`, or if usearch is not installed.
+    """
+    from galmorph.catalogs.likeness_index import nearest_rows
+
+    if top < 1:
+        raise CatalogError(f"top must be at least 1, got {top}")
+    directions = _directions(examples, embedding_length(files))
+    file, row = nearest_rows(catalog, files, directions, top + len(leave_out))
+    best = _Best(top)
+    outside = np.asarray(leave_out, dtype=np.int64)
+    for number in np.unique(file):
+        rows = row[file == number]
+        table = _take(pq.ParquetFile(files[int(number)]), rows, ["object_id", "embedding"])
+        similarity, nearest = _cosines(matrix(table.column("embedding")), directions)
+        object_id = table.column("object_id").to_numpy()
+        wanted = ~np.isin(object_id, outside) & np.isfinite(similarity)
+        best.add(int(number), rows, similarity, nearest, object_id, wanted)
     return best.rows(files)
 
 
@@ -113,8 +160,8 @@ def embeddings_of(files: Sequence[Path], object_ids: Sequence[int]) -> Floats:
             here = np.flatnonzero(np.isin(ids, wanted))
             if len(here):
                 column = opened.read_row_group(group, columns=["embedding"]).column("embedding")
-                matrix = _matrix(column.take(pa.array(here))).astype(np.float32)
-                for identifier, row in zip(ids[here], matrix, strict=True):
+                vectors = matrix(column.take(pa.array(here))).astype(np.float32)
+                for identifier, row in zip(ids[here], vectors, strict=True):
                     found[wanted == identifier] = row
     missing = wanted[~np.isfinite(found).all(axis=1)]
     if len(missing):
@@ -149,7 +196,7 @@ class _Best:
     def add(
         self,
         file: int,
-        start: int,
+        place: NDArray[np.int64],
         similarity: Floats,
         nearest: NDArray[np.intp],
         object_id: NDArray[np.int64],
@@ -163,7 +210,7 @@ class _Best:
             # Of ties at the border all are kept until they are sorted by id.
             border = np.partition(similarity[rows], len(rows) - self._top)[len(rows) - self._top]
             rows = rows[similarity[rows] >= border]
-        new = [similarity[rows].astype(float), object_id[rows], nearest[rows], np.full(len(rows), file), start + rows]
+        new = [similarity[rows].astype(float), object_id[rows], nearest[rows], np.full(len(rows), file), place[rows]]
         together = [np.concatenate([old, fresh]) for old, fresh in zip(self._kept, new, strict=True)]
         order = np.lexsort((together[1], -together[0]))[: self._top]
         self._kept = [column[order] for column in together]
@@ -181,13 +228,13 @@ class _Best:
         return table.add_column(0, SIMILARITY, pa.array(similarity, pa.float32()))
 
 
-def _take(opened: pq.ParquetFile, rows: NDArray[np.int64]) -> pa.Table:
+def _take(opened: pq.ParquetFile, rows: NDArray[np.int64], columns: Sequence[str] = _SHOWN) -> pa.Table:
     """Rows of a file, from the row groups that hold them."""
     counts = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
     starts = np.cumsum([0, *counts])
     group = np.searchsorted(starts, rows, side="right") - 1
     used = np.unique(group)
-    table = opened.read_row_groups(used.tolist(), columns=list(_SHOWN)).select(list(_SHOWN))
+    table = opened.read_row_groups(used.tolist(), columns=list(columns)).select(list(columns))
     base = dict(zip(used.tolist(), np.cumsum([0, *(counts[i] for i in used)]), strict=False))
     return table.take(pa.array([row - starts[g] + base[g] for row, g in zip(rows, group, strict=True)], pa.int64()))
 
@@ -203,8 +250,19 @@ def _directions(examples: NDArray[np.floating], length: int) -> Floats:
     return np.asarray(vectors / norms, dtype=np.float32)
 
 
-def _matrix(column: pa.ChunkedArray) -> NDArray[np.float16]:
-    """Embeddings as an array, without a copy where Arrow has them in one piece."""
+def matrix(column: pa.ChunkedArray) -> NDArray[np.float16]:
+    """Embeddings as an array, without a copy where Arrow has them in one piece.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        Fixed-size lists of float16.
+
+    Returns
+    -------
+    ndarray of float16, shape (n, d)
+        A row for each.
+    """
     whole = column.combine_chunks()
     flat = whole.flatten().to_numpy(zero_copy_only=False)
     return np.asarray(flat.reshape(len(whole), column.type.list_size))

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -119,3 +120,38 @@ def test_the_command_lists_them(embedded, tmp_path, capsys):
     main(["catalog", "similar", str(embedded.path), "--to", str(first), "--top", "4", "--format", "json"])
     shown = json.loads(capsys.readouterr().out)
     assert [row["object_id"] for row in shown] == embedded.similar([first], top=4)["object_id"].to_pylist()
+
+
+def test_the_approximate_answer_is_nearly_the_exact_one(embedded, tmp_path):
+    pytest.importorskip("usearch")
+    copy = open_catalog(shutil.copytree(embedded.path, tmp_path / "catalog"))
+    examples = np.random.default_rng(9).normal(size=(2, LENGTH))
+    exact = copy.similar(features=examples, top=10)
+    near = copy.similar(features=examples, top=10, approximate=True)
+    assert len(set(exact["object_id"].to_pylist()) & set(near["object_id"].to_pylist())) >= 9
+    assert near["similarity"].to_pylist() == sorted(near["similarity"].to_pylist(), reverse=True)
+    assert near.schema.equals(exact.schema)
+    first = exact["object_id"][0].as_py()
+    assert first not in copy.similar([first], top=5, approximate=True)["object_id"].to_pylist()
+    about = tmp_path / "catalog.likeness" / "about.json"
+    made = about.stat().st_mtime_ns
+    copy.similar(features=examples, top=3, approximate=True)
+    assert about.stat().st_mtime_ns == made
+
+
+def test_an_index_of_another_catalogue_is_made_anew(embedded, tmp_path):
+    pytest.importorskip("usearch")
+    paths = write_parts(tmp_path / "parts", n=80, fields=["wrap"], embedding=LENGTH)
+    arguments = {"provenance": {}, "classes": CLASSES, "bands": BANDS}
+    first = open_catalog(write_catalog(paths, tmp_path / "catalog", **arguments))
+    first.similar(features=np.ones(LENGTH), top=2, approximate=True)
+    second = open_catalog(write_catalog(paths[:1], tmp_path / "catalog", **arguments))
+    found = second.similar(features=np.ones(LENGTH), top=1000, approximate=True)
+    assert set(found["tile"].to_pylist()) == {"wrap-a"}
+    assert found.num_rows > 0
+
+
+def test_without_usearch_it_says_what_to_install(embedded, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(CatalogError, match=r"galmorph-survey\[likeness\]"):
+        embedded.similar(features=np.ones(LENGTH), approximate=True)

@@ -22,6 +22,7 @@ def similar(
     survey: str | None = None,
     radius: str = "3arcsec",
     top: int = 20,
+    approximate: bool = False,
     mosaic: Path | None = None,
     format: Format = None,  # noqa: A002
     output: Output = None,
@@ -46,12 +47,17 @@ def similar(
         Largest separation of a position of the list from its row.
     top
         How many, at most.
+    approximate
+        Look into an index beside the catalogue (made the first time), in place of every embedding: for more than ten
+        million rows.
     mosaic
         Picture to write of what is found, from the tiles of the run.
     """
     opened = open_catalog(catalog)
     features = None if to_image is None else _features(opened, to_image, model, survey)
-    found = opened.similar(to or (), positions=to_list, features=features, top=top, radius=radius)
+    found = opened.similar(
+        to or (), positions=to_list, features=features, top=top, radius=radius, approximate=approximate
+    )
     if mosaic is not None:
         from galmorph.run_folder import draw_rows, open_run
 
