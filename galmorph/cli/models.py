@@ -1,6 +1,7 @@
 """``galmorph models``: the registry, one verb for each question or change."""
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -92,15 +93,24 @@ def register(bundle: Path, /, *, name: str, weights: Path | None = None, registr
     from galmorph.registry import Registry
 
     store = Registry(registry, create=True)
-    version = store.register(bundle, name, weights=None if weights is None else _weights(weights, bundle))
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = None if weights is None else _weights(weights, bundle, Path(scratch))
+        version = store.register(bundle, name, weights=kept)
     Console(highlight=False).print(f"{version} in {store.uri}", soft_wrap=True)
 
 
-def _weights(training: Path, bundle: Path) -> Path:
-    """The checkpoint of a training, without the state of its optimiser, beside the bundle."""
+def _weights(training: Path, bundle: Path, scratch: Path) -> Path:
+    """The checkpoint of a bundle's training, without the state of its optimiser."""
+    from galmorph.bundle import load_bundle
     from galmorph.releases.weights import travelling_weights
+    from galmorph.training.checkpoint import read_checkpoint
 
-    return travelling_weights(training, bundle.resolve().with_name(f"{bundle.name}.safetensors"))
+    kept = travelling_weights(training, scratch / "weights.safetensors")
+    if read_checkpoint(kept)["record"]["digests"] != load_bundle(bundle).manifest.training.get("data"):
+        raise RegistryError(
+            f"{training} was trained on other data than {bundle}; give the training it was exported from"
+        )
+    return kept
 
 
 @app.command
