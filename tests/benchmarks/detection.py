@@ -81,7 +81,12 @@ def main() -> None:
     tile, config = make_tile(), DetectionConfig()
     counts = []
     theirs = fastest(lambda: counts.append(bare(tile, config)))
-    with mock.patch.object(detection, "_measure", lambda tile, sky, found, *others: counts.append(len(found.found))):
+
+    def counted(tile: Tile, sky: object, found: detection._Detection, *others: object) -> list[object]:
+        counts.append(len(found.found))
+        return []
+
+    with mock.patch.object(detection, "_measure", counted):
         ours = fastest(lambda: detection.extract(tile, config))
     ratio, target = ours / theirs, 1.15
     print(

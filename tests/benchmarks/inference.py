@@ -1,7 +1,7 @@
 """A whole run, from tiles on disk to parts on disk, beside nothing but onnxruntime fed with arrays that are ready.
 
 Encoders have random weights, exported by the code of `galmorph.training`; tiles are made here. ``--only`` chooses
-among the comparisons: ``run``, ``precision``, ``peers``, ``workers``, ``tiles``, ``memory``.
+among the comparisons: ``run``, ``peers``, ``workers``, ``tiles``, ``memory``.
 """
 
 import argparse
@@ -39,7 +39,7 @@ SURVEY, CLASSES = "mock-decals", ["elliptical", "spiral", "edge_on", "merger", "
 #: Encoders with the side of their cutouts, side and galaxies of a tile that keeps a model busy, and seconds to score.
 MODELS = {"resnet18": (128, 2000, 1500), "resnet50": (256, 1000, 150)}
 SECONDS = 12.0
-ORDER = ("run", "precision", "peers", "workers", "tiles", "memory")
+ORDER = ("run", "peers", "workers", "tiles", "memory")
 
 
 def make_bundle(folder: Path, encoder: str, size: int) -> Bundle:
@@ -139,8 +139,9 @@ def whole_run(folder: Path) -> list[dict[str, object]]:
     for encoder, (size, side, objects) in MODELS.items():
         bundle = make_bundle(folder, encoder, size)
         tiles = make_tiles(folder / f"tiles-{encoder}", 2 * cores(), side, objects)
+        alone = {}
         for precision in ("float32", "int8"):
-            ready = bare(bundle.graph(precision), size, bundle.manifest.batch, cores())
+            ready = alone[precision] = bare(bundle.graph(precision), size, bundle.manifest.batch, cores())
             seconds, report = run(tiles, bundle, folder / f"run-{encoder}-{precision}", cores(), precision)
             rate = report.detected / seconds
             stages = {name: round(value, 1) for name, value in sorted(report.seconds.items())}
@@ -151,23 +152,8 @@ def whole_run(folder: Path) -> list[dict[str, object]]:
                     per_second=round(rate, 1), bare_per_second=round(ready, 1), stages=stages,
                 )
             )  # fmt: skip
-    return results
-
-
-def precisions(folder: Path) -> list[dict[str, object]]:
-    """int8 beside float32, scoring alone on one core."""
-    results = []
-    for encoder, (size, _, _) in MODELS.items():
-        bundle = make_bundle(folder, encoder, size)
-        # In turns, since machines are not alike from one minute to the next.
-        rates = {
-            name: max(bare(bundle.graph(name), size, bundle.manifest.batch, 1, SECONDS / 2) for _ in range(2))
-            for name in ("float32", "int8")
-        }
-        results.append(
-            entry(f"{encoder}@{size}: int8 faster than float32 by", rates["int8"] / rates["float32"], 2.5, "least",
-                  per_second={name: round(rate, 1) for name, rate in rates.items()})
-        )  # fmt: skip
+        name = f"{encoder}@{size}: bare onnxruntime in int8 faster than in float32 by"
+        results.append(entry(name, alone["int8"] / alone["float32"], 2.5, "least"))
     return results
 
 
@@ -308,7 +294,6 @@ def main() -> None:
     ort.set_default_logger_severity(3)
     comparisons: dict[str, Callable[[Path], list[dict[str, object]]]] = {
         "run": whole_run,
-        "precision": precisions,
         "peers": peers,
         "workers": scaling,
         "tiles": lambda folder: flat_cost(folder, arguments.tiles),
