@@ -255,7 +255,9 @@ def _read_masks(
         own = read[("image", band)].pixels.shape[-2:]
         if plane.pixels.shape[-2:] != own:
             raise TileError(f"the mask of {path} has {_size(plane)} pixels, the image {own[1]} x {own[0]}")
-        values = np.nan_to_num(plane.pixels, nan=0, posinf=0, neginf=0).astype(np.int64)
+        counts = plane.pixels.dtype.kind in "iu"
+        values = plane.pixels if counts else np.nan_to_num(plane.pixels, nan=0, posinf=0, neginf=0)
+        values = values.astype(np.int64)
         values = np.bitwise_or.reduce(values, axis=0) if values.ndim == 3 else values
         spoiled = values != 0 if layer.bad is None else values & mask_bits(plane, layer.bad, path) != 0
         full = values & mask_bits(plane, layer.saturated, path) != 0
@@ -386,11 +388,14 @@ def _inverse_variance(plane: Plane, index: int | None, source: TileSource, band:
         values = linear(values, plane, path)
     kind = layer.kind if layer else "invvar"
     power = {"invvar": 1.0, "relative": 1.0, "variance": -1.0, "rms": -2.0}[kind]
-    weight = np.where(values > 0, np.power(values, power, dtype=np.float64), 0.0)
+    # A power of 1 leaves numbers as they are; making them by a power takes longer than reading the file.
+    powers = values if power == 1 else np.power(values, power, dtype=np.float64)
+    weight = np.where(values > 0, powers, powers.dtype.type(0))
     weight[~np.isfinite(weight)] = 0
     if kind == "relative":
+        weight = weight.astype(np.float64)
         weight *= _noise_scale(counts, weight)
-    return weight.astype(np.float32)
+    return np.asarray(weight, dtype=np.float32)
 
 
 def _noise_scale(counts: NDArray[Any], weight: NDArray[np.float64]) -> float:
