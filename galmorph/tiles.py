@@ -388,7 +388,7 @@ def _inverse_variance(plane: Plane, index: int | None, source: TileSource, band:
         values = linear(values, plane, path)
     kind = layer.kind if layer else "invvar"
     power = {"invvar": 1.0, "relative": 1.0, "variance": -1.0, "rms": -2.0}[kind]
-    # A power of 1 leaves numbers as they are; making them by a power takes longer than reading the file.
+    # A power of 1 leaves numbers as they are; raising many of them to it would take its time.
     powers = values if power == 1 else np.power(values, power, dtype=np.float64)
     weight = np.where(values > 0, powers, powers.dtype.type(0))
     weight[~np.isfinite(weight)] = 0
