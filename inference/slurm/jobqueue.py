@@ -13,6 +13,7 @@ from pathlib import Path
 from dask_jobqueue import SLURMCluster
 
 import galmorph
+from galmorph.errors import GalmorphError
 
 
 def main() -> None:
@@ -57,4 +58,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except GalmorphError as error:
+        sys.exit(f"galmorph: {error}")
