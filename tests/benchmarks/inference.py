@@ -58,7 +58,7 @@ def make_bundle(folder: Path, encoder: str, size: int) -> Bundle:
     ).eval()
     graph = export_graph(network, (3, size, size))
     rng = np.random.default_rng(0)
-    examples = rng.normal(0, 0.3, (32, 3, size, size)).astype(np.float32)
+    examples = rng.normal(0, 0.3, (16, 3, size, size)).astype(np.float32)
     features = network.lengths(3, size)[1]
     reference, table = io.BytesIO(), io.BytesIO()
     np.savez(reference, directions=np.eye(features), distance=0.5, entropy=0.1)
