@@ -18,8 +18,8 @@ from galmorph.demo import SURVEY, data_folder
 from galmorph.inference.measure import peak_memory
 from galmorph.pipeline import plan
 
-TILES = 40
-SAMPLE = 8
+TILES = 24
+SAMPLE = 6
 WORKERS = 2
 TARGET = 1.25
 
