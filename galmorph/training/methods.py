@@ -113,7 +113,7 @@ METHODS: Mapping[str, Method] = {
     "deepastrouda": Method(
         summary="adaptive clustering with a bank of both domains and tuned entropy separation, open set",
         reference="DeepAstroUDA (Ćiprijanović et al. 2023), equations 1 to 4, algorithm 1",
-        losses={"cross_entropy": 1.0, "clustering": 3.0, "separation": 0.1},
+        losses={"cross_entropy": 1.0, "clustering": 1.0, "separation": 0.1},
         tuned=True,
     ),
     "coral": Method(

@@ -55,7 +55,7 @@ DIGIT_VIEWS = {"turn": False, "flip": False, "zoom": 1.17, "shift": 2.0}
 
 
 def _variant(
-    clustering: float = 3.0, separation: float = 0.1, norm: str = "mixed", head: str = "linear", **options: Any
+    clustering: float = 1.0, separation: float = 0.1, norm: str = "mixed", head: str = "linear", **options: Any
 ) -> Mapping[str, Any]:
     weights = {"clustering": clustering, "separation": separation}
     tuner = {"tuner": options.pop("tuner", "bounded")}
@@ -71,7 +71,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "top-3-apart": _variant(ambiguous="apart"),
     "set-3": _variant(top=3, match="set"),
     "feature-set-5": _variant(space="feature", match="set", top=5),
-    "clustering-1": _variant(clustering=1.0),
+    "clustering-3": _variant(clustering=3.0),
     "clustering-10": _variant(clustering=10.0),
     "separation-0": _variant(separation=0.0),
     "separation-0.3": _variant(separation=0.3),
