@@ -34,6 +34,9 @@ from galmorph.training.split import split_objects
 
 pytest.importorskip("mlflow")
 
+# The whole of a release is made before the first test.
+pytestmark = pytest.mark.timeout(900)
+
 #: Not the training, whose folder goes on by itself, as its own tests say.
 KILLED = ("begin", "gather", "judge", "register", "rescore", "report")
 
