@@ -14,7 +14,7 @@ from make_sky import BANDS, make_tile
 
 from galmorph.cli import app, main
 
-VERBS = ["demo", "doctor", "surveys", "mock", "cutouts", "methods", "train", "export", "evaluate", "classify"]
+VERBS = ["demo", "doctor", "surveys", "mock", "cutouts", "methods", "train", "export", "evaluate", "plan", "classify"]
 CATALOG_VERBS = ["info", "query", "candidates"]
 IMPORT_VERBS = ["deepmerge", "lsst", "galaxy10", "galaxy-zoo", "pictures"]
 HEAVY = ["numpy", "pandas", "astropy", "torch", "dask", "distributed", "hats", "duckdb", "onnxruntime", "sep", "cv2"]
