@@ -45,15 +45,17 @@ RADII = (0.1, 0.3, 1.0, 3.0)
 FULL = 10_000_000
 
 Result = dict[str, object]
+#: The last one is used: wall time, unless that of the processor is asked for.
+clocks: list[Callable[[], float]] = [time.perf_counter]
 
 
 def fastest(call: Callable[[], object], repeats: int = 3) -> float:
-    """Least wall time of several calls."""
+    """Least time of several calls, by the clock that was asked for."""
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = clocks[-1]()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(clocks[-1]() - start)
     return min(times)
 
 
@@ -298,7 +300,12 @@ def main() -> None:
     parser.add_argument("--lenses", type=Path, help="list of lenses; by default as many places evenly on the sky")
     parser.add_argument("--plot", type=Path, help="picture of what grows with what")
     parser.add_argument("--keep", type=Path, help="folder for what is built, used again by the next call")
+    parser.add_argument(
+        "--processor-time", action="store_true", help="time questions by the processor, for machines under load"
+    )
     arguments = parser.parse_args()
+    if arguments.processor_time:
+        clocks.append(time.process_time)
     with tempfile.TemporaryDirectory() as name:
         folder = arguments.keep or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
