@@ -20,7 +20,7 @@ def gather(
     trust: float | None = None,
     beyond: Annotated[bool, Parameter(negative=())] = False,
     vet: int = 0,
-    order: Literal["active", "uncertain", "diverse", "random"] = "active",
+    order: Literal["active", "uncertain", "diverse", "random"] = "diverse",
     seed: int = 0,
 ) -> None:
     """Cut objects of a new release out of its tiles, to adapt to, with the labels that are known.
@@ -48,7 +48,7 @@ def gather(
     vet
         Objects without label to list in OUT/to_vet.csv for people to look at: filled in, it is a table of labels.
     order
-        active: uncertain and different from one another; or one of the two, or random.
+        diverse: different from one another; active: uncertain too, for a model that is nearly right; uncertain; random.
     seed
         Of everything random.
     """

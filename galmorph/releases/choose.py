@@ -69,7 +69,7 @@ def sample_evenly(cells: NDArray[np.int64], count: int, seed: int = 0) -> Rows:
 
 
 def order_for_vetting(
-    looks: NDArray[np.floating], uncertainty: NDArray[np.floating], count: int, order: Order = "active", seed: int = 0
+    looks: NDArray[np.floating], uncertainty: NDArray[np.floating], count: int, order: Order = "diverse", seed: int = 0
 ) -> Rows:
     """Put objects in the order in which people should look at them.
 

@@ -86,7 +86,7 @@ def gather(
     trust: float | None = None,
     beyond: bool = False,
     vet: int = 0,
-    order: Order = "active",
+    order: Order = "diverse",
     seed: int = 0,
 ) -> Gathered:
     """Cut objects of a new release out of its tiles.

@@ -244,7 +244,8 @@ degrees. Degradations are of the cutouts, so that what a worse image does to det
 forty tiles and one reference, so that they are not independent of one another.
 
 *As before* is the verdict that is wanted of the tiles as they are. True accuracies and calibration errors are there for
-the reader; the verdict does not know them.
+the reader; the verdict does not know them. The estimate of the accuracy is good while little is lost and far too high
+where much is: a model can be wrong with confidence. Looks tell it first.
 
 ![AUC and loss of accuracy by degree of degradation](drift.png)
 """

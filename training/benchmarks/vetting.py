@@ -127,6 +127,12 @@ _HEAD = """# Labels by people: chosen or at random
 
 Made by `python training/benchmarks/vetting.py`, which says what is done; the last column is the mean over seeds of the
 difference on the same division, with its standard error. Only the last layer learns, on features of the model as it is.
+
+Where the model is nearly right, labels that are wrong one time in ten bring little, and those of objects taken at
+random do harm; uncertain objects are the better ones. Where it is far off, its uncertainty says little of where it is
+wrong: labels bring more than twenty points when they are of different objects or of any, and uncertain objects are the
+worst choice. Objects that differ from one another are never behind a random choice by more than the errors. So that is
+the order unless another is asked for.
 """
 
 
