@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from make_crowded import sky_planes
 from make_sky import BANDS, NOISE, SCALE, tile_wcs
 
-SIDE, OBJECTS, REPEATS = 3000, 3500, 3
+SIDE, OBJECTS, REPEATS = 2000, 1500, 3
 
 
 def fastest(call: Callable[[], object]) -> float:
