@@ -157,7 +157,7 @@ def directions_of(features: NDArray[np.floating]) -> Float64:
     """Feature vectors scaled to length 1, shape ``(n, d)``; zeros stay."""
     f = np.asarray(features, dtype=np.float64)
     lengths = np.linalg.norm(f, axis=1, keepdims=True)
-    return np.divide(f, lengths, out=np.zeros_like(f), where=lengths > 0)
+    return np.asarray(np.divide(f, lengths, out=np.zeros_like(f), where=lengths > 0))
 
 
 def anomaly(entropies: Float64, features: NDArray[np.floating], reference: FeatureReference) -> Float64:

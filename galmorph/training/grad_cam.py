@@ -35,7 +35,7 @@ def last_maps(encoder: nn.Module) -> nn.Module:
         # Transformers that keep a grid say so: their maps have the channels last.
         if getattr(module, "feature_info", None) and getattr(module, "output_fmt", "NCHW") == "NCHW":
             try:
-                return module.get_submodule(module.feature_info[-1]["module"])  # type: ignore[index]
+                return module.get_submodule(str(module.feature_info[-1]["module"]))  # type: ignore[index]
             except (AttributeError, KeyError, TypeError):
                 break
     raise ConfigError(
