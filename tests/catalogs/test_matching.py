@@ -1,5 +1,6 @@
 import gzip
 import logging
+import sys
 
 import numpy as np
 import pandas as pd
@@ -184,8 +185,10 @@ def test_a_list_without_identifiers_has_numbers_and_long_ones_keep_their_digits(
 
 
 def test_known_lists_are_installed_by_name(catalog, tmp_path, monkeypatch):
-    with pytest.raises(CatalogError, match="pip install --no-deps lenscat"):
-        tables._packaged("lenscat")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "path", [])
+        with pytest.raises(CatalogError, match="pip install --no-deps lenscat"):
+            tables._packaged("lenscat")
     (tmp_path / "lenscat" / "data").mkdir(parents=True)
     (tmp_path / "lenscat" / "__init__.py").write_text("raise ImportError('not to be imported')")
     shifted(catalog, tmp_path).rename(columns={"ra": "RA [deg]", "dec": "DEC [deg]"}).to_csv(

@@ -131,7 +131,7 @@ def test_files_that_can_have_nothing_are_not_opened(catalog, monkeypatch):
 
     def watch(connection, files, within):
         real(connection, files, within)
-        text = connection.execute("SELECT sql FROM duckdb_views() WHERE view_name = '_rows'").fetchall()[0][0]
+        text = connection.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'catalog'").fetchall()[0][0]
         opened.extend(file for file in files if str(file) in text)
 
     monkeypatch.setattr(query_module, "_make_table", watch)

@@ -234,15 +234,15 @@ def test_a_tile_that_kills_its_worker_each_time_is_set_aside(tiles, bundle, tmp_
 
 
 def test_a_tile_that_needs_more_memory_than_there_is_is_set_aside(tiles, bundle, tmp_path):
-    # 1.3 GB of zeros that take no place on the disk.
-    size = 18_000
+    # 2.7 GB of zeros that take no place on the disk.
+    size = 26_000
     path = tiles / "tile1-g.fits"
     header = fits.getheader(path, "IMAGE")
     header["NAXIS1"] = header["NAXIS2"] = size
     head = fits.PrimaryHDU().header.tostring() + header.tostring()
     path.write_text(head)
     os.truncate(path, len(head) + -(-4 * size**2 // 2880) * 2880)
-    limit = 2**30
+    limit = 2**31
     environment = preloaded(
         tmp_path,
         "import resource, re\n"
@@ -254,7 +254,7 @@ def test_a_tile_that_needs_more_memory_than_there_is_is_set_aside(tiles, bundle,
     said = words(result.stderr)
     assert "set aside tile1: " in said
     assert "more memory than" in said or "was killed, most likely for want of memory" in said
-    assert sorted(path.stem for path in (tmp_path / "run" / "parts").iterdir()) == ["tile0", "tile2"]
+    assert sorted(path.stem for path in (tmp_path / "run" / "parts").iterdir()) == ["tile0", "tile2"], said
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
 
 

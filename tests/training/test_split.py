@@ -105,3 +105,14 @@ def test_the_same_image_under_two_names_is_found():
     images[5] = images[1]
     with pytest.raises(DataError, match="object a in the train part and object f in the test part have the same image"):
         check_no_copies(parts)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_blank_images_are_no_copies_of_each_other(value):
+    images = np.full((2, 1, 4, 4), value, dtype=np.float32)
+    check_no_copies(
+        {
+            "train": [(images, np.array([0]), np.array(["a", "b"]))],
+            "test": [(images, np.array([1]), np.array(["a", "b"]))],
+        }
+    )
