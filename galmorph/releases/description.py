@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
-from galmorph.errors import ConfigError
 from galmorph.releases.gate_options import Gates
 from galmorph.releases.weights import PARTS
 from galmorph.training.inheritance import read_values
 from galmorph.training.options import STRICT, Count, Natural, Positive
-from galmorph.training.recipe import say_problem
+from galmorph.training.recipe import check_settings
 
 Paths = tuple[str, ...]
 
@@ -294,11 +293,7 @@ def parse_release(values: Mapping[str, Any], folder: Path, name: str = "release"
     ConfigError
         If a setting is unknown, missing or impossible.
     """
-    try:
-        # Through JSON, because there (and not from Python objects) strict checking lets an array be a tuple.
-        release = _ADAPTER.validate_json(json.dumps(values, default=str))
-    except ValidationError as error:
-        raise ConfigError(f"{name}: " + "; ".join(say_problem(problem) for problem in error.errors())) from error
+    release = check_settings(_ADAPTER, values, name)
     tiles, gather, adapt, register = release.tiles, release.gather, release.adapt, release.register
     return dataclasses.replace(
         release,

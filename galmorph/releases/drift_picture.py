@@ -8,7 +8,8 @@ import numpy as np
 
 from galmorph.errors import DataError, MissingExtraError
 from galmorph.imaging import Imaging
-from galmorph.releases.drift import Drift, Region, Shift, View
+from galmorph.releases.drift import Drift, Region
+from galmorph.releases.shift import Shift, View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,8 @@ from galmorph.errors import CatalogError, DataError
 from galmorph.imaging import NANOMAGGY, Imaging, measure_imaging, scale_of_pixels
 from galmorph.pipeline import classify
 from galmorph.reference import SOURCE, TARGET, ReferenceSample, read_sample
-from galmorph.releases.drift import FEWEST_REGION, Drift, Limits, Seen, Shift, Verdict, compare, conclude
+from galmorph.releases.drift import Drift, Limits, Verdict, conclude
+from galmorph.releases.shift import FEWEST_REGION, Seen, Shift, compare
 from galmorph.scores import score
 from galmorph.surveys import Survey, TileSource, find_tiles, load_survey
 

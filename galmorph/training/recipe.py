@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import tomli_w
 from pydantic import Field, TypeAdapter, ValidationError
@@ -31,6 +31,8 @@ from galmorph.training.options import (
     Target,
     ViewOptions,
 )
+
+S = TypeVar("S")
 
 #: Settings that are paths, by table.
 PATHS = (("source", "path"), ("source", "labels"), ("target", "path"), ("network", "initial"), ("export", "card"))
@@ -139,11 +141,7 @@ def parse_recipe(values: Mapping[str, Any], folder: Path, name: str = "recipe") 
     ConfigError
         If a setting is unknown, missing or impossible.
     """
-    try:
-        # Through JSON, because there (and not from Python objects) strict checking lets an array be a tuple.
-        recipe = _ADAPTER.validate_json(json.dumps(values, default=str))
-    except ValidationError as error:
-        raise ConfigError(f"{name}: " + "; ".join(say_problem(problem) for problem in error.errors())) from error
+    recipe = check_settings(_ADAPTER, values, name)
     source, target, network, export = recipe.source, recipe.target, recipe.network, recipe.export
     return dataclasses.replace(
         recipe,
@@ -168,6 +166,35 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 def _absolute(path: Path | None, folder: Path) -> Any:
     """The path, starting at `folder` if it is relative; None stays None."""
     return None if path is None else (folder / path).resolve()
+
+
+def check_settings(adapter: TypeAdapter[S], values: Mapping[str, Any], name: str) -> S:
+    """Settings as dataclasses.
+
+    Parameters
+    ----------
+    adapter : TypeAdapter
+        Of the dataclass.
+    values : mapping
+        As in a TOML file.
+    name : str
+        What to call the file in errors.
+
+    Returns
+    -------
+    object
+        What the adapter makes of them.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown, missing or impossible.
+    """
+    try:
+        # Through JSON, because there (and not from Python objects) strict checking lets an array be a tuple.
+        return adapter.validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        raise ConfigError(f"{name}: " + "; ".join(say_problem(problem) for problem in error.errors())) from error
 
 
 def say_problem(problem: Mapping[str, Any]) -> str:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from galmorph.imaging import Imaging
-from galmorph.releases.drift import Drift, Limits, Seen, Shift, compare, conclude, judge, worst
+from galmorph.releases.drift import Drift, Limits, conclude, judge, worst
+from galmorph.releases.shift import Seen, Shift, compare
 
 CLASSES = ("spiral", "elliptical")
 

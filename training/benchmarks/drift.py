@@ -31,9 +31,10 @@ from galmorph.cutout_set import CutoutSet, read_cutout_set
 from galmorph.imaging import Imaging, measured_columns
 from galmorph.metrics import calibration_error
 from galmorph.reference import SOURCE, ReferenceSample, read_sample
-from galmorph.releases.drift import FEWEST_REGION, Drift, Limits, Seen, compare, conclude
+from galmorph.releases.drift import Drift, Limits, conclude
 from galmorph.releases.drift_picture import draw_drift
 from galmorph.releases.notice import regions_of, seen_of_sample
+from galmorph.releases.shift import FEWEST_REGION, Seen, compare
 from galmorph.taxonomy import map_labels
 
 ROOT = Path(__file__).parents[2]

@@ -82,7 +82,11 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "adversarial": _variant(adversarial=True),
     "tuner-off": _variant(tuner="off"),
     "tuner-paper": _variant(tuner="paper"),
+    "warm-up-0.1": _variant(),
+    "warm-up-0.4": _variant(),
 }
+#: Those that differ in the share of the training that warm-up takes.
+WARM_UP_OF_VARIANT: Mapping[str, float] = {"warm-up-0.1": 0.1, "warm-up-0.4": 0.4}
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ class Experiment:
         """
         supervised = method == SUPERVISED
         name, _, variant = ("source_only" if supervised else method).partition("/")
+        warm_up = WARM_UP_OF_VARIANT.get(variant, WARM_UP.get(name, WARM_UP_OF_OTHERS))
         values: dict[str, Any] = {
             "name": "benchmark",
             "seed": seed,
@@ -149,7 +154,7 @@ class Experiment:
             **{key: dict(table) for key, table in COMMON.items()},
             "method": {
                 "name": name,
-                "warmup_epochs": WARM_UP.get(name, WARM_UP_OF_OTHERS) * self.epochs,
+                "warmup_epochs": warm_up * self.epochs,
                 "ramp_epochs": RAMP * self.epochs,
             },
         }
