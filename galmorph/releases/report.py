@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from galmorph.catalogs.changes_page import STYLE
+from galmorph.releases.advice import Advice
 
 #: Curves of a training that are drawn, as far as they are there.
 CURVES = ("valid_accuracy", "valid_recall", "valid_loss")
@@ -24,25 +25,6 @@ table.wide td, table.wide th { text-align: left; vertical-align: top }
 svg { max-width: 100%; height: auto } img { max-width: 100% } code { background: #f1f3f7; padding: .1rem .3rem }
 """
 )
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What to do.
-
-    Parameters
-    ----------
-    text : str
-        In words.
-    commands : tuple of str
-        To copy.
-    stop : bool
-        The gates said no.
-    """
-
-    text: str
-    commands: tuple[str, ...] = ()
-    stop: bool = False
 
 
 @dataclass(frozen=True)

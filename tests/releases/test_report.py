@@ -5,7 +5,8 @@ import re
 import numpy as np
 from PIL import Image
 
-from galmorph.releases.report import Advice, Story, release_page
+from galmorph.releases.advice import Advice
+from galmorph.releases.report import Story, release_page
 
 VERDICT = {
     "gate": "source", "question": "accuracy on <the> source", "passed": False, "reason": "change -0.2 & more",
