@@ -7,8 +7,9 @@ used as they are.
 
 from galmorph.registry.names import PREFIX, Reference, is_reference
 from galmorph.registry.promotion import CHALLENGER, CHAMPION, Promotion
-from galmorph.registry.registry import Registry, Version, fetch_bundle
+from galmorph.registry.registry import Registry, fetch_bundle
 from galmorph.registry.store import DEFAULT, store_uri
+from galmorph.registry.version import Version
 
 __all__ = [
     "CHALLENGER",

@@ -1,79 +1,19 @@
-"""Versions of models: put in, listed, taken out and verified, made champion, and taken back."""
+"""The registry: versions of models put in, listed, taken out and verified, made champion, and taken back."""
 
-import contextlib
-import fcntl
-import getpass
-import hashlib
-import os
-import socket
-import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import unquote, urlparse
+from typing import Any
 
-from galmorph.bundle import Bundle, load_bundle
-from galmorph.errors import BundleError, RegistryError
+from galmorph.bundle import load_bundle
+from galmorph.errors import RegistryError
+from galmorph.registry.champion import change_champion, one_at_a_time
+from galmorph.registry.files import Files, sha256_of
 from galmorph.registry.lineage import PREFIX as TAG
 from galmorph.registry.lineage import lineage
 from galmorph.registry.names import Reference, check_name
-from galmorph.registry.promotion import CHALLENGER, CHAMPION, LONGEST, Promotion, champions, effective, read_promotions
-from galmorph.registry.store import ARTEFACTS, artefacts_beside, open_store, sqlite_file, store_uri
-
-#: Experiment whose runs hold the files of versions, and folders in a run.
-EXPERIMENT, MODEL, WEIGHTS = "galmorph-models", "model", "weights"
-
-#: File of weights to go on training from; the bundle itself is ONNX.
-WEIGHTS_FILE = "weights.safetensors"
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version of a model.
-
-    Parameters
-    ----------
-    name : str
-        Of the model.
-    number : int
-        Counted from 1.
-    created : str
-        UTC, ISO 8601.
-    aliases : tuple of str
-        Such as champion.
-    facts : dict
-        What was recorded of it: `sha256` of the bundle, `parent`, `recipe`, `commit`, `data.…` and `target.…` digests,
-        `release`, `gates`, `weights_sha256` and what else the one who registered it gave.
-    source : str
-        Where its files are.
-    run : str
-        MLflow's run that holds them.
-    """
-
-    name: str
-    number: int
-    created: str
-    aliases: tuple[str, ...]
-    facts: dict[str, str] = field(hash=False)
-    source: str
-    run: str
-
-    def __str__(self) -> str:
-        return f"models:/{self.name}/{self.number}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-able values."""
-        return {
-            "model": str(self),
-            "name": self.name,
-            "version": self.number,
-            "created": self.created,
-            "aliases": list(self.aliases),
-            "facts": self.facts,
-            "source": self.source,
-        }
+from galmorph.registry.promotion import CHALLENGER, CHAMPION, Promotion, champions, effective, read_promotions
+from galmorph.registry.store import open_store, sqlite_file, store_uri
+from galmorph.registry.version import Version, aliases_of, read_version
 
 
 class Registry:
@@ -105,6 +45,7 @@ class Registry:
                 "`galmorph retrain` make one; name another with --registry or MLFLOW_REGISTRY_URI"
             )
         self._client = open_store(self.uri, "The registry of models")
+        self._files = Files(self._client, self.uri)
 
     def names(self) -> list[str]:
         """Names of the registered models, sorted."""
@@ -118,9 +59,9 @@ class Registry:
         RegistryError
             If there is no such model.
         """
-        aliases = self._aliases(self._model(name))
+        aliases = aliases_of(self._model(name))
         found = self._client.search_model_versions(f"name='{name}'")
-        return sorted((_version(each, aliases) for each in found), key=lambda version: -version.number)
+        return sorted((read_version(each, aliases) for each in found), key=lambda version: -version.number)
 
     def get(self, reference: Reference | str) -> Version:
         """A version by ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
@@ -174,12 +115,11 @@ class Registry:
         checked, given = load_bundle(bundle), dict(facts or {})
         known = self._find(check_name(name), checked.sha256)
         if known is None:
-            extra = {} if weights is None else {"weights_sha256": _sha256(weights)}
+            extra = {} if weights is None else {"weights_sha256": sha256_of(weights)}
             everything = lineage(checked) | extra | given
-            run = self._store_files(checked, name, weights)
+            run, source = self._files.keep(checked, name, weights)
             tags = {TAG + key: value for key, value in everything.items()}
-            uri = f"{self._client.get_run(run).info.artifact_uri}/{MODEL}"
-            made = self._client.create_model_version(name, uri, run_id=run, tags=tags)
+            made = self._client.create_model_version(name, source, run_id=run, tags=tags)
             return self.get(Reference(name, str(made.version)))
         for key, value in given.items():
             self._client.set_model_version_tag(name, str(known.number), TAG + key, value)
@@ -203,18 +143,7 @@ class Registry:
         RegistryError
             If the files are gone or are not those that were registered.
         """
-        sha256 = version.facts.get("sha256", "")
-        folder = self._local(version.source) or self._download(version, MODEL, sha256)
-        try:
-            bundle = load_bundle(folder)
-        except BundleError as error:
-            raise RegistryError(f"{version} in {self.uri} cannot be used: {error}") from error
-        if bundle.sha256 != sha256:
-            raise RegistryError(
-                f"{version} in {self.uri} is not the bundle that was registered (SHA-256 {bundle.sha256[:12]}…, not "
-                f"{sha256[:12]}…); register the right one again, and promote another version meanwhile"
-            )
-        return folder
+        return self._files.bundle(version)
 
     def weights(self, version: Version) -> Path | None:
         """Checkpoint of a version to go on training from, verified; None if it was registered without one.
@@ -224,19 +153,11 @@ class Registry:
         RegistryError
             If the file is gone or is not the one that was registered.
         """
-        sha256 = version.facts.get("weights_sha256")
-        if sha256 is None:
-            return None
-        source = version.source.removesuffix(f"/{MODEL}") + f"/{WEIGHTS}"
-        folder = self._local(source) or self._download(version, WEIGHTS, sha256)
-        file = folder / WEIGHTS_FILE
-        if not file.is_file() or _sha256(file) != sha256:
-            raise RegistryError(f"{version}: {file} is gone or is not the file that was registered; train from scratch")
-        return file
+        return self._files.weights(version)
 
     def champion(self, name: str) -> Version | None:
         """The version in use; None if there is none."""
-        number = self._aliases(self._model(name)).get(CHAMPION)
+        number = aliases_of(self._model(name)).get(CHAMPION)
         return None if number is None else self.get(Reference(name, str(number)))
 
     def challenge(self, version: Version) -> None:
@@ -272,8 +193,9 @@ class Registry:
             expected one.
         """
         self.fetch(version)
-        with self._alone():
-            return self._change("promote", version.name, version.number, why, who, expected)
+        with one_at_a_time(self.file):
+            model = self._model(version.name)
+            return change_champion(self._client, model, "promote", version.number, why, who=who, expected=expected)
 
     def rollback(self, name: str, why: str, *, who: str | None = None) -> Promotion:
         """Make the champion before the present one the champion again.
@@ -297,7 +219,7 @@ class Registry:
         RegistryError
             If there is no champion before, its files cannot be used, or no reason is given.
         """
-        with self._alone():
+        with one_at_a_time(self.file):
             stack = champions(self.history(name))
             if len(stack) < 2:
                 raise RegistryError(
@@ -305,59 +227,12 @@ class Registry:
                     "promote a version with `galmorph models promote`"
                 )
             self.fetch(self.get(Reference(name, str(stack[-2]))))
-            return self._change("rollback", name, stack[-2], why, who, None)
+            return change_champion(self._client, self._model(name), "rollback", stack[-2], why, who=who)
 
     def history(self, name: str) -> list[Promotion]:
         """Changes of the champion that were made, the oldest first."""
         model = self._model(name)
-        return effective(read_promotions(model.tags), self._aliases(model).get(CHAMPION))
-
-    def _change(
-        self,
-        kind: Literal["promote", "rollback"],
-        name: str,
-        number: int,
-        why: str,
-        who: str | None,
-        expected: int | None,
-    ) -> Promotion:
-        if not why.strip() or len(why) > LONGEST:
-            raise RegistryError(f"say why, in 1 to {LONGEST} characters: the reason is kept with the change")
-        model = self._model(name)
-        aliases = self._aliases(model)
-        before = aliases.get(CHAMPION)
-        if before == number:
-            raise RegistryError(f"version {number} of {name} is the champion already")
-        if expected is not None and before != expected:
-            raise RegistryError(
-                f"the champion of {name} is version {before} by now, and version {number} was compared with "
-                f"{expected}; compare them anew"
-            )
-        written = read_promotions(model.tags)
-        record = Promotion(
-            number=written[-1].number + 1 if written else 1,
-            kind=kind,
-            version=number,
-            from_version=before,
-            who=who or f"{_user()}@{socket.gethostname()}",
-            when=datetime.now(UTC).isoformat(timespec="seconds"),
-            why=why,
-        )
-        self._client.set_registered_model_tag(name, *record.tag())
-        self._client.set_registered_model_alias(name, CHAMPION, str(number))
-        if aliases.get(CHALLENGER) == number:
-            self._client.delete_registered_model_alias(name, CHALLENGER)
-        return record
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One change at a time; of a server's by the order in which it takes them."""
-        if self.file is None:
-            yield
-            return
-        with self.file.with_name(f"{self.file.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        return effective(read_promotions(model.tags), aliases_of(model).get(CHAMPION))
 
     def _model(self, name: str) -> Any:
         from mlflow.exceptions import MlflowException
@@ -371,60 +246,11 @@ class Registry:
                 f"{name} is not in {self.uri}; models there: {', '.join(self.names()) or 'none'}"
             ) from error
 
-    @staticmethod
-    def _aliases(model: Any) -> dict[str, int]:
-        return {str(alias): int(number) for alias, number in model.aliases.items()}
-
     def _find(self, name: str, sha256: str) -> Version | None:
         """The version that holds a bundle; the model is made if there is none of that name."""
         if name not in self.names():
             self._client.create_registered_model(name)
         return next((version for version in self.versions(name) if version.facts.get("sha256") == sha256), None)
-
-    def _store_files(self, bundle: Bundle, name: str, weights: Path | None) -> str:
-        """Copy files into a run of their own."""
-        experiment = self._client.get_experiment_by_name(EXPERIMENT)
-        identity = (
-            self._client.create_experiment(EXPERIMENT, artefacts_beside(self.uri))
-            if experiment is None
-            else experiment.experiment_id
-        )
-        run = str(self._client.create_run(identity, run_name=name).info.run_id)
-        self._client.log_artifacts(run, str(bundle.path), MODEL)
-        if weights is not None:
-            with tempfile.TemporaryDirectory() as scratch:
-                named = Path(scratch) / WEIGHTS_FILE
-                named.symlink_to(weights.resolve())
-                self._client.log_artifact(run, str(named), WEIGHTS)
-        self._client.set_terminated(run, "FINISHED")
-        return run
-
-    def _local(self, source: str) -> Path | None:
-        """The folder of files that lie on this machine; beside the sqlite file if that was moved with them."""
-        address = urlparse(source)
-        if address.scheme not in ("", "file"):
-            return None
-        folder = Path(unquote(address.path))
-        if folder.is_dir() or self.file is None or ARTEFACTS not in folder.parts:
-            return folder
-        place = len(folder.parts) - folder.parts[::-1].index(ARTEFACTS) - 1
-        return self.file.parent.joinpath(*folder.parts[place:])
-
-    def _download(self, version: Version, what: str, sha256: str) -> Path:
-        """Copy of a server's files, by digest, in the user's cache."""
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "galmorph" / "models"
-        folder = cache / f"{sha256}-{what}"
-        if folder.is_dir():
-            return folder
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix=".loading-") as scratch:
-            try:
-                got = Path(self._client.download_artifacts(version.run, what, scratch))
-            except Exception as error:  # whatever a server's driver raises
-                raise RegistryError(f"{version}: {self.uri} does not give its files: {error}") from error
-            with contextlib.suppress(OSError):  # another process was faster
-                got.replace(folder)
-        return folder
 
 
 def fetch_bundle(reference: str | Path, uri: str | Path | None = None) -> Path:
@@ -452,28 +278,3 @@ def fetch_bundle(reference: str | Path, uri: str | Path | None = None) -> Path:
     wanted = Reference.parse(reference)
     registry = Registry(uri)
     return registry.fetch(registry.get(wanted))
-
-
-def _version(made: Any, aliases: Mapping[str, int]) -> Version:
-    number = int(made.version)
-    return Version(
-        name=str(made.name),
-        number=number,
-        created=datetime.fromtimestamp(made.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
-        aliases=tuple(sorted(alias for alias, other in aliases.items() if other == number)),
-        facts={key.removeprefix(TAG): str(value) for key, value in sorted(made.tags.items()) if key.startswith(TAG)},
-        source=str(made.source),
-        run=str(made.run_id),
-    )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a number without a name, as in a container
-        return str(os.getuid())

@@ -12,6 +12,7 @@ from galmorph.bundle import load_bundle
 from galmorph.cli import main
 from galmorph.errors import ConfigError, MissingExtraError, RegistryError
 from galmorph.registry import Reference, Registry, fetch_bundle, is_reference, store_uri
+from galmorph.registry.files import Files
 from galmorph.registry.promotion import Promotion, champions, effective
 
 pytest.importorskip("mlflow")
@@ -128,7 +129,7 @@ def test_files_of_a_server_are_kept_in_the_cache(registry, bundles, tmp_path, mo
     version = registry.register(bundles[2].path, "remote", weights=weights)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     # As if they lay behind an address and not in a folder.
-    monkeypatch.setattr(Registry, "_local", lambda *_: None)
+    monkeypatch.setattr(Files, "local", lambda *_: None)
     folder = registry.fetch(version)
     assert folder.is_relative_to(tmp_path / "cache")
     assert load_bundle(folder).sha256 == bundles[2].sha256
