@@ -1,7 +1,9 @@
 """A whole run, from tiles on disk to parts on disk, beside nothing but onnxruntime fed with arrays that are ready.
 
 Encoders have random weights, exported by the code of `galmorph.training`; tiles are made here. ``--only`` chooses
-among the comparisons: ``run``, ``peers``, ``workers``, ``tiles``, ``memory``.
+among the comparisons: ``run``, ``peers``, ``workers``, ``tiles``, ``memory``. Zoobot brings packages that are not ours:
+put it into an environment of its own (``pip install zoobot lightning timm``) and name that one's Python with
+``--zoobot``.
 """
 
 import argparse
@@ -157,8 +159,47 @@ def whole_run(folder: Path) -> list[dict[str, object]]:
     return results
 
 
-def peers(folder: Path) -> list[dict[str, object]]:
-    """A run with the precision that it picks, beside the loop that one would write with torch, timm and Cutout2D."""
+#: Zoobot's prediction of images that were cut and written as JPEG before, on all cores; prints seconds per image.
+ZOOBOT = """
+import json, sys, time, warnings, logging
+from pathlib import Path
+import numpy as np, pandas as pd, timm, torch
+from PIL import Image
+from torchvision.transforms import v2
+from zoobot.pytorch.predictions import predict_on_catalog
+from zoobot.pytorch.training.finetune import FinetuneableZoobotClassifier
+warnings.simplefilter("ignore")
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+place, encoder, size, count, cores = Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])
+torch.set_num_threads(cores)
+rng = np.random.default_rng(0)
+for i in range(count):
+    pixels = np.clip(rng.normal(60, 20, (size, size, 3)), 0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(place / f"{i}.jpg", quality=90)
+catalog = pd.DataFrame({"id_str": [str(i) for i in range(count)]})
+catalog["file_loc"] = [str(place / f"{name}.jpg") for name in catalog["id_str"]]
+network = timm.create_model(encoder, pretrained=False, num_classes=0)
+model = FinetuneableZoobotClassifier(num_classes=5, encoder=network, prog_bar=False)
+transform = v2.Compose([v2.ToImage(), v2.Resize((size, size)), v2.ToDtype(torch.float32, scale=True)])
+times = []
+for workers in (0, cores):
+    start = time.perf_counter()
+    predict_on_catalog.predict(
+        catalog, model, str(place / "found.csv"), list("abcde"), transform,
+        datamodule_kwargs={"batch_size": 64, "num_workers": workers},
+        trainer_kwargs={"accelerator": "cpu", "logger": False, "enable_progress_bar": False},
+    )
+    assert len(pd.read_csv(place / "found.csv")) == count
+    times.append((time.perf_counter() - start) / count)
+print(json.dumps(min(times)))
+"""
+
+
+def peers(folder: Path, zoobot: str | None) -> list[dict[str, object]]:
+    """A run with the precision that it picks, beside the loop that one would write with torch, timm and Cutout2D.
+
+    And beside Zoobot's prediction on images of which somebody else found the objects, cut them and wrote them down.
+    """
     import timm
     import torch
     from astropy.io import fits
@@ -188,8 +229,22 @@ def peers(folder: Path) -> list[dict[str, object]]:
     # Their reading of the tile is spread over all of its objects, as ours is.
     theirs = (time.perf_counter() - start) / len(rows) + reading / (report.detected / cores())
     name = "whole run, int8, detection included: faster than torch + timm + Cutout2D by"
-    facts = {"per_second": round(report.detected / seconds, 1), "their_per_second": round(1 / theirs, 1)}
-    return [entry(name, report.detected / seconds * theirs, 4, "least", **facts)]
+    rate = report.detected / seconds
+    facts = {"per_second": round(rate, 1), "their_per_second": round(1 / theirs, 1)}
+    results = [entry(name, rate * theirs, 4, "least", **facts)]
+    if zoobot is None:
+        print("Zoobot was not named with --zoobot and is left out")
+        return results
+    images = folder / "jpeg"
+    images.mkdir()
+    command = [zoobot, "-c", ZOOBOT, str(images), "resnet18", str(size), "512", str(cores())]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    theirs = float(done.stdout.splitlines()[-1])
+    name = "whole run, int8, detection included: faster than Zoobot's prediction of cutouts that are there by"
+    return [
+        *results,
+        entry(name, rate * theirs, 4, "least", per_second=round(rate, 1), their_per_second=round(1 / theirs, 1)),
+    ]
 
 
 def scaling(folder: Path) -> list[dict[str, object]]:
@@ -284,6 +339,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
     parser.add_argument("--only", nargs="+", choices=ORDER, default=ORDER, help="comparisons to make")
+    parser.add_argument("--zoobot", help="Python of an environment with Zoobot")
     parser.add_argument("--tiles", type=int, default=200, help="tiles of the longest run")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -294,7 +350,7 @@ def main() -> None:
     ort.set_default_logger_severity(3)
     comparisons: dict[str, Callable[[Path], list[dict[str, object]]]] = {
         "run": whole_run,
-        "peers": peers,
+        "peers": lambda folder: peers(folder, arguments.zoobot),
         "workers": scaling,
         "tiles": lambda folder: flat_cost(folder, arguments.tiles),
         "memory": memory,

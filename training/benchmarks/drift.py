@@ -33,7 +33,8 @@ from galmorph.metrics import calibration_error
 from galmorph.reference import SOURCE, ReferenceSample, read_sample
 from galmorph.releases.drift import Drift, Limits, conclude
 from galmorph.releases.drift_picture import draw_drift
-from galmorph.releases.notice import regions_of, seen_of_sample
+from galmorph.releases.objects import seen_of_sample
+from galmorph.releases.regions import regions_of
 from galmorph.releases.shift import FEWEST_REGION, Seen, compare
 from galmorph.taxonomy import map_labels
 

@@ -82,11 +82,12 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "adversarial": _variant(adversarial=True),
     "tuner-off": _variant(tuner="off"),
     "tuner-paper": _variant(tuner="paper"),
-    "warm-up-0.1": _variant(),
-    "warm-up-0.4": _variant(),
+    "warm-up-0.2": {},
+    "warm-up-0.4": {},
+    "warm-up-0.6": {},
 }
 #: Those that differ in the share of the training that warm-up takes.
-WARM_UP_OF_VARIANT: Mapping[str, float] = {"warm-up-0.1": 0.1, "warm-up-0.4": 0.4}
+WARM_UP_OF_VARIANT: Mapping[str, float] = {"warm-up-0.2": 0.2, "warm-up-0.4": 0.4, "warm-up-0.6": 0.6}
 
 
 @dataclass(frozen=True)
