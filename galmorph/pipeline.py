@@ -174,13 +174,14 @@ def plan(
     detection: DetectionConfig | None = None,
     workers: int | None = None,
     device: str = "auto",
+    precision: str = "auto",
     embedding: bool = False,
 ) -> Plan:
     """Predict what a survey will take, from a sample of its tiles that goes the whole way on this machine.
 
     Parameters
     ----------
-    tiles, survey, model, positions, options, detection, workers, device, embedding
+    tiles, survey, model, positions, options, detection, workers, device, precision, embedding
         As for `classify`.
     sample : int
         Tiles that are measured.
@@ -199,7 +200,12 @@ def plan(
     profile, bundle = survey_tiles.profile, survey_tiles.bundle
     table = None if positions is None else read_positions(Path(positions))
     config = run_config(
-        bundle, profile, detection or DetectionConfig(), None if positions is None else Path(positions), embedding
+        bundle,
+        profile,
+        detection or DetectionConfig(),
+        None if positions is None else Path(positions),
+        embedding,
+        choose_precision(precision, bundle, device, machines_of(None) if precision == "auto" else ()),
     )
     chosen = choose_sample(survey_tiles.sources, sample)
     with tempfile.TemporaryDirectory(prefix="galmorph-plan-") as scratch:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -27,6 +27,7 @@ def plan(
     option: dict[str, str] | None = None,
     workers: int | None = None,
     device: str = "auto",
+    precision: Literal["auto", "float32", "int8", "float16"] = "auto",
     embedding: bool = False,
     detection: Annotated[DetectionConfig, Parameter(group="Detection")] = DetectionConfig(),  # noqa: B008 (frozen)
 ) -> None:
@@ -57,6 +58,8 @@ def plan(
         Worker processes on this machine; by default one per core.
     device
         auto, cpu, cuda or cuda:N.
+    precision
+        Which of the model's graphs scores; by default the fastest for the device that the model holds.
     embedding
         Keep the feature vectors in the catalogue.
     detection
@@ -73,6 +76,7 @@ def plan(
             detection=detection,
             workers=workers,
             device=device,
+            precision=precision,
             embedding=embedding,
         )
     console = Console(highlight=False)
