@@ -26,7 +26,8 @@ from galmorph.label_tables import read_label_tables, write_label_table
 from galmorph.labelling import make_labelled_cutouts
 from galmorph.reference import read_sample
 from galmorph.releases.choose import Order, order_for_vetting, sample_evenly, strata
-from galmorph.releases.notice import read_rows, regions_of, seen_of_rows, seen_of_sample
+from galmorph.releases.objects import read_rows, seen_of_rows, seen_of_sample
+from galmorph.releases.regions import regions_of
 from galmorph.run_folder import open_run
 from galmorph.taxonomy import map_labels
 from galmorph.training.options import SplitOptions

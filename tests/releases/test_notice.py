@@ -13,7 +13,9 @@ from galmorph.cli import main
 from galmorph.errors import BundleError, CatalogError, DataError
 from galmorph.reference import ReferenceSample, join_samples, read_sample, write_sample
 from galmorph.releases.drift import Limits
-from galmorph.releases.notice import drift_of_catalog, read_rows, regions_of
+from galmorph.releases.notice import drift_of_catalog
+from galmorph.releases.objects import read_rows
+from galmorph.releases.regions import regions_of
 
 FEATURES = 2 * len(BANDS)
 
