@@ -6,7 +6,6 @@ was in: nothing that a model has learnt from is ever among what judges the next 
 """
 
 import json
-import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -20,32 +19,23 @@ from numpy.typing import NDArray
 
 from galmorph.bundle import Bundle, load_bundle
 from galmorph.catalogs import Catalog, open_catalog
-from galmorph.cutout_set import DESCRIPTION, LABELS, CutoutSet, read_cutout_set
+from galmorph.cutout_set import DESCRIPTION, LABELS, read_cutout_set
 from galmorph.errors import ConfigError, DataError
 from galmorph.label_tables import read_label_tables, write_label_table
 from galmorph.labelling import make_labelled_cutouts
 from galmorph.reference import read_sample
 from galmorph.releases.choose import Order, order_for_vetting, sample_evenly, strata
+from galmorph.releases.known import answers_of, identities_of, labels_of, parts_of, people_on
 from galmorph.releases.objects import read_rows, seen_of_rows, seen_of_sample
 from galmorph.releases.regions import regions_of
 from galmorph.run_folder import open_run
-from galmorph.taxonomy import map_labels
-from galmorph.training.options import SplitOptions
-from galmorph.training.split import split_objects, split_target
-from galmorph.truth import match
-
-logger = logging.getLogger(__name__)
 
 #: Rows of a catalogue that objects are chosen from; a larger one is sampled by its identifiers.
 CANDIDATES = 200_000
 #: Bins of brightness, size and entropy that objects are taken from evenly, in each part of the sky.
 BINS = (4, 3, 3)
-#: Two positions within this many arcsec are one object.
-RADIUS = 1.0
 #: List of objects for people to look at, in the folder of the set.
 TO_VET = "to_vet.csv"
-#: Where a label comes from.
-PEOPLE, TRAINING, CATALOGUE = "people", "training", "catalogue"
 
 
 @dataclass(frozen=True)
@@ -142,8 +132,8 @@ def gather(
     opened = catalog if isinstance(catalog, Catalog) else _open(Path(catalog))
     rows, features = read_rows(opened, CANDIDATES, seed)
     sets = [read_cutout_set(Path(path)) for path in known]
-    identity = _identities(rows, sets)
-    people = _people(rows, read_label_tables(labels, bundle.manifest.classes), identity)
+    identity = identities_of(rows, sets)
+    people = people_on(rows, read_label_tables(labels, bundle.manifest.classes), identity)
     chosen = choose_rows(rows, bundle, count, identity, people, beyond=beyond, seed=seed)
     table = pd.DataFrame(
         {
@@ -157,8 +147,9 @@ def gather(
         }
     )
     table["part"] = parts_of(table["object_id"].to_numpy(dtype=np.str_), sets, bundle)
-    table = pd.concat([table, _old(table, old_catalog)], axis=1)
-    table = pd.concat([table, _labels(table, people.iloc[chosen], identity.iloc[chosen], trust)], axis=1)
+    earlier = None if old_catalog is None else _open(Path(old_catalog))
+    table = pd.concat([table, answers_of(table, earlier)], axis=1)
+    table = pd.concat([table, labels_of(table, people.iloc[chosen], identity.iloc[chosen], trust)], axis=1)
     folder = Path(out)
     made = _cut(opened, bundle, table, folder)
     to_vet = _write_to_vet(made, rows, features, bundle, folder, vet, order, seed) if vet else None
@@ -193,7 +184,7 @@ def choose_rows(
     count : int
         Size of the sample.
     identity, people : pandas.DataFrame
-        As of the functions below, a row for each of `rows`.
+        See `galmorph.releases.known`, a row for each of `rows`.
     beyond : bool
         Take objects beyond the model's brightness and size too.
     seed : int
@@ -233,134 +224,6 @@ def _cells(rows: pd.DataFrame, seen: Any) -> NDArray[np.int64]:
     _, region = np.unique(pixels, return_inverse=True)
     within = strata(*values, bins=BINS)
     return region * (int(within.max()) + 1) + within
-
-
-def _identities(rows: pd.DataFrame, sets: Sequence[CutoutSet]) -> pd.DataFrame:
-    """Identifier of each object, that of a known set where it is in one, and its label there."""
-    ids = rows["object_id"].astype(str).to_numpy(dtype=object)
-    names = np.full(len(rows), "", dtype=object)
-    taken = np.zeros(len(rows), dtype=bool)
-    for each in sets:
-        table = each.labels
-        if not {"ra", "dec"} <= set(table.columns):
-            raise DataError(
-                f"{each.path} does not tell the positions of its objects (columns ra and dec), so that nobody can say "
-                "which of them are in the release: make it with `galmorph cutouts` from tiles"
-            )
-        unique = table.drop_duplicates("object_id").reset_index(drop=True)
-        place, _ = match(rows, unique, RADIUS)
-        found = (place >= 0) & ~taken[place]
-        ids[place[found]] = unique["object_id"].astype(str).to_numpy(dtype=object)[found]
-        names[place[found]] = unique["label"].fillna("").astype(str).to_numpy(dtype=object)[found]
-        taken[place[found]] = True
-    return pd.DataFrame({"object_id": ids, "label": names, "known": taken})
-
-
-def _people(rows: pd.DataFrame, verdicts: pd.DataFrame, identity: pd.DataFrame) -> pd.DataFrame:
-    """What people say of each object: by its identifier here or in a known set, or else by its position."""
-    result = pd.DataFrame({"label": "", "who": "", "when": ""}, index=np.arange(len(rows)))
-    if not len(verdicts):
-        return result
-    place = np.full(len(verdicts), -1, dtype=np.intp)
-    for ids in (rows["object_id"].astype(str), identity["object_id"].astype(str)):
-        here = pd.Series(np.arange(len(rows)), index=ids.to_numpy())
-        here = here[~here.index.duplicated()]
-        by_id = verdicts["object_id"].map(here).fillna(-1).to_numpy(dtype=np.intp)
-        place = np.where(place < 0, by_id, place)
-    left = np.flatnonzero(place < 0)
-    near, _ = match(rows, verdicts.iloc[left].reset_index(drop=True), RADIUS)
-    place[left] = near
-    found = np.flatnonzero(place >= 0)
-    if len(found) < len(verdicts):
-        logger.warning("%d labelled objects are not in the catalogue", len(verdicts) - len(found))
-    when = verdicts["when"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    for name, values in (("label", verdicts["label"]), ("who", verdicts["who"]), ("when", when)):
-        result.loc[place[found], name] = values.to_numpy(dtype=object)[found]
-    return result
-
-
-def parts_of(object_ids: NDArray[np.str_], sets: Sequence[CutoutSet], bundle: Bundle) -> NDArray[np.str_]:
-    """Part of the split of each object: the one that it was in, or else by its identifier.
-
-    Parameters
-    ----------
-    object_ids : ndarray of str
-        Shape ``(n,)``.
-    sets : sequence of CutoutSet
-        Sets that the model was trained on.
-    bundle : Bundle
-        The model, whose recipe says how objects were divided.
-
-    Returns
-    -------
-    ndarray of str
-        ``train``, ``validation`` or ``test``. Shape ``(n,)``.
-
-    Raises
-    ------
-    DataError
-        If a set is none of those that the model was trained on, or the division needs one that is not given.
-    """
-    training = bundle.manifest.training
-    recipe = training.get("recipe", {})
-    options = SplitOptions(**recipe["split"]) if "split" in recipe else SplitOptions()
-    source_ids, source_parts = np.empty(0, np.str_), np.empty(0, np.str_)
-    target_digests = (training.get("target") or {}).get("digests")
-    for each in sets:
-        digests = each.digests()
-        if digests == training.get("data"):
-            raw = each.labels["label"].fillna("").astype(str).tolist()
-            words = map_labels(raw, recipe["source"]["class_map"]) if recipe["source"].get("class_map") else raw
-            source_ids = each.labels["object_id"].astype(str).to_numpy(dtype=np.str_)
-            source_parts = split_objects(source_ids, np.array(words, dtype=np.str_), options)
-        elif digests != target_digests:
-            raise DataError(
-                f"{each.path} is none of the sets that model {bundle.manifest.name} was trained on (its digests "
-                "differ), so that nobody can say in which part its objects were. Give the sets of that training, "
-                "unchanged"
-            )
-    if options.stratified and not len(source_ids):
-        raise DataError(
-            f"model {bundle.manifest.name} was trained with exact shares of classes (split.stratified), so that an "
-            "object's part depends on the whole labelled set: give that set (--known)"
-        )
-    return split_target(object_ids, source_ids, source_parts, options)
-
-
-def _old(table: pd.DataFrame, old_catalog: str | Path | None) -> pd.DataFrame:
-    """What an earlier catalogue says of the objects, by position."""
-    result = pd.DataFrame(
-        {"old_label": "", "old_confidence": np.float32(np.nan), "old_unknown": False}, index=table.index
-    )
-    if old_catalog is None:
-        return result
-    columns = ["ra", "dec", "label", "confidence", "unknown", "primary"]
-    old = _open(Path(old_catalog)).to_pandas(columns)
-    old = old[old["primary"]].reset_index(drop=True)
-    place, _ = match(old, table, RADIUS)
-    found = place >= 0
-    for name in ("label", "confidence", "unknown"):
-        result.loc[found, f"old_{name}"] = old[name].to_numpy()[place[found]]
-    return result
-
-
-def _labels(table: pd.DataFrame, people: pd.DataFrame, identity: pd.DataFrame, trust: float | None) -> pd.DataFrame:
-    """Label of each object and where it is from: people go before the training, and the training before a catalogue."""
-    label, source = (np.full(len(table), "", dtype=object) for _ in range(2))
-    trusted = np.zeros(len(table), dtype=bool)
-    if trust is not None:
-        # What a model said is nothing to judge a model by.
-        trusted = (
-            (table["old_confidence"] >= trust) & ~table["old_unknown"].astype(bool) & (table["part"] == "train")
-        ).to_numpy()
-    for chosen, values, name in (
-        (trusted, table["old_label"].to_numpy(dtype=object), CATALOGUE),
-        ((identity["label"] != "").to_numpy(), identity["label"].to_numpy(dtype=object), TRAINING),
-        ((people["label"] != "").to_numpy(), people["label"].to_numpy(dtype=object), PEOPLE),
-    ):
-        label[chosen], source[chosen] = values[chosen], name
-    who, when = (people[name].to_numpy(dtype=object) for name in ("who", "when"))
-    return pd.DataFrame({"label": label, "label_source": source, "who": who, "when": when}, index=table.index)
 
 
 def _cut(catalog: Catalog, bundle: Bundle, table: pd.DataFrame, out: Path) -> pd.DataFrame:

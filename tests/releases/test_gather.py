@@ -13,7 +13,8 @@ from galmorph.cli import main
 from galmorph.cutout_set import read_cutout_set, write_cutout_set
 from galmorph.errors import ConfigError, DataError
 from galmorph.label_tables import read_label_table
-from galmorph.releases.gather import gather, parts_of
+from galmorph.releases.gather import gather
+from galmorph.releases.known import parts_of
 from galmorph.training.options import SplitOptions
 from galmorph.training.split import split_objects
 
