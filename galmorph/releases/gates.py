@@ -5,15 +5,12 @@ cannot be computed is not passed.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galmorph import metrics
-from galmorph.errors import DataError
 from galmorph.releases.gate_options import (
     AgreementGate,
     CalibrationGate,
@@ -25,72 +22,14 @@ from galmorph.releases.gate_options import (
     TargetGate,
     UnknownGate,
 )
+from galmorph.releases.verdict import FEWEST, Verdict, decide, decide_change, decide_share, not_computed
 from galmorph.training.measures import Case, Name
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
-Draw = Callable[[Float64], dict[str, Float64]]
 
-#: Fewest objects, or repetitions, that any gate is decided by.
-FEWEST = 10
-
-#: Where measures stand among those of a `Case`.
-MEASURES: dict[str, Name] = {
-    "accuracy": ("known", "accuracy"),
-    "mean_recall": ("known", "mean_recall"),
-    "h_score": ("unknown", "h_score"),
-    "mean_accuracy": ("unknown", "mean_accuracy"),
-}
+#: Where the calibration error stands among measures of a `Case`.
 CALIBRATION: Name = ("known", "calibration_error")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a gate says.
-
-    Parameters
-    ----------
-    gate : str
-        Its name.
-    question : str
-        What it asks, in words.
-    passed : bool
-        What it says.
-    reason : str
-        Why, in words.
-    value, low, high : float or None
-        The number that decides and its 95 % interval; None if it cannot be computed.
-    limit : str
-        What it has to keep, in words.
-    before, after : float or None
-        The measure of the old and of the new model, where the number is their difference or ratio.
-    objects : int
-        That it was computed on.
-    estimate : bool
-        No labels were there: the number is an estimate, not a measurement.
-    """
-
-    gate: str
-    question: str
-    passed: bool
-    reason: str
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    limit: str = ""
-    before: float | None = None
-    after: float | None = None
-    objects: int = 0
-    estimate: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-able values."""
-        return asdict(self)
-
-
-def not_computed(gate: str, question: str, reason: str, *, estimate: bool = False) -> Verdict:
-    """The verdict of a gate that cannot be computed: not passed."""
-    return Verdict(gate, question, False, f"cannot be computed, so it is not passed: {reason}", estimate=estimate)
 
 
 def source_gate(old: Case, new: Case, recorded: float | None, options: SourceGate, gates: Gates) -> Verdict:
@@ -113,7 +52,9 @@ def source_gate(old: Case, new: Case, recorded: float | None, options: SourceGat
         Not passed either if the old model itself is worse here than it was: then it is not the set it learned from.
     """
     words = options.measure.replace("_", " ")
-    verdict = _change("source", f"{words} on the source's test part", options.measure, old, new, -options.drop, gates)
+    verdict = decide_change(
+        "source", f"{words} on the source's test part", options.measure, old, new, -options.drop, gates
+    )
     if verdict.value is None or options.familiar == 1:
         return verdict
     if recorded is None:
@@ -149,7 +90,7 @@ def target_gate(old: Case, new: Case, options: TargetGate, gates: Gates) -> Verd
         return not_computed(
             "target", question, f"{len(old.true)} labelled objects to judge on, at least {options.least_objects} wanted"
         )
-    return _change("target", question, options.measure, old, new, options.gain, gates)
+    return decide_change("target", question, options.measure, old, new, options.gain, gates)
 
 
 def calibration_gates(source: Case, target: Case | None, options: CalibrationGate, gates: Gates) -> list[Verdict]:
@@ -178,7 +119,7 @@ def unknown_gate(flagged: Bool, options: UnknownGate, gates: Gates) -> Verdict:
         Without any label.
     """
     question = "share of the new release called unknown"
-    return _share("unknown", question, flagged, options.least, options.most, gates)
+    return decide_share("unknown", question, flagged, options.least, options.most, gates)
 
 
 def agreement_gate(
@@ -207,7 +148,7 @@ def agreement_gate(
     if not finite.any():
         return not_computed("agreement", question, "no object has a signal to noise")
     bright = finite & (snr >= np.quantile(snr[finite], 1 - options.brightest))
-    return _share("agreement", question, (old == new)[bright], options.least, math.inf, gates)
+    return decide_share("agreement", question, (old == new)[bright], options.least, math.inf, gates)
 
 
 def int8_gate(
@@ -215,7 +156,7 @@ def int8_gate(
 ) -> Verdict:
     """Whether the graph in whole numbers gives the classes of that in floating point; labels of shape ``(n,)``."""
     question = "share of the new release that the int8 graph calls as the float32 graph does"
-    return _share("int8", question, float_label == int8_label, options.least, math.inf, gates)
+    return decide_share("int8", question, float_label == int8_label, options.least, math.inf, gates)
 
 
 def speed_gate(old: Float64, new: Float64, options: SpeedGate, gates: Gates) -> Verdict:
@@ -242,7 +183,7 @@ def speed_gate(old: Float64, new: Float64, options: SpeedGate, gates: Gates) -> 
     drawn = rng.integers(len(old), size=(gates.resamples, len(old)))
     ratios = np.median(new[drawn], axis=1) / np.median(old[drawn], axis=1)
     before, after = float(np.median(old)), float(np.median(new))
-    verdict = _decide("speed", question, after / before, ratios, -math.inf, options.most, len(old), gates)
+    verdict = decide("speed", question, after / before, ratios, -math.inf, options.most, len(old), gates)
     return replace(verdict, before=before, after=after)
 
 
@@ -273,7 +214,7 @@ def estimate_gate(old: tuple[Case, Float64], new: tuple[Case, Float64], options:
     drawn = [metrics.resamples(np.arange(size), gates.resamples, rng) for size in sizes]
     values = [float(estimated_accuracy(*each, *whole)[0]) for each in (old, new)]
     changes = estimated_accuracy(*new, *drawn) - estimated_accuracy(*old, *drawn)
-    verdict = _decide(
+    verdict = decide(
         "estimate", question, values[1] - values[0], changes, options.gain, math.inf, sizes[1], gates, change=True
     )
     return replace(verdict, before=values[0], after=values[1], estimate=True)
@@ -313,30 +254,6 @@ def estimated_accuracy(source: Case, confidence: Float64, source_weights: Float6
         return np.asarray((weights * above).sum(axis=1) / weights.sum(axis=1))
 
 
-def _change(gate: str, question: str, measure: str, old: Case, new: Case, least: float, gates: Gates) -> Verdict:
-    """A gate on the change of a measure, both models on the same resamples of objects."""
-    if len(old.true) != len(new.true):
-        raise DataError("both models have to be measured on the same objects")
-    if len(old.true) < FEWEST:
-        return not_computed(gate, question, f"{len(old.true)} objects are not enough")
-    name = MEASURES[measure]
-
-    def both(weights: Float64) -> dict[str, Float64]:
-        missing = np.full(len(weights), np.nan)
-        return {key: case.measures(weights).get(name, missing) for key, case in (("old", old), ("new", new))}
-
-    whole = {key: float(values[0]) for key, values in both(np.ones((1, len(old.true)))).items()}
-    if not all(math.isfinite(value) for value in whole.values()):
-        lacking = "unknown classes" if name[0] == "unknown" else "known classes"
-        return not_computed(gate, question, f"no labelled object of {lacking}, or none of them scored")
-    drawn = metrics.in_chunks(both, np.arange(len(old.true)), gates.resamples, gates.seed)
-    change = whole["new"] - whole["old"]
-    verdict = _decide(
-        gate, question, change, drawn["new"] - drawn["old"], least, math.inf, len(old.true), gates, change=True
-    )
-    return replace(verdict, before=whole["old"], after=whole["new"])
-
-
 def _calibration(where: str, case: Case | None, limit: float, gates: Gates) -> Verdict:
     question = f"calibration error on {where}"
     if case is None or int(case.known.sum()) < FEWEST:
@@ -347,46 +264,4 @@ def _calibration(where: str, case: Case | None, limit: float, gates: Gates) -> V
 
     value = float(error(np.ones((1, len(case.true))))["error"][0])
     drawn = metrics.in_chunks(error, np.arange(len(case.true)), gates.resamples, gates.seed)
-    return _decide("calibration", question, value, drawn["error"], -math.inf, limit, int(case.known.sum()), gates)
-
-
-def _share(gate: str, question: str, member: Bool, least: float, most: float, gates: Gates) -> Verdict:
-    """A gate on the share of objects for which something holds."""
-    if len(member) < FEWEST:
-        return not_computed(gate, question, f"{len(member)} objects are not enough")
-
-    def share(weights: Float64) -> dict[str, Float64]:
-        return {"share": weights @ member.astype(np.float64) / weights.sum(axis=1)}
-
-    drawn = metrics.in_chunks(share, np.arange(len(member)), gates.resamples, gates.seed)
-    return _decide(gate, question, float(member.mean()), drawn["share"], least, most, len(member), gates)
-
-
-def _decide(
-    gate: str,
-    question: str,
-    value: float,
-    drawn: Float64,
-    least: float,
-    most: float,
-    objects: int,
-    gates: Gates,
-    *,
-    change: bool = False,
-) -> Verdict:
-    """The verdict on a number between limits."""
-    interval = metrics.interval(drawn)
-    if not math.isfinite(value) or interval is None:
-        return not_computed(gate, question, "the number or its interval is no number")
-    low, high = interval
-    ends = (low, high) if gates.decide_by == "interval" else (value, value)
-    passed = ends[0] >= least and ends[1] <= most
-    sign = "+" if change else ""
-    limits = [f"at least {least:{sign}.3f}"] if math.isfinite(least) else []
-    limits += [f"at most {most:{sign}.3f}"] if math.isfinite(most) else []
-    limit = " and ".join(limits)
-    what = "change " if change else ""
-    reason = f"{what}{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f}); {limit} is asked for"
-    if not passed and least <= value <= most:
-        reason += f", and {objects} objects do not prove it"
-    return Verdict(gate, question, passed, reason, value, low, high, limit, objects=objects)
+    return decide("calibration", question, value, drawn["error"], -math.inf, limit, int(case.known.sum()), gates)

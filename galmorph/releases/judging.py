@@ -16,7 +16,7 @@ from galmorph.cutout_set import CutoutSet, read_cutout_set
 from galmorph.errors import DataError, GalmorphError
 from galmorph.releases import gates as gate
 from galmorph.releases.gate_options import GATES, Gates
-from galmorph.releases.gates import Verdict, not_computed
+from galmorph.releases.verdict import Verdict, not_computed
 from galmorph.scores import Scores, score
 from galmorph.training.evaluate import check_fit, label_words, predict
 from galmorph.training.measures import Case
