@@ -4,22 +4,20 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from galmorph.errors import TileError
-from galmorph.fits_planes import Notes, Plane, linear, mask_bits, read_planes
+from galmorph.fits_planes import Notes, Plane, mask_bits, read_planes
+from galmorph.flux_scale import in_nanomaggies, pixel_area
 from galmorph.grids import match_grids, resample
 from galmorph.sky import local_axes
 from galmorph.surveys import Survey, TileSource
 
 log = logging.getLogger(__name__)
 
-#: AB magnitude of one nanomaggy.
-NANOMAGGY = 22.5
 #: Relative difference from the profile's pixel scale that is worth a warning.
 SCALE_TOLERANCE = 0.02
 #: Largest seeing in pixels: more comes of a WCS that is wrong.
@@ -119,7 +117,7 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
             f"objects are{found}; add one to the header, for instance by solving the image's astrometry"
         )
     mask, saturated = _read_masks(source, read, maps, survey)
-    image, weight, valid = _calibrate(source, survey, planes, maps, read, _pixel_area(source, survey, pixel_scale))
+    image, weight, valid = _calibrate(source, survey, planes, maps, read, pixel_area(source, survey, pixel_scale))
     valid &= ~mask
     image[~valid] = 0
     if weight is not None:
@@ -213,10 +211,6 @@ def _cube_bands(image: Plane, path: Path, source: TileSource) -> tuple[str, ...]
     )
 
 
-def _size(plane: Plane) -> str:
-    return f"{plane.pixels.shape[-1]} x {plane.pixels.shape[-2]}"
-
-
 def _pixel_scale(wcs: WCS, source: TileSource, survey: Survey, notes: Notes) -> float:
     columns, rows = wcs.pixel_shape
     axes = local_axes(wcs, (columns - 1) / 2, (rows - 1) / 2)
@@ -253,8 +247,9 @@ def _read_masks(
         id(read[("mask", band)]): (read[("mask", band)], source.masks[band], band) for band in survey.bands
     }.values():
         own = read[("image", band)].pixels.shape[-2:]
-        if plane.pixels.shape[-2:] != own:
-            raise TileError(f"the mask of {path} has {_size(plane)} pixels, the image {own[1]} x {own[0]}")
+        rows, columns = plane.pixels.shape[-2:]
+        if (rows, columns) != own:
+            raise TileError(f"the mask of {path} has {columns} x {rows} pixels, the image {own[1]} x {own[0]}")
         counts = plane.pixels.dtype.kind in "iu"
         values = plane.pixels if counts else np.nan_to_num(plane.pixels, nan=0, posinf=0, neginf=0)
         values = values.astype(np.int64)
@@ -265,13 +260,6 @@ def _read_masks(
             matrix = maps[band]
             whole |= part if matrix is None else resample(part.astype(np.float32), matrix, shape, smooth=False) > 0.001
     return mask, saturated
-
-
-def _pixel_area(source: TileSource, survey: Survey, pixel_scale: float) -> float:
-    """Area of the file's pixel in units of the pixel that counts are given for."""
-    if not source.layout.image.native_pixels or survey.pixel_scale is None:
-        return 1.0
-    return (pixel_scale / survey.pixel_scale) ** 2
 
 
 def _calibrate(
@@ -289,7 +277,8 @@ def _calibrate(
     weight = np.zeros_like(image) if source.weights else None
     for i, (band, plane) in enumerate(planes.items()):
         matrix = maps[band]
-        values, weights, good = _calibrate_band(source, survey, band, plane, read, area)
+        weighed = read[("weight", band)] if source.weights else None
+        values, weights, good = in_nanomaggies(read[("image", band)], weighed, plane, band, source, survey, area)
         if matrix is not None:
             good = resample(good.astype(np.float32), matrix, (rows, columns), smooth=False) > 0.999
             values = resample(values, matrix, (rows, columns))
@@ -300,60 +289,6 @@ def _calibrate(
     return image, weight, valid
 
 
-def _calibrate_band(
-    source: TileSource,
-    survey: Survey,
-    band: str,
-    plane: int | None,
-    read: Mapping[tuple[str, str], Plane],
-    area: float,
-) -> tuple[Floats, Floats | None, Booleans]:
-    found = read[("image", band)]
-    _check_unit(found, band, source)
-    counts = found.pixels if plane is None else found.pixels[plane]
-    if source.layout.image.asinh:
-        counts = linear(counts, found, source.images[band])
-    factor = area * 10 ** (0.4 * (NANOMAGGY - _zero_point(found, band, source, survey)))
-    valid = np.isfinite(counts)
-    if source.layout.image.no_data is not None:
-        valid &= counts != source.layout.image.no_data
-    image = np.zeros(counts.shape, dtype=np.float32)
-    np.multiply(counts, factor, out=image, where=valid, casting="unsafe")
-    valid &= np.isfinite(image)
-    image[~valid] = 0
-    if not source.weights:
-        return image, None, valid
-    weight = _inverse_variance(read[("weight", band)], plane, source, band, counts)
-    weight /= np.float32(factor**2)
-    return image, weight, valid & (weight > 0)
-
-
-def _zero_point(image: Plane, band: str, source: TileSource, survey: Survey) -> float:
-    if survey.zero_point_keyword is not None:
-        return _header_number(image, survey.zero_point_keyword, "the zero-point", band, source)
-    keyword = survey.counts_keyword
-    if keyword is None:
-        return survey.zero_point[band]
-    what = f"the counts of magnitude {survey.zero_point[band]:g}"
-    counts = _header_number(image, keyword, what, band, source)
-    if counts <= 0:
-        raise TileError(
-            f"{source.images[band]}: the header of {image.hdu} has to give {what} in {keyword}, and has {counts:g}; "
-            f"expected a positive number. Correct the header, or describe the file by the profile generic"
-        )
-    return survey.zero_point[band] + 2.5 * float(np.log10(counts))
-
-
-def _header_number(image: Plane, keyword: str, what: str, band: str, source: TileSource) -> float:
-    value = image.header.get(keyword)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        raise TileError(
-            f"{source.images[band]}: the header of {image.hdu} has to give {what} of band {band} in {keyword}, "
-            f"and has {'no such keyword' if value is None else repr(value)}"
-        )
-    return float(value)
-
-
 def _note_filter(image: Plane, band: str, source: TileSource, survey: Survey, notes: Notes) -> None:
     """Note an image whose header calls it another one of the survey's bands."""
     named = str(image.header.get("FILTER", "")).strip().partition(" ")[0].lower()
@@ -362,48 +297,3 @@ def _note_filter(image: Plane, band: str, source: TileSource, survey: Survey, no
     others = {name.lower() for other in survey.bands for name in (other, layout.in_files(other))} - own
     if not layout.image.is_cube and named in others:
         notes.add(f"{source.images[band].name} is taken for band {band}, and its header says FILTER = {named}")
-
-
-def _check_unit(image: Plane, band: str, source: TileSource) -> None:
-    """Refuse an image whose header says that its unit is another than the layout's."""
-    units, found = source.layout.image.units, image.header.get("BUNIT")
-    if not units or not isinstance(found, str) or not found.strip():
-        return
-    if found.strip().lower() not in [unit.lower() for unit in units]:
-        raise TileError(
-            f"{source.images[band]}: {image.hdu} is in {found.strip()}; expected {' or '.join(units)}. Convert it, or "
-            f"describe it by a profile of its own, such as generic with its zero-point"
-        )
-
-
-def _inverse_variance(plane: Plane, index: int | None, source: TileSource, band: str, counts: NDArray[Any]) -> Floats:
-    """Inverse variance in counts^-2, 0 where it is not positive and finite."""
-    path, layer, shape = source.weights[band], source.layout.weight, counts.shape
-    values = plane.pixels if plane.pixels.ndim == 2 else plane.pixels[index or 0]
-    if values.shape != shape:
-        raise TileError(
-            f"{path}: the weight has {_size(plane)} pixels, the image of band {band} {shape[1]} x {shape[0]}"
-        )
-    if source.layout.image.asinh:
-        values = linear(values, plane, path)
-    kind = layer.kind if layer else "invvar"
-    power = {"invvar": 1.0, "relative": 1.0, "variance": -1.0, "rms": -2.0}[kind]
-    # A power of 1 leaves numbers as they are; raising many of them to it would take its time.
-    powers = values if power == 1 else np.power(values, power, dtype=np.float64)
-    weight = np.where(values > 0, powers, powers.dtype.type(0))
-    weight[~np.isfinite(weight)] = 0
-    if kind == "relative":
-        weight = weight.astype(np.float64)
-        weight *= _noise_scale(counts, weight)
-    return np.asarray(weight, dtype=np.float32)
-
-
-def _noise_scale(counts: NDArray[Any], weight: NDArray[np.float64]) -> float:
-    """What relative weights have to be multiplied by, for them to say the noise between neighbouring pixels."""
-    good = (weight > 0) & np.isfinite(counts)
-    both = good[:, 1:] & good[:, :-1]
-    if not both.any():
-        return 1.0
-    steps = (counts[:, 1:].astype(np.float64) - counts[:, :-1])[both]
-    variance = (1.4826 * float(np.median(np.abs(steps)))) ** 2 / 2
-    return 1.0 / (variance * float(np.median(weight[good]))) if variance > 0 else 1.0

@@ -1,0 +1,156 @@
+"""From the counts of a file to nanomaggies, and from its weights to inverse variances."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galmorph.errors import TileError
+from galmorph.fits_planes import Plane, linear
+from galmorph.surveys import Survey, TileSource
+
+#: AB magnitude of one nanomaggy.
+NANOMAGGY = 22.5
+
+Floats = NDArray[np.float32]
+Booleans = NDArray[np.bool_]
+
+
+def pixel_area(source: TileSource, survey: Survey, pixel_scale: float) -> float:
+    """Area of the file's pixel in units of the pixel that counts are given for."""
+    if not source.layout.image.native_pixels or survey.pixel_scale is None:
+        return 1.0
+    return (pixel_scale / survey.pixel_scale) ** 2
+
+
+def in_nanomaggies(
+    plane: Plane,
+    weight: Plane | None,
+    index: int | None,
+    band: str,
+    source: TileSource,
+    survey: Survey,
+    area: float,
+) -> tuple[Floats, Floats | None, Booleans]:
+    """Calibrate the image of a band and its weight.
+
+    Parameters
+    ----------
+    plane : Plane
+        Counts.
+    weight : Plane or None
+        What the file of weights holds, if there is one.
+    index : int or None
+        Of the band in its cube; None when the HDU is the band alone.
+    band : str
+        Its name.
+    source : TileSource
+        Files and layout.
+    survey : Survey
+        Zero-points, or the keywords that give them.
+    area : float
+        Of `pixel_area`.
+
+    Returns
+    -------
+    image : ndarray of float32
+        Nanomaggies per pixel, 0 where there is no data; shape ``(rows, columns)``.
+    weight : ndarray of float32 or None
+        Inverse variance in nanomaggies^-2, of that shape.
+    valid : ndarray of bool
+        Where there is data, of that shape.
+
+    Raises
+    ------
+    TileError
+        If the unit is another than the layout's, a zero-point is missing, or the weight has another size.
+    """
+    _check_unit(plane, band, source)
+    counts = plane.pixels if index is None else plane.pixels[index]
+    if source.layout.image.asinh:
+        counts = linear(counts, plane, source.images[band])
+    factor = area * 10 ** (0.4 * (NANOMAGGY - _zero_point(plane, band, source, survey)))
+    valid = np.isfinite(counts)
+    if source.layout.image.no_data is not None:
+        valid &= counts != source.layout.image.no_data
+    image = np.zeros(counts.shape, dtype=np.float32)
+    np.multiply(counts, factor, out=image, where=valid, casting="unsafe")
+    valid &= np.isfinite(image)
+    image[~valid] = 0
+    if weight is None:
+        return image, None, valid
+    inverse = _inverse_variance(weight, index, source, band, counts)
+    inverse /= np.float32(factor**2)
+    return image, inverse, valid & (inverse > 0)
+
+
+def _zero_point(image: Plane, band: str, source: TileSource, survey: Survey) -> float:
+    if survey.zero_point_keyword is not None:
+        return _header_number(image, survey.zero_point_keyword, "the zero-point", band, source)
+    keyword = survey.counts_keyword
+    if keyword is None:
+        return survey.zero_point[band]
+    what = f"the counts of magnitude {survey.zero_point[band]:g}"
+    counts = _header_number(image, keyword, what, band, source)
+    if counts <= 0:
+        raise TileError(
+            f"{source.images[band]}: the header of {image.hdu} has to give {what} in {keyword}, and has {counts:g}; "
+            f"expected a positive number. Correct the header, or describe the file by the profile generic"
+        )
+    return survey.zero_point[band] + 2.5 * float(np.log10(counts))
+
+
+def _header_number(image: Plane, keyword: str, what: str, band: str, source: TileSource) -> float:
+    value = image.header.get(keyword)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        raise TileError(
+            f"{source.images[band]}: the header of {image.hdu} has to give {what} of band {band} in {keyword}, "
+            f"and has {'no such keyword' if value is None else repr(value)}"
+        )
+    return float(value)
+
+
+def _check_unit(image: Plane, band: str, source: TileSource) -> None:
+    """Refuse an image whose header says that its unit is another than the layout's."""
+    units, found = source.layout.image.units, image.header.get("BUNIT")
+    if not units or not isinstance(found, str) or not found.strip():
+        return
+    if found.strip().lower() not in [unit.lower() for unit in units]:
+        raise TileError(
+            f"{source.images[band]}: {image.hdu} is in {found.strip()}; expected {' or '.join(units)}. Convert it, or "
+            f"describe it by a profile of its own, such as generic with its zero-point"
+        )
+
+
+def _inverse_variance(plane: Plane, index: int | None, source: TileSource, band: str, counts: NDArray[Any]) -> Floats:
+    """Inverse variance in counts^-2, 0 where it is not positive and finite."""
+    path, layer, shape = source.weights[band], source.layout.weight, counts.shape
+    values = plane.pixels if plane.pixels.ndim == 2 else plane.pixels[index or 0]
+    if values.shape != shape:
+        raise TileError(
+            f"{path}: the weight has {values.shape[1]} x {values.shape[0]} pixels, the image of band {band} "
+            f"{shape[1]} x {shape[0]}"
+        )
+    if source.layout.image.asinh:
+        values = linear(values, plane, path)
+    kind = layer.kind if layer else "invvar"
+    power = {"invvar": 1.0, "relative": 1.0, "variance": -1.0, "rms": -2.0}[kind]
+    # A power of 1 leaves numbers as they are; raising many of them to it would take its time.
+    powers = values if power == 1 else np.power(values, power, dtype=np.float64)
+    weight = np.where(values > 0, powers, powers.dtype.type(0))
+    weight[~np.isfinite(weight)] = 0
+    if kind == "relative":
+        weight = weight.astype(np.float64)
+        weight *= _noise_scale(counts, weight)
+    return np.asarray(weight, dtype=np.float32)
+
+
+def _noise_scale(counts: NDArray[Any], weight: NDArray[np.float64]) -> float:
+    """What relative weights have to be multiplied by, for them to say the noise between neighbouring pixels."""
+    good = (weight > 0) & np.isfinite(counts)
+    both = good[:, 1:] & good[:, :-1]
+    if not both.any():
+        return 1.0
+    steps = (counts[:, 1:].astype(np.float64) - counts[:, :-1])[both]
+    variance = (1.4826 * float(np.median(np.abs(steps)))) ** 2 / 2
+    return 1.0 / (variance * float(np.median(weight[good]))) if variance > 0 else 1.0
