@@ -165,24 +165,24 @@ def run(
     results: Path,
 ) -> None:
     """Do what has not been done, seed by seed, so that a run that is stopped has something of everything."""
-    jobs = []
+    results.mkdir(parents=True, exist_ok=True)
+    os.environ["OMP_NUM_THREADS"] = "1"
     for seed in seeds:
+        jobs = []
         for name in names:
             done = {(line["method"], line["seed"]) for line in read_lines(name, results)}
             bound = (SUPERVISED,) if name in TABLE else ()
             wanted = methods or (*EXPERIMENTS[name].methods, *bound)
             jobs += [(name, method, seed) for method in wanted if (method, seed) not in done]
-    results.mkdir(parents=True, exist_ok=True)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=20) as pool:
-        futures = {pool.submit(_job, *job, data.resolve(), keep): job for job in jobs}
-        try:
-            for future in tqdm(as_completed(futures), total=len(futures), unit="training"):
-                with (results / f"{futures[future][0]}.jsonl").open("a") as file:
-                    file.write(json.dumps(future.result()) + "\n")
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            futures = {pool.submit(_job, *job, data.resolve(), keep): job for job in jobs}
+            try:
+                for future in tqdm(as_completed(futures), f"seed {seed}", len(futures), unit="training"):
+                    with (results / f"{futures[future][0]}.jsonl").open("a") as file:
+                        file.write(json.dumps(future.result()) + "\n")
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
 
 def main() -> None:
