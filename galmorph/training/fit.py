@@ -33,6 +33,7 @@ from galmorph.training.loaders import Batch, Rows, ordered_batches, training_bat
 from galmorph.training.methods import Objective, find_method
 from galmorph.training.module import Training
 from galmorph.training.networks import build_network
+from galmorph.training.onset import onset
 from galmorph.training.recipe import Recipe, load_recipe, parse_recipe
 from galmorph.training.stretch import Stretch, fit_stretch
 from galmorph.training.surroundings import surroundings
@@ -177,7 +178,7 @@ def first_epoch(recipe: Recipe) -> int:
     """The first epoch that can be the best: of a method that adapts the first with the full weights."""
     if not find_method(recipe.method.name).adapts:
         return 0
-    return math.ceil(recipe.method.warmup_epochs + recipe.method.ramp_epochs)
+    return math.ceil(onset(recipe.method, recipe.fit.epochs).end)
 
 
 def _check_epochs(recipe: Recipe) -> None:

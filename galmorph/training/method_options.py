@@ -122,10 +122,12 @@ class MethodOptions:
         Weight classes by inverse frequency (DeepAstroUDA, equation 4).
     label_smoothing : float
         Share of the target probability that is spread over all classes.
-    warmup_epochs : float
-        Epochs on the source alone, before the losses that adapt begin to count.
-    ramp_epochs : float
-        Epochs over which their weights then rise linearly to the full. Only later epochs can be the best.
+    warmup_epochs : float, optional
+        Epochs on the source alone, before the losses that adapt begin to count. By default 40 % of all for methods that
+        cluster the target (dance, deepastrouda, ovanet), 10 % for others; see `galmorph.training.onset`.
+    ramp_epochs : float, optional
+        Epochs over which their weights then rise linearly to the full, by default 20 % of all. Only later epochs can be
+        the best.
     confusion_temperature : float
         Divides logits in minimum class confusion.
     neighbour_temperature : float
@@ -140,8 +142,8 @@ class MethodOptions:
     weights: Mapping[str, NotNegative] = field(default_factory=dict)
     class_weights: bool = True
     label_smoothing: Fraction = 0.0
-    warmup_epochs: NotNegative = 1.0
-    ramp_epochs: NotNegative = 4.0
+    warmup_epochs: NotNegative | None = None
+    ramp_epochs: NotNegative | None = None
     confusion_temperature: Positive = 2.5
     neighbour_temperature: Positive = 0.05
     clustering: ClusteringOptions = field(default_factory=ClusteringOptions)

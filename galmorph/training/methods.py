@@ -60,12 +60,16 @@ class Method:
         Weight of each loss; keys of `TERMS`. Weights are relative to the plain cross-entropy, see `Objective`.
     tuned : bool
         Whether the boundary of entropy separation is tuned in training, unless the recipe turns it off.
+    warmup : float
+        Share of a training that is on the source alone, unless the recipe says otherwise. What clusters the target must
+        know its classes first; what aligns the domains need not.
     """
 
     summary: str
     reference: str
     losses: Mapping[str, float]
     tuned: bool = False
+    warmup: float = 0.1
 
     @property
     def adapts(self) -> bool:
@@ -109,12 +113,14 @@ METHODS: Mapping[str, Method] = {
         summary="neighbourhood clustering and entropy separation of the target, open set",
         reference="DANCE (Saito et al. 2020)",
         losses={"cross_entropy": 1.0, "neighbourhood": 0.05, "separation": 0.05},
+        warmup=0.4,
     ),
     "deepastrouda": Method(
         summary="adaptive clustering with a bank of both domains and tuned entropy separation, open set",
         reference="DeepAstroUDA (Ćiprijanović et al. 2023), equations 1 to 4, algorithm 1",
         losses={"cross_entropy": 1.0, "clustering": 1.0, "separation": 0.1},
         tuned=True,
+        warmup=0.4,
     ),
     "coral": Method(
         summary="alignment of the domains' covariances",
@@ -135,6 +141,7 @@ METHODS: Mapping[str, Method] = {
         summary="a classifier of each class against all others, whose threshold is learned, open set",
         reference="OVANet (Saito & Saenko 2021)",
         losses={"cross_entropy": 1.0, "one_vs_all": 1.0, "open_entropy": 0.1},
+        warmup=0.4,
     ),
 }
 
@@ -160,28 +167,6 @@ def find_method(name: str) -> Method:
     if name not in METHODS:
         raise ConfigError(f"method.name must be one of {', '.join(METHODS)}; got {name!r}")
     return METHODS[name]
-
-
-def ramp(options: MethodOptions, epoch: float) -> float:
-    """Share of their weight that losses which adapt have, at a time of the training.
-
-    Parameters
-    ----------
-    options : MethodOptions
-        With the lengths of warm-up and ramp.
-    epoch : float
-        Epochs trained so far.
-
-    Returns
-    -------
-    float
-        0 during the warm-up, 1 after the ramp.
-    """
-    if epoch < options.warmup_epochs:
-        return 0.0
-    if options.ramp_epochs == 0:
-        return 1.0
-    return min(1.0, (epoch - options.warmup_epochs) / options.ramp_epochs)
 
 
 class Objective(nn.Module):

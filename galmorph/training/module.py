@@ -14,8 +14,9 @@ from galmorph.errors import ConfigError
 from galmorph.training.domain_norm import set_domain, start_target_from_source
 from galmorph.training.loaders import Batch, Pair
 from galmorph.training.losses import class_weights, weighted_cross_entropy
-from galmorph.training.methods import Objective, ramp
+from galmorph.training.methods import Objective
 from galmorph.training.networks import Classifier
+from galmorph.training.onset import onset
 from galmorph.training.optimise import build_optimiser, build_schedule, parameter_groups
 from galmorph.training.recipe import Recipe
 from galmorph.training.step import observe
@@ -56,6 +57,7 @@ class Training(pl.LightningModule):
         self.recall = MulticlassAccuracy(classes, average="macro")
         self.loss = MeanMetric(nan_strategy="disable")
         self.watch = Watch()
+        self.onset = onset(recipe.method, recipe.fit.epochs)
         weights = class_weights(record["counts"] if recipe.method.class_weights else [1] * classes)
         self.register_buffer("weights", weights, persistent=False)
 
@@ -66,7 +68,7 @@ class Training(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Log the learning rate; when the warm-up ends, start the target's branch from the source's."""
-        if self.current_epoch == math.ceil(self.recipe.method.warmup_epochs) > 0:
+        if self.current_epoch == math.ceil(self.onset.warmup) > 0:
             start_target_from_source(self.network)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.log("learning_rate", float(rate), sync_dist=True)
@@ -89,7 +91,7 @@ class Training(pl.LightningModule):
             mixed=self.recipe.network.batch_norm == "mixed",
             progress=epoch / self.recipe.fit.epochs,
         )
-        adapting = ramp(self.recipe.method, epoch)
+        adapting = self.onset.share(epoch)
         total: Tensor
         total, parts, facts = self.objective(outputs, adapting)
         values = {f"train_{name}": value.detach() for name, value in parts.items()} | {"train_loss": total.detach()}
@@ -110,7 +112,7 @@ class Training(pl.LightningModule):
                 "are not finite. Lower optimiser.learning_rate, or check the images"
             )
         # While the weights rise so does the loss, which would tell the tuner nothing.
-        if ramp(self.recipe.method, self.current_epoch) == 1:
+        if self.onset.share(self.current_epoch) == 1:
             self.objective.end_epoch(self.current_epoch, loss)
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:

@@ -14,7 +14,7 @@ from galmorph.training.method_options import (
     MethodOptions,
     SeparationOptions,
 )
-from galmorph.training.methods import METHODS, TERMS, Objective, ramp
+from galmorph.training.methods import METHODS, TERMS, Objective
 from galmorph.training.networks import Activations, build_network
 from galmorph.training.options import NetworkOptions
 from galmorph.training.outputs import Outputs, Seen
@@ -101,16 +101,6 @@ def test_the_target_has_a_gradient_if_the_method_adapts(outputs, name):
     views = outputs.target.first, outputs.target.second
     touched = any(value.grad is not None and value.grad.abs().sum() > 0 for view in views for value in view)
     assert touched == METHODS[name].adapts
-
-
-@pytest.mark.parametrize(("epoch", "share"), [(0, 0), (1.99, 0), (2, 0), (3, 0.25), (6, 1), (9, 1)])
-def test_ramp(epoch, share):
-    assert ramp(MethodOptions(warmup_epochs=2, ramp_epochs=4), epoch) == share
-
-
-def test_no_ramp():
-    options = MethodOptions(warmup_epochs=2, ramp_epochs=0)
-    assert [ramp(options, epoch) for epoch in (1.9, 2.0)] == [0, 1]
 
 
 def test_closed_set_terms_are_the_losses(outputs):

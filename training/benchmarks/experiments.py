@@ -37,11 +37,6 @@ HOSTILE_CASES = ("mix", "fifty", "one", "unrelated", "same", "bands")
 #: Methods that the guard is tried on.
 GUARDED = ("source_only", "deepastrouda", "mmd", "adversarial")
 
-#: Shares of a training that warm-up and ramp take. What clusters the target must know its classes first; what aligns
-#: the domains need not.
-WARM_UP: Mapping[str, float] = {"dance": 0.4, "ovanet": 0.4, "deepastrouda": 0.4}
-WARM_UP_OF_OTHERS, RAMP = 0.1, 0.2
-
 #: Settings that all experiments share.
 COMMON: Mapping[str, Any] = {
     "network": {"encoder": "deepmerge"},
@@ -85,8 +80,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "warm-up-0.2": {},
     "warm-up-0.6": {},
 }
-#: Those that differ in the share of the training that warm-up takes.
-WARM_UP_OF_VARIANT: Mapping[str, float] = {"warm-up-0.2": 0.2, "warm-up-0.6": 0.6}
+#: Share of the training that warm-up takes, where that is what differs.
+WARM_UP: Mapping[str, float] = {"warm-up-0.2": 0.2, "warm-up-0.6": 0.6}
 
 
 @dataclass(frozen=True)
@@ -142,7 +137,6 @@ class Experiment:
         """
         supervised = method == SUPERVISED
         name, _, variant = ("source_only" if supervised else method).partition("/")
-        warm_up = WARM_UP_OF_VARIANT.get(variant, WARM_UP.get(name, WARM_UP_OF_OTHERS))
         values: dict[str, Any] = {
             "name": "benchmark",
             "seed": seed,
@@ -152,15 +146,13 @@ class Experiment:
                 "private": self.private,
             },
             **{key: dict(table) for key, table in COMMON.items()},
-            "method": {
-                "name": name,
-                "warmup_epochs": warm_up * self.epochs,
-                "ramp_epochs": RAMP * self.epochs,
-            },
+            "method": {"name": name},
         }
         for tables in (self.settings, VARIANTS[variant] if variant else {}):
             for table, settings in tables.items():
                 values[table] = values.get(table, {}) | dict(settings)
+        if variant in WARM_UP:
+            values["method"]["warmup_epochs"] = WARM_UP[variant] * self.epochs
         values["fit"] |= {"epochs": self.epochs, "patience": self.epochs}
         if METHODS[name].adapts:
             values["target"] = {"path": self.target}

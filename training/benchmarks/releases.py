@@ -2,13 +2,14 @@
 
     python training/benchmarks/releases.py run DATA WORK [y1-y10 sdss-decals] [--tiles 32] [--epochs 20]
     python training/benchmarks/releases.py spoil DATA WORK [y1-y10] [--epochs 20]
+    python training/benchmarks/releases.py table
 
 DATA is what ``mocks.py`` beside this file made. ``run`` trains a model on the first survey, gives the second one to
 `galmorph retrain` with 400 labels by a simulated person who is right nine times in ten, and measures the catalogue
 against the truth, before, after, and with a model that was trained on all labels of the second survey: a bound that no
 user reaches. ``spoil`` repeats the training of a rehearsal 14 times on labels that were shuffled or bands in the wrong
 order, and breaks the calibration of its model 6 times; none of these 20 may pass the gates. Lines go to
-``docs/benchmarks/releases.jsonl``; what is there, is not done again.
+``docs/benchmarks/releases.jsonl``; what is there, is not done again. ``table`` makes the page beside it of them.
 """
 
 import argparse
@@ -81,7 +82,7 @@ def recipe(rehearsal: Rehearsal, data: Path, source: str, epochs: int, method: s
         "name": f"{rehearsal.old}-{rehearsal.new}",
         "source": {"path": source, "classes": rehearsal.classes, "private": rehearsal.private},
         **{key: dict(table) for key, table in COMMON.items()},
-        "method": {"name": method, "warmup_epochs": 0.4 * epochs, "ramp_epochs": 0.2 * epochs},
+        "method": {"name": method},
         "fit": {**COMMON["fit"], **SMALL, "epochs": epochs, "patience": epochs},
     }
     return parse_recipe(values, folder=data)
@@ -297,18 +298,72 @@ def _read() -> list[dict[str, Any]]:
     return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.is_file() else []
 
 
+HEAD = """# Releases: rehearsals on mock surveys
+
+```
+python training/benchmarks/mocks.py DATA/mocks
+python training/benchmarks/releases.py run DATA/mocks WORK
+python training/benchmarks/releases.py spoil DATA/mocks WORK y1-y10
+python training/benchmarks/releases.py table
+```
+
+A model is trained on the labelled first survey; the second one goes through `galmorph retrain`, with 400 labels by a
+simulated person who is right nine times in ten. The catalogue is then compared with the truth that the mock knows. The
+bound is a model that was trained on all labels of the second survey.
+"""
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """The page."""
+    parts = [HEAD]
+    for line in (each for each in lines if each["kind"] == "rehearsal"):
+        old, new = (REHEARSALS[line["name"]].old, REHEARSALS[line["name"]].new)
+        parts += [f"## {old} → {new}", "", f"{line['tiles']} tiles, {line['epochs']} epochs, {line['seconds']} s.", ""]
+        parts += [f"Drift: **{line['verdict']}** ({'; '.join(line['reasons'])}).", ""]
+        parts += ["| gate | passed | |", "|---|---|---|"]
+        parts += [f"| {name} | {'yes' if ok else '**no**'} | {why} |" for name, (ok, why) in line["gates"].items()]
+        parts += ["", f"The guard shipped {line['guard'] or 'the adapted model'}; promoted: "
+                  f"{'yes' if line['promoted'] else 'no'}.", ""]  # fmt: skip
+        parts += ["| catalogue | objects | accuracy | mean recall | known called unknown | unknown recall |"]
+        parts += ["|---|---|---|---|---|---|"]
+        for name, found in line["catalogue"].items():
+            numbers = " | ".join(
+                f"{found[key]:.3f}" for key in ("accuracy", "mean_recall", "false_unknown", "unknown_recall")
+            )
+            parts.append(f"| {name} | {found['objects']} | {numbers} |")
+        parts.append("")
+    if spoiled := [each for each in lines if each["kind"] == "spoiled"]:
+        passed = sum(line["passed"] for line in spoiled)
+        parts += [
+            "## Spoiled trainings",
+            "",
+            f"Of {len(spoiled)} models that must not be promoted, {passed} passed.",
+            "",
+        ]
+        parts += ["| spoiled | passed | refused by |", "|---|---|---|"]
+        for line in spoiled:
+            gates = ", ".join(dict.fromkeys(each.partition(":")[0] for each in line["refused"]))
+            parts.append(f"| {line['case']} | {'**yes**' if line['passed'] else 'no'} | {gates} |")
+    return "\n".join(parts).rstrip() + "\n"
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("verb", choices=["run", "spoil"])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("work", type=Path)
+    parser.add_argument("verb", choices=["run", "spoil", "table"])
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("work", type=Path, nargs="?")
     parser.add_argument("names", nargs="*", default=["y1-y10", "sdss-decals"])
     parser.add_argument("--tiles", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=20)
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.getLogger("galmorph").setLevel(logging.ERROR)
+    if given.verb == "table":
+        RESULTS.with_suffix(".md").write_text(table(_read()))
+        return
+    if given.work is None:
+        parser.error("name the folders DATA and WORK")
     data, work = given.data.resolve(), given.work.resolve()
     for name in given.names:
         known = [line for line in _read() if line["name"] == name]
