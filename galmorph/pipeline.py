@@ -222,22 +222,32 @@ def _with_catalogue(
     measured: Measurement, report: RunReport, bundle: Bundle, survey: Survey, config: RunConfig
 ) -> Measurement:
     """Add what catalogues of one part and of all take; before the first, libraries are loaded as well."""
+    catalog = report.folder / "catalog"
+    disk = _bytes_below(report.folder)
 
-    def seconds(parts: list[Path]) -> float:
-        shutil.rmtree(report.folder / "catalog", ignore_errors=True)
+    def cost(parts: list[Path]) -> tuple[float, int]:
+        """Seconds and bytes of a catalogue."""
+        shutil.rmtree(catalog, ignore_errors=True)
         begin = time.perf_counter()
         _write(replace(report, parts=parts), bundle, survey, config)
-        return time.perf_counter() - begin
+        return time.perf_counter() - begin, _bytes_below(catalog)
 
     one = report.parts[:1]
-    first, small, whole = seconds(one), seconds(one), seconds(report.parts)
-    more = max(0.0, whole - small)
+    (first, _), small, whole = cost(one), cost(one), cost(report.parts)
+    seconds, size = (max(0, more - less) for more, less in zip(whole, small, strict=True))
+    objects = max(1, report.scored - pq.read_metadata(one[0]).num_rows)
     return replace(
         measured,
-        catalogue=first + more,
-        catalogue_per_object=more / max(1, report.scored - pq.read_metadata(one[0]).num_rows),
-        disk=sum(path.stat().st_size for path in report.folder.rglob("*") if path.is_file()),
+        catalogue=first + seconds,
+        catalogue_per_object=seconds / objects,
+        disk=disk,
+        catalogue_disk=whole[1],
+        catalogue_disk_per_object=size / objects,
     )
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 @dataclass(frozen=True)

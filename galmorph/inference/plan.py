@@ -84,11 +84,13 @@ class Measurement:
     done : list of Done
         Its tiles, in the order in which they were finished.
     objects, disk : int
-        Objects found, and bytes of the run folder, catalogue included.
+        Objects found, and bytes of the run folder, its catalogue apart.
     memory : int
         Most bytes that a worker process held.
     catalogue, catalogue_per_object : float
-        Seconds that a small catalogue took, and that each further object adds.
+        Seconds that the catalogue took, and that each further object adds.
+    catalogue_disk, catalogue_disk_per_object : float
+        Bytes of the catalogue, and those that each further object adds.
     """
 
     workers: int
@@ -102,6 +104,8 @@ class Measurement:
     memory: int = 0
     catalogue: float = 0.0
     catalogue_per_object: float = 0.0
+    catalogue_disk: float = 0.0
+    catalogue_disk_per_object: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -198,7 +202,9 @@ def predict(measured: Measurement, sources: Sequence[TileSource]) -> Plan:
     share = total / sampled
     objects = measured.objects * share
     start = max(0.0, measured.seconds - measured.files - per_byte * sampled)
-    catalogue = measured.catalogue + measured.catalogue_per_object * max(0.0, objects - measured.objects)
+    more = max(0.0, objects - measured.objects)
+    catalogue = measured.catalogue + measured.catalogue_per_object * more
+    catalogue_disk = measured.catalogue_disk + measured.catalogue_disk_per_object * more
     return Plan(
         tiles=len(sources),
         bytes=total,
@@ -209,7 +215,7 @@ def predict(measured: Measurement, sources: Sequence[TileSource]) -> Plan:
         work=per_byte * measured.workers * total,
         spread=_spread(done),
         objects=round(objects),
-        disk=round(measured.disk * share),
+        disk=round(measured.disk * share + catalogue_disk),
         memory=measured.memory,
     )
 

@@ -48,6 +48,8 @@ STEADY = Measurement(
     memory=700,
     catalogue=2.0,
     catalogue_per_object=0.01,
+    catalogue_disk=500,
+    catalogue_disk_per_object=3,
 )
 
 
@@ -63,7 +65,8 @@ def test_a_steady_survey_is_predicted_by_hand(sources):
     assert plan.seconds(1) == pytest.approx(plan.serial + 55)
     assert plan.seconds(1000) == plan.seconds(10)
     assert plan.core_hours() == pytest.approx(2 * 3 * plan.seconds() / 3600)
-    assert (plan.disk, plan.memory, plan.spread) == (11_000, 700, 0)
+    # Parts go with the bytes of the tiles; the catalogue has what it begins with, and 490 objects more.
+    assert (plan.disk, plan.memory, plan.spread) == (11_000 + 500 + 1470, 700, 0)
 
 
 def test_workers_for_a_deadline(sources):
