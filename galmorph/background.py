@@ -16,6 +16,11 @@ Booleans = NDArray[np.bool_]
 
 #: Sigma above which a pixel of the smoothed image is taken for an object while the background is measured.
 SOURCE_THRESHOLD = 2.0
+#: Side, in pixels, of boxes and images from which on objects are looked for at half the resolution, and the FWHM, in
+#: pixels, that this needs.
+LARGE, LEAST_FWHM = 128, 3.0
+#: Least share of the valid pixels in blocks of two by two without invalid ones for that.
+LEAST_WHOLE = 0.8
 #: Number of pixels that medians are taken from.
 SAMPLE = 500_000
 #: Rounds of clipping at most.
@@ -131,10 +136,32 @@ class _Background:
 
 def _background(image: Floats, valid: Booleans, side: int, fwhm: float) -> tuple[_Background, Booleans]:
     """Background of a band, and the pixels of sky that it comes from."""
-    first = _estimate(image, valid, side)
-    residual = np.where(valid, image - first.level, 0).astype(np.float32, copy=False)
-    sky = _sky_pixels(residual, valid, fwhm)
+    sky = _sky_at_half_resolution(image, valid, side, fwhm)
+    if sky is None:
+        sky = _sky_pixels(_residual(image, valid, side), valid, fwhm)
     return _estimate(image, sky, side), sky
+
+
+def _sky_at_half_resolution(image: Floats, valid: Booleans, side: int, fwhm: float) -> Booleans | None:
+    """Pixels away from objects, two by two, where that is fine enough: a quarter of the work.
+
+    Blocks with invalid pixels are left out; None if these are many, or the image or its objects are small.
+    """
+    if min(side, *image.shape) < LARGE or fwhm < LEAST_FWHM:
+        return None
+    half = (image.shape[1] // 2, image.shape[0] // 2)
+    whole = cv2.resize(valid.astype(np.float32), half, interpolation=cv2.INTER_AREA) == 1
+    if 4 * np.count_nonzero(whole) < LEAST_WHOLE * np.count_nonzero(valid):
+        return None
+    seen = np.asarray(cv2.resize(np.where(valid, image, 0), half, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    sky = _sky_pixels(_residual(seen, whole, side // 2), whole, fwhm / 2)
+    doubled = cv2.resize(sky.astype(np.uint8), image.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.asarray(valid & (doubled == 1), dtype=np.bool_)
+
+
+def _residual(image: Floats, valid: Booleans, side: int) -> Floats:
+    """Image without the level that it has with its objects, 0 without valid data."""
+    return np.where(valid, image - _estimate(image, valid, side).level, 0).astype(np.float32, copy=False)
 
 
 def _sky_pixels(residual: Floats, valid: Booleans, fwhm: float) -> Booleans:
