@@ -195,16 +195,22 @@ def _seeing(tile: Tile) -> float:
 
 def _detect(tile: Tile, sky: Sky, config: DetectionConfig, seeing: float) -> _Detection:
     chosen = [tile.bands.index(band) for band in tile.detection_bands]
-    weight = sky.weight[chosen].sum(axis=0)
+    # Band by band: on a large tile the bands together are most of the memory.
+    weight, image = np.zeros_like(sky.planes[0]), np.zeros_like(sky.planes[0])
+    quiet = np.ones_like(sky.sky[0])
+    for i in chosen:
+        weight += sky.weight[i]
+        image += sky.planes[i] * sky.weight[i]
+        quiet &= sky.sky[i]
     masked = weight <= 0
     divisor = np.where(masked, 1, weight)
-    image = (sky.planes[chosen] * sky.weight[chosen]).sum(axis=0) / divisor
+    image /= divisor
     fwhm = max(config.kernel * seeing / tile.pixel_scale, 1.0)
     # Optimal filter in the presence of varying noise (Zackay and Ofek 2017, ApJ 836, 187, equation 12 for one image).
     norm = smooth(weight, fwhm, power=2)
     significance = smooth(image * weight, fwhm) / np.sqrt(np.maximum(norm, np.finfo(np.float32).tiny))
     significance[masked] = 0
-    correlation = _correlation(significance, ~masked & sky.sky[chosen].all(axis=0))
+    correlation = _correlation(significance, ~masked & quiet)
     area = math.pi / 4 * (seeing / tile.pixel_scale) ** 2
     found, segments = _search(tile, significance, masked, config, correlation, max(3, round(config.min_area * area)))
     error = np.where(masked, 0, correlation / np.sqrt(divisor)).astype(np.float32)
