@@ -116,7 +116,12 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
             f"{source.images[survey.bands[0]]}: {first.hdu} has no celestial WCS, needed to say where on the sky "
             f"objects are{found}; add one to the header, for instance by solving the image's astrometry"
         )
+    wcs = first.wcs
     mask, saturated = _read_masks(source, read, maps, survey)
+    # What is in the files is let go as it is used: of a large tile it is as much as what is made of it.
+    del images, first
+    for band in survey.bands:
+        read.pop(("mask", band), None)
     image, weight, valid = _calibrate(source, survey, planes, maps, read, pixel_area(source, survey, pixel_scale))
     valid &= ~mask
     image[~valid] = 0
@@ -141,7 +146,7 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
         mask=mask,
         saturated=saturated,
         valid=valid,
-        wcs=first.wcs,
+        wcs=wcs,
         pixel_scale=pixel_scale,
         warnings=tuple(notes.lines),
         seeing=tuple(survey.seeing[band] for band in survey.bands),
@@ -267,18 +272,18 @@ def _calibrate(
     survey: Survey,
     planes: Mapping[str, int | None],
     maps: Mapping[str, NDArray[np.float64] | None],
-    read: Mapping[tuple[str, str], Plane],
+    read: dict[tuple[str, str], Plane],
     area: float,
 ) -> tuple[Floats, Floats | None, Booleans]:
-    """Images and weights in nanomaggies, and where they hold data."""
+    """Images and weights in nanomaggies, and where they hold data; what is `read` of them is taken out."""
     rows, columns = read[("image", survey.bands[0])].pixels.shape[-2:]
     image = np.zeros((len(survey.bands), rows, columns), dtype=np.float32)
     valid = np.zeros(image.shape, dtype=bool)
     weight = np.zeros_like(image) if source.weights else None
     for i, (band, plane) in enumerate(planes.items()):
         matrix = maps[band]
-        weighed = read[("weight", band)] if source.weights else None
-        values, weights, good = in_nanomaggies(read[("image", band)], weighed, plane, band, source, survey, area)
+        weighed = read.pop(("weight", band)) if source.weights else None
+        values, weights, good = in_nanomaggies(read.pop(("image", band)), weighed, plane, band, source, survey, area)
         if matrix is not None:
             good = resample(good.astype(np.float32), matrix, (rows, columns), smooth=False) > 0.999
             values = resample(values, matrix, (rows, columns))

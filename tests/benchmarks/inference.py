@@ -140,7 +140,7 @@ def whole_run(folder: Path) -> list[dict[str, object]]:
     results = []
     for encoder, (size, side, objects) in MODELS.items():
         bundle = make_bundle(folder, encoder, size)
-        tiles = make_tiles(folder / f"tiles-{encoder}", 2 * cores(), side, objects)
+        tiles = make_tiles(folder / f"tiles-{encoder}", 4 * cores(), side, objects)
         alone = {}
         for precision in ("float32", "int8"):
             ready = alone[precision] = bare(bundle.graph(precision), size, bundle.manifest.batch, cores())
@@ -208,7 +208,7 @@ def peers(folder: Path, zoobot: str | None) -> list[dict[str, object]]:
     torch.set_num_threads(cores())
     size, side, objects = MODELS["resnet18"]
     bundle = make_bundle(folder, "resnet18", size)
-    tiles = make_tiles(folder / "tiles-peers", cores(), side, objects)
+    tiles = make_tiles(folder / "tiles-peers", 4 * cores(), side, objects)
     seconds, report = run(tiles, bundle, folder / "run-peers", cores(), "int8")
     rows = pq.read_table(report.parts[0], columns=["x", "y"]).to_pandas().iloc[:256]
     network = timm.create_model("resnet18", pretrained=False, in_chans=3, num_classes=5).eval()
@@ -227,7 +227,7 @@ def peers(folder: Path, zoobot: str | None) -> list[dict[str, object]]:
         with torch.inference_mode():
             network(torch.from_numpy(np.arcsinh(np.stack(images) / 0.05)))
     # Their reading of the tile is spread over all of its objects, as ours is.
-    theirs = (time.perf_counter() - start) / len(rows) + reading / (report.detected / cores())
+    theirs = (time.perf_counter() - start) / len(rows) + reading / (report.detected / len(report.parts))
     name = "whole run, int8, detection included: faster than torch + timm + Cutout2D by"
     rate = report.detected / seconds
     facts = {"per_second": round(rate, 1), "their_per_second": round(1 / theirs, 1)}
