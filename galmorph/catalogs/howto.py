@@ -24,6 +24,11 @@ import pandas
 catalog = pandas.read_parquet({dataset}, partitioning=None)
 print(catalog[catalog["primary"]].groupby("label").size())
 """,
+    "polars": """\
+import polars
+catalog = polars.scan_parquet({glob})
+print(catalog.filter("primary").group_by("label").len().collect())
+""",
 }
 
 
