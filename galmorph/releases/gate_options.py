@@ -79,12 +79,15 @@ class EstimateGate:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationGate:
-    """Expected calibration error of the new model.
+    """Whether the new model's probabilities mean what they say.
 
     Parameters
     ----------
     error : float
-        Largest on the source's test part.
+        Largest expected calibration error on the source's test part.
+    temperature : float
+        Largest temperature that the probabilities there may still need. The error hardly sees that a model which is
+        nearly always right is far too sure of itself; its entropies tell nothing of the unknown then.
     target_error : float or None
         Largest on the labelled objects of the new release; None does not ask.
     """
@@ -92,6 +95,7 @@ class CalibrationGate:
     __pydantic_config__ = STRICT
 
     error: Share = 0.1
+    temperature: Annotated[float, Field(gt=1)] = 4.0
     target_error: Share | None = None
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from galmorph import metrics
 from galmorph.releases.gate_options import (
@@ -30,6 +31,9 @@ Bool = NDArray[np.bool_]
 
 #: Where the calibration error stands among measures of a `Case`.
 CALIBRATION: Name = ("known", "calibration_error")
+
+#: Temperatures among which the one is sought that probabilities still need, in steps of a twentieth.
+TEMPERATURES = np.geomspace(1 / 20, 20, 123)
 
 
 def source_gate(old: Case, new: Case, recorded: float | None, options: SourceGate, gates: Gates) -> Verdict:
@@ -98,7 +102,8 @@ def calibration_gates(source: Case, target: Case | None, options: CalibrationGat
     asked: list[tuple[str, Case | None, float]] = [("the source's test part", source, options.error)]
     if options.target_error is not None:
         asked.append(("labelled objects of the new release", target, options.target_error))
-    return [_calibration(where, case, limit, gates) for where, case, limit in asked]
+    errors = [_calibration(where, case, limit, gates) for where, case, limit in asked]
+    return [*errors, _temperature(source, options.temperature, gates)]
 
 
 def unknown_gate(flagged: Bool, options: UnknownGate, gates: Gates) -> Verdict:
@@ -265,3 +270,25 @@ def _calibration(where: str, case: Case | None, limit: float, gates: Gates) -> V
     value = float(error(np.ones((1, len(case.true))))["error"][0])
     drawn = metrics.in_chunks(error, np.arange(len(case.true)), gates.resamples, gates.seed)
     return decide("calibration", question, value, drawn["error"], -math.inf, limit, int(case.known.sum()), gates)
+
+
+def _temperature(case: Case, limit: float, gates: Gates) -> Verdict:
+    question = "temperature that the probabilities on the source's test part still need"
+    known = case.known
+    if int(known.sum()) < FEWEST:
+        return not_computed("calibration", question, "too few labelled objects of known classes")
+    logits = np.log(np.maximum(case.probabilities[known], np.finfo(np.float64).tiny))
+    true = case.true[known]
+    losses = np.stack([_losses(logits / temperature, true) for temperature in TEMPERATURES], axis=1)
+
+    def best(weights: Float64) -> dict[str, Float64]:
+        return {"temperature": TEMPERATURES[(weights @ losses).argmin(axis=1)]}
+
+    value = float(best(np.ones((1, len(true))))["temperature"][0])
+    drawn = metrics.in_chunks(best, np.arange(len(true)), gates.resamples, gates.seed)
+    return decide("calibration", question, value, drawn["temperature"], -math.inf, limit, len(true), gates)
+
+
+def _losses(logits: Float64, true: NDArray[np.int64]) -> Float64:
+    """Negative log-likelihood of each object, shape ``(n,)``."""
+    return np.asarray(logsumexp(logits, axis=1) - logits[np.arange(len(true)), true])

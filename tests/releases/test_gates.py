@@ -78,14 +78,29 @@ def test_h_score_needs_strangers():
 def test_calibration():
     # Confidence 0.9 and accuracy 0.9, then 0.6: errors of 0 and 0.3.
     good, bad = case(90), case(60)
-    (verdict,) = gate.calibration_gates(good, None, CalibrationGate(error=0.1), BY_INTERVAL)
+    verdict, _ = gate.calibration_gates(good, None, CalibrationGate(error=0.1), BY_INTERVAL)
     assert verdict.value == pytest.approx(0.0)
     assert verdict.passed
-    (verdict,) = gate.calibration_gates(bad, None, CalibrationGate(error=0.2), BY_VALUE)
+    verdict, _ = gate.calibration_gates(bad, None, CalibrationGate(error=0.2), BY_VALUE)
     assert verdict.value == pytest.approx(0.3)
     assert not verdict.passed
     both = gate.calibration_gates(good, None, CalibrationGate(error=0.1, target_error=0.1), BY_VALUE)
-    assert [each.passed for each in both] == [True, False]
+    assert [each.passed for each in both] == [True, False, True]
+
+
+@pytest.mark.parametrize("sharper", [1, 2, 10])
+def test_a_model_that_is_too_sure_needs_a_temperature(sharper):
+    # Nine in ten are right. Of confidence 0.9 the logits differ by ln 9; times ten, the model is all but certain.
+    odds = 9.0**sharper
+    verdict = gate.calibration_gates(case(90, confidence=odds / (1 + odds)), None, CalibrationGate(), BY_VALUE)[-1]
+    assert verdict.value == pytest.approx(sharper, rel=0.03)
+    assert verdict.passed == (sharper < 4)
+
+
+def test_a_model_that_is_always_right_cannot_be_too_sure():
+    verdict = gate.calibration_gates(case(100, confidence=0.999), None, CalibrationGate(), BY_INTERVAL)[-1]
+    assert verdict.value < 1
+    assert verdict.passed
 
 
 def test_shares():
