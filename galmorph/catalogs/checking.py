@@ -26,6 +26,7 @@ from galmorph.flags import FLAGS
 #: How far probabilities and what follows from them may be off: they are kept in single precision.
 TOLERANCE = 1e-3
 _ADDED = tuple(column.name for column in COLUMNS if column.added)
+_SAME_COLUMNS = "every partition has the columns of the catalogue"
 _KEYS = ("object_id", "ra", "dec", "tile", "edge_distance", "bad_fraction", "primary")
 
 
@@ -86,6 +87,9 @@ def check_catalog(path: str | Path, match_radius: float | None = None) -> list[F
         except (OSError, pa.ArrowException) as error:
             findings.append(Finding("every partition can be read", 1, f"{file.name}: {error}", repairable=False))
             continue
+        if words := _other_columns(catalog, table):
+            findings.append(Finding(_SAME_COLUMNS, 1, f"{file.name}: {words}", repairable=False))
+            continue
         findings += [*_check_rows(catalog, file, table)]
         keys.append(table.select(_KEYS))
     findings += [*_check_objects(pa.concat_tables(keys), radius)] if keys else []
@@ -93,6 +97,16 @@ def check_catalog(path: str | Path, match_radius: float | None = None) -> list[F
         words = f"{SUMMARY_FILE} is not there, or tells other numbers"
         findings.append(Finding("the summary tells what the rows hold", 1, words, repairable=True))
     return _merged(findings)
+
+
+def _other_columns(catalog: Catalog, table: pa.Table) -> str:
+    """What is wrong with the columns of a partition, in words; empty if nothing is."""
+    for wanted in catalog.schema:
+        if wanted.name not in table.column_names:
+            return f"column {wanted.name} is missing"
+        if (came := table.schema.field(wanted.name).type) != wanted.type:
+            return f"column {wanted.name} must be {wanted.type}, got {came}"
+    return ""
 
 
 def repair_catalog(path: str | Path, match_radius: float | None = None) -> list[Finding]:
@@ -133,7 +147,10 @@ def repair_catalog(path: str | Path, match_radius: float | None = None) -> list[
     try:
         parts = []
         for number, file in enumerate(catalog.files):
-            table = pq.read_table(file, partitioning=None).drop_columns(list(_ADDED))
+            table = pq.read_table(file, partitioning=None)
+            if words := _other_columns(catalog, table):
+                raise CatalogError(f"{file}: {words}; repeat the run, or copy the catalogue again")
+            table = table.drop_columns(list(_ADDED))
             kept = np.ones(table.num_rows, dtype=bool)
             for name in needed:
                 kept &= np.isfinite(table.column(name).cast(pa.float64()).to_numpy())

@@ -9,6 +9,7 @@ from make_rows import BANDS, CLASSES, write_parts
 
 from galmorph.catalogs import check_catalog, open_catalog, repair_catalog, write_catalog
 from galmorph.cli import main
+from galmorph.errors import CatalogError
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,21 @@ def spoiled(path):
     file.write_bytes(b"PAR1" + b"\0" * 99 + b"PAR1")
 
 
+def rewrite(alter):
+    """Damage to the columns of one partition."""
+
+    def damage(path):
+        file = open_catalog(path).files[1]
+        pq.write_table(alter(pq.read_table(file, partitioning=None)), file)
+
+    return damage
+
+
+def as_text(table):
+    place = table.column_names.index("ra")
+    return table.set_column(place, "ra", table.column(place).cast(pa.string()))
+
+
 #: What is done, the rule that is then broken, and if it can be repaired.
 DAMAGE = {
     "moved": (change("dec", put(lambda v: v + 0.3)), "_healpix_29 is the pixel of the position", True),
@@ -99,6 +115,8 @@ DAMAGE = {
     "told": (rows_told, "the number of rows is the one that is told", True),
     "no summary": (lambda path: (path / "dataset" / "_metadata").unlink(), "the summary dataset/_metadata", True),
     "spoiled": (spoiled, "every partition can be read", False),
+    "fewer columns": (rewrite(lambda t: t.drop_columns("label")), "every partition has the columns", False),
+    "another type": (rewrite(as_text), "every partition has the columns", False),
 }  # fmt: skip
 
 
@@ -148,3 +166,12 @@ def test_the_command_tells_and_repairs(copy, capsys):
             main(["catalog", "check", str(copy), *options])
         assert stopped.value.code == code
         assert words in capsys.readouterr().out
+
+
+def test_other_columns_are_named_and_nothing_is_made_of_them(copy):
+    rewrite(as_text)(copy)
+    (finding,) = check_catalog(copy)
+    assert finding.example.endswith("column ra must be double, got string")
+    with pytest.raises(CatalogError, match="column ra must be double, got string; repeat the run"):
+        repair_catalog(copy)
+    assert [path.name for path in copy.parent.iterdir()] == ["catalog"]
