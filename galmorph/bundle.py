@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from galmorph.cutout_set import PIXEL_VALUES, UNIT
 from galmorph.cutouts import Framing
+from galmorph.digests import file_sha256
 from galmorph.errors import BundleError, GalmorphError
 from galmorph.scores import FeatureReference
 
@@ -344,8 +345,7 @@ def _verify(path: Path, name: str, entry: FileEntry) -> None:
         raise BundleError(f"bundle {path}: {name} has {size} bytes instead of {entry.size}; copy the bundle again")
     if size > LARGEST_FILE:
         raise BundleError(f"bundle {path}: {name} has {size} bytes; at most {LARGEST_FILE} are read. Do not use it")
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = file_sha256(file)
     if digest != entry.sha256:
         raise BundleError(
             f"bundle {path}: {name} was changed after the export (SHA-256 {digest[:12]}…, not {entry.sha256[:12]}…). "

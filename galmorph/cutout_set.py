@@ -5,7 +5,6 @@ order) and ``dataset.json`` (what they are). Images are surface brightness in na
 run gives a model, or pixel values of somebody else's scale, such as pictures: a model of those sees no survey tile.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from galmorph.digests import file_sha256
 from galmorph.errors import DataError
 
 IMAGES, LABELS, DESCRIPTION = "images.npy", "labels.parquet", "dataset.json"
@@ -54,7 +54,7 @@ class CutoutSet:
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of the three files, by name."""
-        return {name: _sha256(self.path / name) for name in (IMAGES, LABELS, DESCRIPTION)}
+        return {name: file_sha256(self.path / name) for name in (IMAGES, LABELS, DESCRIPTION)}
 
 
 def write_cutout_set(path: Path, images: NDArray[np.float32], labels: pd.DataFrame, meta: Mapping[str, Any]) -> None:
@@ -136,8 +136,3 @@ def _check(path: Path, images: NDArray[np.float32], labels: pd.DataFrame, meta: 
         )
     if len(meta["bands"]) != images.shape[1]:
         raise DataError(f"{path}: images have {images.shape[1]} bands, the description names {meta['bands']}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,10 +7,8 @@ from numpy.typing import NDArray
 
 from galmorph.errors import TileError
 from galmorph.fits_planes import Plane, linear
+from galmorph.imaging import NANOMAGGY
 from galmorph.surveys import Survey, TileSource
-
-#: AB magnitude of one nanomaggy.
-NANOMAGGY = 22.5
 
 Floats = NDArray[np.float32]
 Booleans = NDArray[np.bool_]

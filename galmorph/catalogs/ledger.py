@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from galmorph.digests import file_sha256
+
 #: File in a catalogue with the digests of its partitions.
 LEDGER_FILE = "partition_digests.json"
 #: Bytes that are hashed at once.
@@ -89,7 +91,7 @@ class Ledger:
         before, old = self._before.get(name), self._folder / name
         if before is None or before.get("content") != content or not old.is_file():
             return False
-        if _file_digest(old) != before.get("sha256"):
+        if file_sha256(old) != before.get("sha256"):
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -109,7 +111,7 @@ class Ledger:
         path : Path
             The file.
         """
-        self._entries[name] = {"content": content, "sha256": _file_digest(path)}
+        self._entries[name] = {"content": content, "sha256": file_sha256(path)}
 
     def write(self, folder: Path) -> None:
         """Write the digests into the folder of a catalogue."""
@@ -170,8 +172,3 @@ def _rows_digest(path: Path) -> str:
             hasher.update(chunk)
             left -= len(chunk)
     return hasher.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

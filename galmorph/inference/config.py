@@ -10,6 +10,7 @@ from typing import Any
 import galmorph
 from galmorph.bundle import Bundle, Precision
 from galmorph.detection import DetectionConfig
+from galmorph.digests import file_sha256
 from galmorph.surveys import Survey
 
 
@@ -67,12 +68,6 @@ class RunConfig:
 def digest(facts: Mapping[str, Any]) -> str:
     """SHA-256 of JSON-able facts, whatever the order of their keys."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def run_config(

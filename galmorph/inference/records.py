@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from galmorph.digests import file_sha256
 from galmorph.errors import TileUnavailableError
-from galmorph.inference.config import file_sha256
 from galmorph.surveys import TileSource
 
 #: Called with the bytes of tiles that are known, and those of all.

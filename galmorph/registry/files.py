@@ -1,7 +1,6 @@
 """Files of versions: kept as they are, found again, and verified by their digests whenever they are taken out."""
 
 import contextlib
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from galmorph.bundle import Bundle, load_bundle
+from galmorph.digests import file_sha256
 from galmorph.errors import BundleError, RegistryError
 from galmorph.registry.store import ARTEFACTS, artefacts_beside, sqlite_file
 from galmorph.registry.version import Version
@@ -90,7 +90,7 @@ class Files:
         source = version.source.removesuffix(f"/{MODEL}") + f"/{WEIGHTS}"
         folder = self.local(source) or self._download(version, WEIGHTS, sha256)
         file = folder / WEIGHTS_FILE
-        if not file.is_file() or sha256_of(file) != sha256:
+        if not file.is_file() or file_sha256(file) != sha256:
             raise RegistryError(f"{version}: {file} is gone or is not the file that was registered; train from scratch")
         return file
 
@@ -131,9 +131,3 @@ class Files:
             with contextlib.suppress(OSError):  # another process was faster
                 got.replace(folder)
         return folder
-
-
-def sha256_of(path: Path) -> str:
-    """Digest of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from galmorph.bundle import load_bundle
+from galmorph.digests import file_sha256
 from galmorph.errors import RegistryError
 from galmorph.registry.champion import change_champion, one_at_a_time
-from galmorph.registry.files import Files, sha256_of
+from galmorph.registry.files import Files
 from galmorph.registry.lineage import PREFIX as TAG
 from galmorph.registry.lineage import lineage
 from galmorph.registry.names import Reference, check_name
@@ -115,7 +116,7 @@ class Registry:
         checked, given = load_bundle(bundle), dict(facts or {})
         known = self._find(check_name(name), checked.sha256)
         if known is None:
-            extra = {} if weights is None else {"weights_sha256": sha256_of(weights)}
+            extra = {} if weights is None else {"weights_sha256": file_sha256(weights)}
             everything = lineage(checked) | extra | given
             run, source = self._files.keep(checked, name, weights)
             tags = {TAG + key: value for key, value in everything.items()}

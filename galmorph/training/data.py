@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from galmorph.cutout_set import REQUIRED_FACTS, read_cutout_set
+from galmorph.digests import file_sha256
 from galmorph.errors import DataError
 from galmorph.taxonomy import map_labels
 from galmorph.training.options import Source
@@ -111,7 +112,7 @@ def _read_folder(source: Source) -> Dataset:
         [labels[row] for row in rows],
         ids.iloc[rows].tolist(),
         _facts(source, images),
-        {path.name: sha256(path), "images": hashlib.sha256(images.tobytes()).hexdigest()},
+        {path.name: file_sha256(path), "images": hashlib.sha256(images.tobytes()).hexdigest()},
     )
     return replace(dataset, rejects=rejects)
 
@@ -134,7 +135,7 @@ def _read_arrays(source: Source) -> Dataset:
         images = images.astype(np.float32)
     names = [source.classes[int(label)] for label in labels]
     ids = [str(number) for number in range(len(images))]
-    digests = {path.name: sha256(path) for path in (source.path, source.labels)}
+    digests = {path.name: file_sha256(path) for path in (source.path, source.labels)}
     return _dataset(source, images, names, ids, _facts(source, images), digests)
 
 
@@ -178,9 +179,3 @@ def _dataset(
         raise DataError(f"{source.path} has no image of {', '.join(empty)}, which source.classes names")
     labels = np.array([index[word] for word in words.tolist()], dtype=np.int64)
     return Dataset(images, labels, words, np.array(ids, dtype=np.str_), source.classes, facts, digests)
-
-
-def sha256(path: Path) -> str:
-    """Digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

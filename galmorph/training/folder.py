@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from galmorph.digests import file_sha256
 from galmorph.errors import ConfigError
 from galmorph.training.checkpoint import SUFFIX, read_checkpoint
-from galmorph.training.data import sha256
 from galmorph.training.domains import Domains
 from galmorph.training.gather import is_first
 from galmorph.training.history import read_history
@@ -79,7 +79,7 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains, initial: Path | Non
     del settings["network"]["initial"]
     mine: dict[str, Any] = {"recipe": settings, "data": domains.source.digests}
     if initial is not None:
-        mine["initial"] = sha256(initial)
+        mine["initial"] = file_sha256(initial)
     if domains.target is not None:
         mine["target"] = domains.target.digests
     marker = out / IDENTITY

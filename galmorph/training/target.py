@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galmorph.cutout_set import REQUIRED_FACTS, read_cutout_set
+from galmorph.digests import file_sha256
 from galmorph.errors import DataError
-from galmorph.training.data import UNLABELLED, Dataset, Float32, load_array, sha256
+from galmorph.training.data import UNLABELLED, Dataset, Float32, load_array
 from galmorph.training.options import SplitOptions, Target
 from galmorph.training.pictures import list_pictures, read_pictures
 from galmorph.training.split import split_target
@@ -128,7 +129,7 @@ def _read_arrays(target: Target) -> _Read:
         raise DataError(f"{target.path}: images must have the shape (n, bands, N, N), got {images.shape}")
     images = images if images.dtype == np.float32 else images.astype(np.float32)
     ids = [str(number) for number in range(len(images))]
-    return _Read(images, ids, _facts(target), {target.path.name: sha256(target.path)})
+    return _Read(images, ids, _facts(target), {target.path.name: file_sha256(target.path)})
 
 
 def _facts(target: Target) -> dict[str, Any]:

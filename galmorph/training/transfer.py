@@ -11,9 +11,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from galmorph.digests import file_sha256
 from galmorph.errors import ConfigError, DataError
 from galmorph.training.checkpoint import STRUCTURE, SUFFIX, read_checkpoint
-from galmorph.training.data import sha256
 from galmorph.training.domain_norm import DomainNorm
 from galmorph.training.folder import BEST, CHECKPOINTS
 from galmorph.training.networks import Classifier
@@ -146,7 +146,7 @@ def start_from(start: Start, network: Classifier, options: NetworkOptions, class
     network.load_state_dict({name: offered[source] for name, source in found.items()}, strict=False)
     record = {
         "file": start.path.name,
-        "sha256": sha256(start.path),
+        "sha256": file_sha256(start.path),
         "name": None if start.recipe is None else start.recipe["name"],
         "taken": list(dict.fromkeys(_part(name) for name in found)),
         "left": left,

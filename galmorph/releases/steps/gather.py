@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from galmorph.inference.config import file_sha256
+from galmorph.digests import file_sha256
 from galmorph.releases.steps.work import Step, Work
 
 
