@@ -149,14 +149,21 @@ def _sky_at_half_resolution(image: Floats, valid: Booleans, side: int, fwhm: flo
     """
     if min(side, *image.shape) < LARGE or fwhm < LEAST_FWHM:
         return None
-    half = (image.shape[1] // 2, image.shape[0] // 2)
-    whole = cv2.resize(valid.astype(np.float32), half, interpolation=cv2.INTER_AREA) == 1
+    whole = _halved(valid.astype(np.float32)) == 1
     if 4 * np.count_nonzero(whole) < LEAST_WHOLE * np.count_nonzero(valid):
         return None
-    seen = np.asarray(cv2.resize(np.where(valid, image, 0), half, interpolation=cv2.INTER_AREA), dtype=np.float32)
-    sky = _sky_pixels(_residual(seen, whole, side // 2), whole, fwhm / 2)
-    doubled = cv2.resize(sky.astype(np.uint8), image.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    return np.asarray(valid & (doubled == 1), dtype=np.bool_)
+    seen = _halved(np.where(valid, image, np.float32(0)))
+    sky = _sky_pixels(_residual(seen, whole, side // 2), whole, fwhm / 2).repeat(2, axis=0).repeat(2, axis=1)
+    # The last row or column of an odd number is as the one before.
+    missing = [(0, full - even) for full, even in zip(image.shape, sky.shape, strict=True)]
+    return valid & np.pad(sky, missing, mode="edge")
+
+
+def _halved(image: Floats) -> Floats:
+    """Means of blocks of two by two; a last row or column that has no other is left out."""
+    rows, columns = (side // 2 * 2 for side in image.shape)
+    half = cv2.resize(image[:rows, :columns], (columns // 2, rows // 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(half, dtype=np.float32)
 
 
 def _residual(image: Floats, valid: Booleans, side: int) -> Floats:

@@ -133,14 +133,7 @@ def classify(
     profile, bundle = survey_tiles.profile, survey_tiles.bundle
     folder = Path(out)
     table = None if positions is None else read_positions(Path(positions))
-    config = run_config(
-        bundle,
-        profile,
-        detection or DetectionConfig(),
-        None if positions is None else Path(positions),
-        embedding,
-        choose_precision(precision, bundle, device, machines_of(scheduler) if precision == "auto" else ()),
-    )
+    config = _config(survey_tiles, positions, detection, embedding, precision, device, scheduler)
     with held(Journal(folder)):
         report = run_tiles(
             survey_tiles.sources,
@@ -199,14 +192,7 @@ def plan(
     survey_tiles = _tiles(tiles, survey, model, options, None)
     profile, bundle = survey_tiles.profile, survey_tiles.bundle
     table = None if positions is None else read_positions(Path(positions))
-    config = run_config(
-        bundle,
-        profile,
-        detection or DetectionConfig(),
-        None if positions is None else Path(positions),
-        embedding,
-        choose_precision(precision, bundle, device, machines_of(None) if precision == "auto" else ()),
-    )
+    config = _config(survey_tiles, positions, detection, embedding, precision, device, None)
     chosen = choose_sample(survey_tiles.sources, sample)
     with tempfile.TemporaryDirectory(prefix="galmorph-plan-") as scratch:
         folder = Path(scratch) / "run"
@@ -279,6 +265,27 @@ def _tiles(
     if not sources:
         raise RunError(_no_tiles(profile, [item.reason for item in unusable]))
     return _Survey(profile, bundle, sources, unusable)
+
+
+def _config(
+    tiles: _Survey,
+    positions: str | Path | None,
+    detection: DetectionConfig | None,
+    embedding: bool,
+    precision: str,
+    device: str,
+    scheduler: str | None,
+) -> RunConfig:
+    """Settings of a run, with the precision that suits the machines that will score."""
+    machines = machines_of(scheduler) if precision == "auto" else ()
+    return run_config(
+        tiles.bundle,
+        tiles.profile,
+        detection or DetectionConfig(),
+        None if positions is None else Path(positions),
+        embedding,
+        choose_precision(precision, tiles.bundle, device, machines),
+    )
 
 
 def _write(report: RunReport, bundle: Bundle, survey: Survey, config: RunConfig) -> Path:

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from galmorph.background import CLIPPING_ROUNDS, SOURCE_THRESHOLD, _background, _estimate, _middle, _sky_pixels, smooth
+from galmorph import background
+from galmorph.background import (
+    CLIPPING_ROUNDS,
+    SOURCE_THRESHOLD,
+    _background,
+    _estimate,
+    _middle,
+    _sky_at_half_resolution,
+    _sky_pixels,
+    smooth,
+)
 
 
 def sky(level, noise, side=200, seed=0):
@@ -18,6 +28,39 @@ def test_whole_numbers_have_the_level_that_they_have_as_fractions(noise):
     # Of whole numbers as they are sep takes the level for up to a whole unit off.
     assert found == pytest.approx(expected, abs=0.15)
     assert expected == pytest.approx(20.3, abs=0.15 * noise)
+
+
+def stars(shape, noise=1.0):
+    """A sky of level 5 with stars, and where these are."""
+    rng = np.random.default_rng(3)
+    rows, columns = np.indices(shape)
+    light = np.zeros(shape)
+    for y, x in rng.uniform(0, shape, (40, 2)):
+        light += 200 * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * 2.0**2))
+    return (5 + light + rng.normal(0, noise, shape)).astype(np.float32), light > noise
+
+
+@pytest.mark.parametrize("shape", [(400, 400), (401, 433)])
+def test_half_the_resolution_is_enough_to_see_objects(shape, monkeypatch):
+    image, bright = stars(shape)
+    valid = np.ones(shape, dtype=bool)
+    valid[100:110] = False
+    found, sky = _background(image, valid, 200, 4.7)
+    monkeypatch.setattr(background, "LARGE", 10_000)
+    whole, every = _background(image, valid, 200, 4.7)
+    assert not np.array_equal(sky, every)
+    assert not np.any(sky & ~valid)
+    assert np.mean(sky[bright]) <= np.mean(every[bright]) + 0.001 < 0.01
+    assert np.mean(sky) == pytest.approx(np.mean(every), abs=0.03)
+    assert np.abs(found.level - whole.level).max() < 0.1
+    assert np.abs(np.mean(found.level) - 5) < 0.05
+
+
+def test_single_bad_pixels_all_over_are_no_blocks_to_look_at():
+    image, valid = stars((400, 400))[0], np.ones((400, 400), dtype=bool)
+    valid[::2, ::2] = False
+    assert _sky_at_half_resolution(image, valid, 200, 4.7) is None
+    assert _background(image, valid, 200, 4.7)[1].mean() > 0.5
 
 
 def test_an_image_of_one_value_keeps_it():

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from galmorph.catalogs.info import CatalogInfo, collect_info
 from galmorph.catalogs.partitions import Partition
 from galmorph.catalogs.properties import COLLECTION_FILE, read_properties
-from galmorph.catalogs.schema import bands_of, classes_of, describe, schema
+from galmorph.catalogs.schema import bands_of, classes_of, describe, other_column, schema
 from galmorph.errors import CatalogError
 
 # What answers a question is imported by the question: a catalogue opens at once.
@@ -338,12 +338,8 @@ def _open(path: Path, stamp: tuple[int, int]) -> Catalog:
         raise CatalogError(
             f"{path}: the columns tell of no classes or no bands; was the catalogue written by another program?"
         )
-    for wanted in schema(classes, bands):
-        if wanted.name not in columns.names:
-            raise CatalogError(f"{path} has no column {wanted.name}, which a catalogue of galmorph needs")
-        came = columns.field(wanted.name).type
-        if came != wanted.type:
-            raise CatalogError(f"{path}: column {wanted.name} must be {wanted.type}, got {came}")
+    if words := other_column(schema(classes, bands), columns):
+        raise CatalogError(f"{path} is not as a catalogue of galmorph has to be: {words}")
     settings = document.get("settings", {})
     return Catalog(path, files, columns, document["provenance"], **settings, stamp=stamp)
 

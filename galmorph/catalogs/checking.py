@@ -19,7 +19,7 @@ from galmorph.catalogs.info import SUMMARY_FILE, count_rows, read_summary
 from galmorph.catalogs.partitions import span_of
 from galmorph.catalogs.primary import mark_primary
 from galmorph.catalogs.properties import COLLECTION_FILE
-from galmorph.catalogs.schema import COLUMNS, finite_columns
+from galmorph.catalogs.schema import COLUMNS, finite_columns, other_column
 from galmorph.errors import CatalogError
 from galmorph.flags import FLAGS
 
@@ -87,7 +87,7 @@ def check_catalog(path: str | Path, match_radius: float | None = None) -> list[F
         except (OSError, pa.ArrowException) as error:
             findings.append(Finding("every partition can be read", 1, f"{file.name}: {error}", repairable=False))
             continue
-        if words := _other_columns(catalog, table):
+        if words := other_column(catalog.schema, table.schema):
             findings.append(Finding(_SAME_COLUMNS, 1, f"{file.name}: {words}", repairable=False))
             continue
         findings += [*_check_rows(catalog, file, table)]
@@ -97,16 +97,6 @@ def check_catalog(path: str | Path, match_radius: float | None = None) -> list[F
         words = f"{SUMMARY_FILE} is not there, or tells other numbers"
         findings.append(Finding("the summary tells what the rows hold", 1, words, repairable=True))
     return _merged(findings)
-
-
-def _other_columns(catalog: Catalog, table: pa.Table) -> str:
-    """What is wrong with the columns of a partition, in words; empty if nothing is."""
-    for wanted in catalog.schema:
-        if wanted.name not in table.column_names:
-            return f"column {wanted.name} is missing"
-        if (came := table.schema.field(wanted.name).type) != wanted.type:
-            return f"column {wanted.name} must be {wanted.type}, got {came}"
-    return ""
 
 
 def repair_catalog(path: str | Path, match_radius: float | None = None) -> list[Finding]:
@@ -148,7 +138,7 @@ def repair_catalog(path: str | Path, match_radius: float | None = None) -> list[
         parts = []
         for number, file in enumerate(catalog.files):
             table = pq.read_table(file, partitioning=None)
-            if words := _other_columns(catalog, table):
+            if words := other_column(catalog.schema, table.schema):
                 raise CatalogError(f"{file}: {words}; repeat the run, or copy the catalogue again")
             table = table.drop_columns(list(_ADDED))
             kept = np.ones(table.num_rows, dtype=bool)

@@ -121,6 +121,16 @@ def schema(classes: Sequence[str], bands: Sequence[str], embedding: int = 0) -> 
     return pa.schema(fields)
 
 
+def other_column(wanted: pa.Schema, came: pa.Schema) -> str:
+    """The first column that is missing or of another type, in words; empty if all are as wanted."""
+    for field in wanted:
+        if field.name not in came.names:
+            return f"there is no column {field.name}"
+        if (kind := came.field(field.name).type) != field.type:
+            return f"column {field.name} must be {field.type}, got {kind}"
+    return ""
+
+
 def finite_columns(classes: Sequence[str], bands: Sequence[str]) -> list[str]:
     """Names of the columns of numbers that every row must have, for these classes and bands."""
     return [name for column in COLUMNS if column.finite for name, _, _ in _expand(column, classes, bands)]

@@ -3,13 +3,14 @@
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 
 from galmorph.cli.screen import notes_on_run, stop_on_sigterm, tile_progress
 from galmorph.detection import DetectionConfig
+from galmorph.inference.devices import Asked
 from galmorph.pipeline import classify as run_classify
 
 #: Exit code of a run that is finished, with a catalogue, but set tiles or inputs aside.
@@ -29,7 +30,7 @@ def classify(
     workers: int | None = None,
     scheduler: str | None = None,
     device: str = "auto",
-    precision: Literal["auto", "float32", "int8", "float16"] = "auto",
+    precision: Asked = "auto",
     embedding: bool = False,
     retry_rejected: bool = False,
     detection: Annotated[DetectionConfig, Parameter(group="Detection")] = DetectionConfig(),  # noqa: B008 (frozen)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.table import Table
 
 from galmorph.cli.screen import stop_on_sigterm
 from galmorph.detection import DetectionConfig
+from galmorph.inference.devices import Asked
 from galmorph.inference.plan import FAIR, Plan
 from galmorph.pipeline import plan as make_plan
 
@@ -27,7 +28,7 @@ def plan(
     option: dict[str, str] | None = None,
     workers: int | None = None,
     device: str = "auto",
-    precision: Literal["auto", "float32", "int8", "float16"] = "auto",
+    precision: Asked = "auto",
     embedding: bool = False,
     detection: Annotated[DetectionConfig, Parameter(group="Detection")] = DetectionConfig(),  # noqa: B008 (frozen)
 ) -> None:
