@@ -1,4 +1,4 @@
-"""A run folder belongs to one call at a time, which clears away what a killed one left half written."""
+"""A run folder belongs to one call at a time, which clears away what killed ones left half written."""
 
 import contextlib
 import fcntl
@@ -51,6 +51,8 @@ def held(journal: Journal) -> Iterator[None]:
         try:
             _sweep(folder)
             yield
+            # A worker that was killed while it wrote, in a run that went on without it, leaves the same.
+            _sweep(folder)
         finally:
             if not journal.run_file.exists():
                 _leave(folder)
@@ -61,7 +63,7 @@ def _visible(folder: Path) -> Iterator[Path]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove files that never got their names, as a killed call leaves them."""
+    """Remove files that never got their names, as a killed process leaves them."""
     for where in (folder, folder / "parts", folder / "rejects"):
         for scratch in where.glob(".*.tmp"):
             with told_in_words(scratch):

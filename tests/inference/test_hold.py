@@ -45,6 +45,15 @@ def test_what_never_got_its_name_is_removed_and_nothing_else(journal):
     assert left == [".lock", "parts/a.parquet", "run.json"]
 
 
+def test_what_a_worker_left_that_was_killed_during_the_call_is_removed_at_its_end(journal):
+    left = journal.folder / "parts" / ".a.parquet.0f.tmp"
+    with held(journal):
+        write_json(journal.run_file, {})
+        left.parent.mkdir()
+        left.write_text("x")
+    assert not left.exists()
+
+
 def test_a_call_that_was_killed_before_it_had_a_run_is_no_obstacle(journal):
     journal.folder.mkdir(parents=True)
     (journal.folder / ".lock").touch()
