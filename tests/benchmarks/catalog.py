@@ -5,7 +5,6 @@ The questions are asked of the largest catalogue from a Python process that has 
 is part of each. What grows with what is measured on all sizes.
 """
 
-import argparse
 import json
 import multiprocessing
 import resource
@@ -23,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy import units
 from astropy.coordinates import SkyCoord, match_coordinates_sky
+from common.outcome import Result, entry, finish, parser
 
 import galmorph
 from galmorph.catalogs import crossmatch, open_catalog, write_catalog
@@ -44,7 +44,6 @@ RADII = (0.1, 0.3, 1.0, 3.0)
 #: Rows from which the targets for the cone hold: a smaller catalogue leaves less unread.
 FULL = 10_000_000
 
-Result = dict[str, object]
 #: The last one is used: wall time, unless that of the processor is asked for.
 clocks: list[Callable[[], float]] = [time.perf_counter]
 
@@ -139,10 +138,10 @@ def cones(path: Path, rows: int) -> list[Result]:
         raise SystemExit(f"the three cone searches find different numbers of rows: {sorted(counts)}")
     found, seconds = counts.pop(), fastest(lambda: ask_cone(path, radius), 7)
     slow = fastest(with_pandas), fastest(with_lsdb)
-    targets = (10, 2) if rows >= FULL else (2, 2)
+    targets, facts = (10, 2) if rows >= FULL else (2, 2), {"seconds": round(seconds, 4)}
     return [
-        entry(f"cone of 1 degree ({found} rows): faster than pandas by", slow[0] / seconds, targets[0], seconds),
-        entry("cone of 1 degree: faster than LSDB by", slow[1] / seconds, targets[1], seconds),
+        entry(f"cone of 1 degree ({found} rows): faster than pandas by", slow[0] / seconds, targets[0], **facts),
+        entry("cone of 1 degree: faster than LSDB by", slow[1] / seconds, targets[1], **facts),
     ]
 
 
@@ -155,7 +154,7 @@ def ask_cone(path: Path, radius: float) -> int:
 def best(path: Path) -> Result:
     """The thousand best lens candidates, beside two seconds."""
     seconds = fastest(lambda: open_catalog(path).candidates("lens", 1000))
-    return entry("thousand best lens candidates: share of 2 s", seconds / 2, 1.0, seconds, "most")
+    return entry("thousand best lens candidates: share of 2 s", seconds / 2, 1.0, "most", seconds=round(seconds, 4))
 
 
 def first_byte(path: Path) -> Result:
@@ -175,7 +174,7 @@ def first_byte(path: Path) -> Result:
         start = time.perf_counter()
         ask()
         seconds.append(first[0] - start)
-    return entry("first byte of catalog info: share of 1 s", min(seconds), 1.0, min(seconds), "most")
+    return entry("first byte of catalog info: share of 1 s", min(seconds), 1.0, "most", seconds=round(min(seconds), 4))
 
 
 def likeness(path: Path, rows: int) -> Result:
@@ -200,7 +199,7 @@ def likeness(path: Path, rows: int) -> Result:
         raise SystemExit("likeness and numpy find different objects")
     seconds = fastest(ours)
     name = f"likeness over {rows} embeddings of {LENGTH}: time beside numpy"
-    return entry(name, seconds / fastest(bare), 1.5, seconds, "most")
+    return entry(name, seconds / fastest(bare), 1.5, "most", seconds=round(seconds, 4))
 
 
 def matching(path: Path, folder: Path, lenses: Path | None) -> Result:
@@ -225,7 +224,7 @@ def matching(path: Path, folder: Path, lenses: Path | None) -> Result:
         raise SystemExit("crossmatch and astropy find different numbers of pairs")
     seconds = fastest(lambda: crossmatch(path, listed, 3.0))
     name = f"crossmatch with lenses ({found} found): faster than astropy by"
-    return entry(name, fastest(with_astropy, 1) / seconds, 2, seconds)
+    return entry(name, fastest(with_astropy, 1) / seconds, 2, seconds=round(seconds, 4))
 
 
 def growth(path: Path, rows: int) -> dict[str, object]:
@@ -255,21 +254,6 @@ def plot(curves: Sequence[dict[str, object]], path: Path) -> None:
     figure.savefig(path)
 
 
-def entry(name: str, ratio: float, target: float | None, seconds: float, kind: str = "least") -> Result:
-    """One line of the result; `kind` says if the ratio may be at most or has to be at least the target."""
-    words = f"target {kind} {target:g}" if target is not None else "no target"
-    print(f"{name}: {ratio:.2f} ({words}), {seconds:.3f} s", flush=True)
-    return {"name": name, "ratio": round(ratio, 3), "target": target, "kind": kind, "seconds": round(seconds, 4)}
-
-
-def met(result: Result) -> bool:
-    """If a result meets its target."""
-    if result["target"] is None:
-        return True
-    ratio, target = float(str(result["ratio"])), float(str(result["target"]))
-    return ratio <= target if result["kind"] == "most" else ratio >= target
-
-
 def builds(folder: Path, rows: int, run: Path) -> list[Result]:
     """A catalogue of so many rows, with how long it took; one that is there from an earlier call is taken as it is."""
     out, kept = folder / f"catalog-{rows}", folder / f"build-{rows}.json"
@@ -283,27 +267,26 @@ def builds(folder: Path, rows: int, run: Path) -> list[Result]:
     seconds, peak, plain = json.loads(kept.read_text())
     name = f"building {rows} rows ({rows / seconds:.0f} rows/s; plain pyarrow {rows / plain:.0f})"
     return [
-        entry(f"{name}: time beside plain pyarrow", seconds / plain, None, seconds, "most"),
-        entry(f"building {rows} rows: share of 4 GB of memory", peak / 4, 1.0, seconds, "most"),
+        entry(f"{name}: time beside plain pyarrow", seconds / plain, None, "most", seconds=round(seconds, 4)),
+        entry(f"building {rows} rows: share of 4 GB of memory", peak / 4, 1.0, "most", seconds=round(seconds, 4)),
     ]
 
 
 def main() -> None:
     """Measure, print, and with ``--check`` fail when a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
-    parser.add_argument(
+    asked = parser(__doc__)
+    asked.add_argument(
         "--rows", type=int, nargs="+", default=[500_000], help="rows of the catalogues, the largest last"
     )
-    parser.add_argument("--embeddings", type=int, default=100_000, help="rows of the catalogue with embeddings")
-    parser.add_argument("--run", type=Path, help="run folder whose rows are drawn from; the demonstration's by default")
-    parser.add_argument("--lenses", type=Path, help="list of lenses; by default as many places evenly on the sky")
-    parser.add_argument("--plot", type=Path, help="picture of what grows with what")
-    parser.add_argument("--keep", type=Path, help="folder for what is built, used again by the next call")
-    parser.add_argument(
+    asked.add_argument("--embeddings", type=int, default=100_000, help="rows of the catalogue with embeddings")
+    asked.add_argument("--run", type=Path, help="run folder whose rows are drawn from; the demonstration's by default")
+    asked.add_argument("--lenses", type=Path, help="list of lenses; by default as many places evenly on the sky")
+    asked.add_argument("--plot", type=Path, help="picture of what grows with what")
+    asked.add_argument("--keep", type=Path, help="folder for what is built, used again by the next call")
+    asked.add_argument(
         "--processor-time", action="store_true", help="time questions by the processor, for machines under load"
     )
-    arguments = parser.parse_args()
+    arguments = asked.parse_args()
     if arguments.processor_time:
         clocks.append(time.process_time)
     with tempfile.TemporaryDirectory() as name:
@@ -325,8 +308,7 @@ def main() -> None:
         results.append(likeness(folder / "embedded", arguments.embeddings))
     if arguments.plot:
         plot(curves, arguments.plot)
-    print(json.dumps({"benchmark": "catalog", "rows": largest, "results": results, "growth": curves}))
-    sys.exit(arguments.check and not all(met(result) for result in results))
+    finish("catalog", results, check=arguments.check, rows=largest, growth=curves)
 
 
 if __name__ == "__main__":

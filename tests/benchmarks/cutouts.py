@@ -4,8 +4,6 @@ One process, one thread, the same planes and positions for all. Cutana pins othe
 into an environment of its own (``pip install cutana==0.4.0``) and name that one's Python with ``--cutana``.
 """
 
-import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -19,6 +17,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
+from common.outcome import entry, finish, parser
 
 from galmorph.cutouts import Cutter, Framing
 from galmorph.fits_planes import Notes, read_planes
@@ -141,31 +140,15 @@ def beside_others(rng: np.random.Generator, cutana: str | None) -> list[dict[str
         return [*results, entry(name, theirs / seconds, 5, "least", **facts)]
 
 
-def entry(name: str, ratio: float, target: float | None, kind: str, **facts: object) -> dict[str, object]:
-    """One line of the result; `kind` says if the ratio may be at most or has to be at least the target."""
-    print(f"{name}: {ratio:.2f} (target {kind} {target}), {facts}", flush=True)
-    return {"name": name, "ratio": round(ratio, 3), "target": target, "kind": kind, **facts}
-
-
-def met(result: dict[str, object]) -> bool:
-    """If a result meets its target, or has none."""
-    if result["target"] is None:
-        return True
-    ratio, target = float(str(result["ratio"])), float(str(result["target"]))
-    return ratio <= target if result["kind"] == "most" else ratio >= target
-
-
 def main() -> None:
     """Measure, print, and with ``--check`` fail when a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
-    parser.add_argument("--cutana", help="Python of an environment with Cutana 0.4")
-    arguments = parser.parse_args()
+    asked = parser(__doc__)
+    asked.add_argument("--cutana", help="Python of an environment with Cutana 0.4")
+    arguments = asked.parse_args()
     cv2.setNumThreads(1)
     rng = np.random.default_rng(1)
     results = [beside_bare_warps(rng, size) for size in (128, 256)] + beside_others(rng, arguments.cutana)
-    print(json.dumps({"benchmark": "cutouts", "results": results}))
-    sys.exit(arguments.check and not all(met(result) for result in results))
+    finish("cutouts", results, check=arguments.check)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,12 @@ Makes held-out tiles (seeds from 1000 on are for evaluation), classifies them an
 An object that was not detected counts as missed in the recalls.
 """
 
-import argparse
-import json
-import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
+from common.outcome import entry, finish, parser
 
 import galmorph
 from galmorph.demo import SURVEY, data_folder
@@ -26,12 +24,11 @@ TARGET = 0.90
 
 def main() -> None:
     """Measure, print, and with ``--check`` fail below the target."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tiles", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=1000)
-    parser.add_argument("--model", type=Path, default=data_folder() / "model")
-    parser.add_argument("--check", action="store_true", help="exit with 1 below the target")
-    arguments = parser.parse_args()
+    asked = parser(__doc__)
+    asked.add_argument("--tiles", type=int, default=16)
+    asked.add_argument("--seed", type=int, default=1000)
+    asked.add_argument("--model", type=Path, default=data_folder() / "model")
+    arguments = asked.parse_args()
     bundle = galmorph.load_bundle(arguments.model)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -42,10 +39,9 @@ def main() -> None:
     report = compare(rows[rows["primary"]].reset_index(drop=True), truth, bundle.manifest.classes)
     for name, value in asdict(report).items():
         print(f"{name}: {value}")
-    measured = {"name": "mean recall over known classes", "value": round(report.mean_recall, 4), "target": TARGET}
-    facts = {"benchmark": "demo_model", "tiles": arguments.tiles, "seed": arguments.seed, "results": [measured]}
-    print(json.dumps(facts | {"report": asdict(report)}))
-    sys.exit(arguments.check and report.mean_recall < TARGET)
+    measured = entry("mean recall over known classes", report.mean_recall, TARGET)
+    facts = {"tiles": arguments.tiles, "seed": arguments.seed, "report": asdict(report)}
+    finish("demo_model", [measured], check=arguments.check, **facts)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ weighs the bands and filters with the point-spread function; sep's ``Background`
 ``extract`` runs with its own filter on the mean of the bands.
 """
 
-import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +13,7 @@ from unittest import mock
 
 import numpy as np
 import sep
+from common.outcome import entry, finish, parser
 
 from galmorph import detection
 from galmorph.detection import DetectionConfig
@@ -73,9 +72,7 @@ def bare(tile: Tile, config: DetectionConfig) -> int:
 
 def main() -> None:
     """Measure, print, and with ``--check`` fail when the target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit with 1 if the target is missed")
-    arguments = parser.parse_args()
+    check = parser(__doc__).parse_args().check
     sep.set_extract_pixstack(detection.PIXEL_STACK)
     sep.set_sub_object_limit(detection.SUB_OBJECTS)
     tile, config = make_tile(), DetectionConfig()
@@ -88,13 +85,11 @@ def main() -> None:
 
     with mock.patch.object(detection, "_measure", counted):
         ours = fastest(lambda: detection.extract(tile, config))
-    ratio, target = ours / theirs, 1.15
     print(
         f"{SIDE} x {SIDE} in three bands, {counts[-1]} objects ({counts[0]} by sep): {ours:.2f} s beside {theirs:.2f}"
     )
-    result = {"name": "background and extraction: time beside sep", "ratio": round(ratio, 3), "target": target}
-    print(json.dumps({"benchmark": "detection", "results": [result | {"kind": "most", "seconds": round(ours, 3)}]}))
-    sys.exit(arguments.check and ratio > target)
+    name = "background and extraction: time beside sep"
+    finish("detection", [entry(name, ours / theirs, 1.15, "most", seconds=round(ours, 3))], check=check)
 
 
 if __name__ == "__main__":

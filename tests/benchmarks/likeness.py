@@ -3,14 +3,12 @@
 The embedded tiles and model of the demonstration; labels from the embedded truth.
 """
 
-import argparse
-import json
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from common.outcome import entry, finish, parser
 
 import galmorph
 from galmorph.demo import SURVEY, data_folder
@@ -52,9 +50,7 @@ def euclid(vectors: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Measure, print, and with ``--check`` fail when the target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit with 1 if the target is missed")
-    arguments = parser.parse_args()
+    check = parser(__doc__).parse_args().check
     with tempfile.TemporaryDirectory() as folder:
         vectors, labels = labelled(Path(folder) / "run")
     scaled = (vectors - vectors.mean(axis=0)) / (vectors.std(axis=0) + 1e-9)
@@ -65,11 +61,9 @@ def main() -> None:
     results = []
     for name, distance in measures.items():
         shares = share(distance, labels)
-        print(f"{name}: {shares['all']} of {len(labels)} objects, lenses {shares['lens']}")
-        target = {"target": TARGET} if name == "cosine" else {}
-        results.append({"name": name, "ratio": shares["all"], "lens": shares["lens"], **target})
-    print(json.dumps({"benchmark": "likeness", "results": results}))
-    sys.exit(arguments.check and any(result["ratio"] < result.get("target", 0) for result in results))
+        target = TARGET if name == "cosine" else None
+        results.append(entry(name, shares["all"], target, objects=len(labels), lens=shares["lens"]))
+    finish("likeness", results, check=check)
 
 
 if __name__ == "__main__":

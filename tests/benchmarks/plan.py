@@ -3,14 +3,13 @@
 Each ratio is the larger of prediction over truth and truth over prediction.
 """
 
-import argparse
-import json
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import psutil
+from common.outcome import entry, finish, parser
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from make_crowded import make_crowded
@@ -35,9 +34,7 @@ def make_survey(folder: Path) -> Path:
 
 def main() -> None:
     """Predict, run, compare, and with ``--check`` fail when a prediction is off by more than the target."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
-    arguments = parser.parse_args()
+    check = parser(__doc__).parse_args().check
     with tempfile.TemporaryDirectory() as scratch:
         tiles = make_survey(Path(scratch) / "tiles")
         model = data_folder() / "model"
@@ -60,11 +57,8 @@ def main() -> None:
         ("disk", predicted.disk, disk),
         ("objects", predicted.objects, result.report.detected),
     ):
-        ratio = round(max(told / true, true / told), 3)
-        print(f"{name}: predicted {told:.4g}, was {true:.4g}")
-        results.append({"name": name, "predicted": told, "was": true, "ratio": ratio, "target": TARGET})
-    print(json.dumps({"benchmark": "plan", "tiles": TILES, "sample": SAMPLE, "results": results}))
-    sys.exit(arguments.check and any(item["ratio"] > item["target"] for item in results))
+        results.append(entry(name, max(told / true, true / told), TARGET, "most", predicted=told, was=true))
+    finish("plan", results, check=check, tiles=TILES, sample=SAMPLE)
 
 
 if __name__ == "__main__":

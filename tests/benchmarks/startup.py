@@ -1,10 +1,10 @@
 """How long ``galmorph --help`` and ``import galmorph`` take, beside the half second that they may."""
 
-import argparse
-import json
 import subprocess
 import sys
 import time
+
+from common.outcome import entry, finish, parser
 
 #: Seconds.
 BOUND = 0.5
@@ -28,16 +28,12 @@ def fastest(command: list[str]) -> float:
 
 def main() -> None:
     """Measure, print, and with ``--check`` fail above the bound."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a ratio is above its target")
-    arguments = parser.parse_args()
+    check = parser(__doc__).parse_args().check
     results = []
     for name, command in COMMANDS.items():
         seconds = fastest(command)
-        print(f"{name}: {seconds:.3f} s")
-        results.append({"name": name, "seconds": round(seconds, 4), "ratio": round(seconds / BOUND, 3), "target": 1.0})
-    print(json.dumps({"benchmark": "startup", "bound_seconds": BOUND, "results": results}))
-    sys.exit(arguments.check and any(result["ratio"] > result["target"] for result in results))
+        results.append(entry(name, seconds / BOUND, 1.0, "most", seconds=round(seconds, 4)))
+    finish("startup", results, check=check, bound_seconds=BOUND)
 
 
 if __name__ == "__main__":

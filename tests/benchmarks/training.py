@@ -4,15 +4,13 @@ One process, one thread. A step is everything between two batches: random views,
 losses, backward, the optimiser. Methods take turns, and time is the processor's, so that other load disturbs little.
 """
 
-import argparse
-import json
-import sys
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
 
 import numpy as np
 import torch
+from common.outcome import Result, entry, finish, parser
 
 from galmorph.training.bank import Bank
 from galmorph.training.loaders import Batch, Pair
@@ -92,35 +90,31 @@ def step_of(name: str, encoder: str, images: torch.Tensor) -> Callable[[], None]
     return step
 
 
-def steps(encoder: str, rounds: int) -> list[dict[str, object]]:
+def steps(encoder: str, rounds: int) -> list[Result]:
     """Each method's step beside the plain one, by pass."""
     batch, size = NETWORKS[encoder]
     images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
     times = take_turns({name: step_of(name, encoder, images) for name in METHODS}, rounds)
     plain = times["source_only"]
     return [
-        {
-            "name": f"{encoder}, {name}: step beside a plain one, by pass",
-            "seconds": round(times[name], 4),
-            "passes": passes(name),
-            "ratio": round(times[name] / plain / passes(name), 3),
-            "target": STEP_TARGET,
-        }
+        entry(
+            f"{encoder}, {name}: step beside a plain one, by pass",
+            times[name] / plain / passes(name),
+            STEP_TARGET,
+            "most",
+            seconds=round(times[name], 4),
+            passes=passes(name),
+        )
         for name in METHODS
         if name != "source_only"
     ]
 
 
-def memory() -> dict[str, object]:
+def memory() -> Result:
     """Size of the bank of all images."""
     megabytes = sum(buffer.numel() * buffer.element_size() for buffer in Bank(2 * IMAGES, CLASSES).buffers()) / 1e6
     name = f"bank of {2 * IMAGES} images and {CLASSES} classes, beside {BANK_MEGABYTES:g} MB"
-    return {
-        "name": name,
-        "megabytes": round(megabytes, 2),
-        "ratio": round(megabytes / BANK_MEGABYTES, 3),
-        "target": 1.0,
-    }
+    return entry(name, megabytes / BANK_MEGABYTES, 1.0, "most", megabytes=round(megabytes, 2))
 
 
 def marked(n: int, first: int, generator: torch.Generator) -> tuple[torch.Tensor, Marks]:
@@ -139,36 +133,33 @@ def clustering_of(batch: int, bank: int) -> Callable[[], object]:
     return lambda: torch.autograd.grad(clustering_loss(p, q, mine, others)[0], p)
 
 
-def clustering(rounds: int) -> dict[str, object]:
+def clustering(rounds: int) -> Result:
     """Time for a pair as their number grows, and the power of it that the time goes with."""
     times = take_turns({f"{batch} x {bank}": clustering_of(batch, bank) for batch, bank in SIZES}, rounds)
     pairs = [batch * bank for batch, bank in SIZES]
     costs = [seconds / number for seconds, number in zip(times.values(), pairs, strict=True)]
     power = np.polyfit(np.log(pairs), np.log(list(times.values())), 1)[0]
-    return {
-        "name": f"clustering loss: time of a pair, {list(times)[-1]} beside {next(iter(times))}",
-        "nanoseconds": {name: round(1e9 * cost, 1) for name, cost in zip(times, costs, strict=True)},
-        "power": round(float(power), 3),
-        "ratio": round(costs[-1] / costs[0], 3),
-        "target": PAIR_TARGET,
-    }
+    return entry(
+        f"clustering loss: time of a pair, {list(times)[-1]} beside {next(iter(times))}",
+        costs[-1] / costs[0],
+        PAIR_TARGET,
+        "most",
+        nanoseconds={name: round(1e9 * cost, 1) for name, cost in zip(times, costs, strict=True)},
+        power=round(float(power), 3),
+    )
 
 
 def main() -> None:
     """Measure, print, and with ``--check`` fail when a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--network", action="append", choices=NETWORKS, help="by default all")
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
-    arguments = parser.parse_args()
+    asked = parser(__doc__)
+    asked.add_argument("--rounds", type=int, default=9)
+    asked.add_argument("--network", action="append", choices=NETWORKS, help="by default all")
+    arguments = asked.parse_args()
     torch.set_num_threads(1)
     results = [memory(), clustering(arguments.rounds)]
     for encoder in arguments.network or NETWORKS:
         results += steps(encoder, arguments.rounds)
-    for result in results:
-        print(f"{result['name']}: {result['ratio']} (target {result['target']})")
-    print(json.dumps({"benchmark": "training", "rounds": arguments.rounds, "results": results}))
-    sys.exit(arguments.check and any(float(str(result["ratio"])) > float(str(result["target"])) for result in results))
+    finish("training", results, check=arguments.check, rounds=arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ DATA is what ``mocks.py`` beside this file made. ``run`` trains a model on the f
 against the truth, before, after, and with a model that was trained on all labels of the second survey: a bound that no
 user reaches. ``spoil`` repeats the training of a rehearsal 14 times on labels that were shuffled or bands in the wrong
 order, and breaks the calibration of its model 6 times; none of these 20 may pass the gates. Lines go to
-``docs/benchmarks/releases.jsonl``; what is there, is not done again. ``table`` makes the page beside it of them.
+``docs/benchmarks/releases.jsonl``; what is there, is not done again. ``table`` makes the page beside it of them and of
+those of ``pictures.py``.
 """
 
 import argparse
@@ -75,10 +76,24 @@ REHEARSALS = {
 
 
 def recipe(rehearsal: Rehearsal, data: Path, source: str, epochs: int, method: str = "source_only") -> Recipe:
+    """Settings of a training of a rehearsal."""
+    name = f"{rehearsal.old}-{rehearsal.new}"
+    return recipe_of(name, rehearsal.classes, rehearsal.private, data, source, epochs, method)
+
+
+def recipe_of(
+    name: str,
+    classes: tuple[str, ...],
+    private: tuple[str, ...],
+    data: Path,
+    source: str,
+    epochs: int,
+    method: str = "source_only",
+) -> Recipe:
     """Settings of a training."""
     values: dict[str, Any] = {
-        "name": f"{rehearsal.old}-{rehearsal.new}",
-        "source": {"path": source, "classes": rehearsal.classes, "private": rehearsal.private},
+        "name": name,
+        "source": {"path": source, "classes": classes, "private": private},
         **{key: dict(table) for key, table in COMMON.items()},
         "method": {"name": method},
         "fit": {**COMMON["fit"], **SMALL, "epochs": epochs, "patience": epochs},
@@ -256,7 +271,7 @@ def spoil(name: str, data: Path, work: Path, epochs: int, done: set[str]) -> "li
             shutil.rmtree(work / "spoiled", ignore_errors=True)
             model = spoil_calibration(Path(adapted["model"]), work / "spoiled" / "model", *factors)
             lines.append(_judged(name, case, old, model, Material(Path(adapted["source"]), target, True), gates))
-            _write(lines[-1])
+            write(lines[-1])
     for case, change in SPOILED_DATA.items():
         if case in done:
             continue
@@ -270,7 +285,7 @@ def spoil(name: str, data: Path, work: Path, epochs: int, done: set[str]) -> "li
             options, work / "spoiled" / "adapt", target=target, labelled=True, weights=work / "old" / "training"
         )
         lines.append(_judged(name, case, old, Path(made.model), Material(Path(made.source), target, True), gates))
-        _write(lines[-1])
+        write(lines[-1])
     return lines
 
 
@@ -285,7 +300,8 @@ def _judged(name: str, case: str, old: Any, model: Path, material: Material, gat
     return {"kind": "spoiled", "name": name, "case": case, "passed": passed, "refused": refused}
 
 
-def _write(line: dict[str, Any]) -> None:
+def write(line: dict[str, Any]) -> None:
+    """Add a line to the results."""
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     with RESULTS.open("a") as file:
         file.write(json.dumps(line) + "\n")
@@ -315,12 +331,7 @@ def table(lines: list[dict[str, Any]]) -> str:
     parts = [HEAD]
     for line in (each for each in lines if each["kind"] == "rehearsal"):
         old, new = (REHEARSALS[line["name"]].old, REHEARSALS[line["name"]].new)
-        parts += [f"## {old} → {new}", "", f"{line['tiles']} tiles, {line['epochs']} epochs.", ""]
-        parts += [f"Drift: **{line['verdict']}** ({'; '.join(line['reasons'])}).", ""]
-        parts += ["| gate | passed | |", "|---|---|---|"]
-        parts += [f"| {name} | {'yes' if ok else '**no**'} | {why} |" for name, (ok, why) in line["gates"].items()]
-        parts += ["", f"The guard shipped {line['guard'] or 'the adapted model'}; promoted: "
-                  f"{'yes' if line['promoted'] else 'no'}.", ""]  # fmt: skip
+        parts += [f"## {old} → {new}", "", f"{line['tiles']} tiles, {line['epochs']} epochs.", "", *_course(line)]
         parts += ["| catalogue | objects | accuracy | mean recall | known called unknown | unknown recall |"]
         parts += ["|---|---|---|---|---|---|"]
         for name, found in line["catalogue"].items():
@@ -328,6 +339,8 @@ def table(lines: list[dict[str, Any]]) -> str:
             numbers = " | ".join("–" if value is None else f"{value:.3f}" for value in values)
             parts.append(f"| {name} | {found['objects']} | {numbers} |")
         parts.append("")
+    for line in (each for each in lines if each["kind"] == "pictures"):
+        parts += _pictures(line)
     if spoiled := [each for each in lines if each["kind"] == "spoiled"]:
         passed = sum(line["passed"] for line in spoiled)
         parts += [
@@ -341,6 +354,47 @@ def table(lines: list[dict[str, Any]]) -> str:
             gates = ", ".join(dict.fromkeys(each.partition(":")[0] for each in line["refused"]))
             parts.append(f"| {line['case']} | {'**yes**' if line['passed'] else 'no'} | {gates} |")
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _course(line: dict[str, Any]) -> list[str]:
+    """What a release went through."""
+    return [
+        f"Drift: **{line['verdict']}** ({'; '.join(line['reasons'])}).",
+        "",
+        "| gate | passed | |",
+        "|---|---|---|",
+        *(f"| {name} | {'yes' if ok else '**no**'} | {why} |" for name, (ok, why) in line["gates"].items()),
+        "",
+        f"The guard shipped {line['guard'] or 'the adapted model'}; promoted: {'yes' if line['promoted'] else 'no'}.",
+        "",
+    ]
+
+
+def _pictures(line: dict[str, Any]) -> list[str]:
+    """The part of the page on real pictures."""
+    names = [name for name in line["catalogue"]["before"] if name not in ("objects", "unknown")]
+    rows = [
+        f"| {when} | {found['objects']} | " + " | ".join(f"{found[name]:.3f}" for name in (*names, "unknown")) + " |"
+        for when, found in line["catalogue"].items()
+    ]
+    return [
+        "## Real pictures: SDSS → DECaLS and KiDS",
+        "",
+        "```",
+        "python training/benchmarks/pictures.py SDSS RINGS UNLABELLED WORK",
+        "```",
+        "",
+        "Galaxy Zoo's pictures of SDSS with their labels, laid out as tiles, are the first survey; pictures of DECaLS",
+        "and KiDS without a label the second. What these galaxies are nobody knows, but volunteers called those",
+        "counted below discs that are not edge-on, so that every one that is called elliptical or edge_on is wrong by",
+        f"their votes. {line['epochs']} epochs.",
+        "",
+        *_course(line),
+        f"| catalogue | objects | {' | '.join(f'called {name}' for name in names)} | flagged unknown |",
+        "|---|---|" + "---|" * (len(names) + 1),
+        *rows,
+        "",
+    ]
 
 
 def main() -> None:
@@ -369,7 +423,7 @@ def main() -> None:
         elif not any(line["kind"] == "rehearsal" for line in known):
             line = rehearse(name, data, work / name, given.tiles, given.epochs)
             print(json.dumps(line, indent=2), flush=True)
-            _write(line)
+            write(line)
 
 
 if __name__ == "__main__":
