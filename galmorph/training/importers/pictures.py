@@ -52,7 +52,8 @@ def import_pictures(
     pixel_scale : float
         Arcsec per pixel before resizing; 1 if it is not known.
     unlabelled : bool
-        A row without a label is an unlabelled image; otherwise it is a fault. A folder without a table is taken whole.
+        A row without a label is an unlabelled image; otherwise it is a fault. A table may lack the column then, and a
+        folder without a table is taken whole.
     factor : float, optional
         Frame the object at the centre, measured as in a survey run, by this many of its radii to each side; needs
         `size`. Surveys' images then show galaxies alike whatever the zoom.
@@ -96,13 +97,19 @@ def _table(folder: Path, path: Path, unlabelled: bool) -> pd.DataFrame:
         known = Image.registered_extensions()
         names = sorted(file.name for file in folder.glob("*") if file.suffix.lower() in known)
         if not names:
-            raise DataError(f"{folder} holds no picture; give the folder with the images")
+            within = sorted(file.name for file in folder.glob("*") if file.is_dir())
+            raise DataError(
+                f"{folder} holds no picture; give the folder with the images"
+                + (f", perhaps {' or '.join(str(folder / name) for name in within[:3])}" if within else "")
+            )
         table = pd.DataFrame({"file": names, "label": ""})
     else:
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
         except (OSError, ValueError) as error:
             raise DataError(f"cannot read the table of labels {path}: {error}") from error
+        if unlabelled and "label" not in table:
+            table["label"] = ""
     missing = [column for column in ("file", "label") if column not in table]
     if missing or table.empty:
         raise DataError(f"{path} needs a row per image with columns file and label; it has {list(table.columns)}")

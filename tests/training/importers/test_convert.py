@@ -70,6 +70,18 @@ def test_unlabelled_on_purpose(pictures, tmp_path):
     assert result.counts == {"": 1, "a": 2, "b": 3}
 
 
+def test_a_table_without_labels_is_one_of_unlabelled_images(pictures, tmp_path):
+    (pictures / "labels.csv").write_text("file,votes\n0.png,0.7\n1.png,0.2\n")
+    with pytest.raises(DataError, match=r"labels\.csv needs a row per image with columns file and label; it has"):
+        import_pictures(pictures, tmp_path / "set")
+    assert import_pictures(pictures, tmp_path / "set", unlabelled=True).counts == {"": 2}
+
+
+def test_a_folder_of_folders_is_told_where_pictures_may_be(pictures, tmp_path):
+    with pytest.raises(DataError, match=rf"holds no picture; .* perhaps {tmp_path / pictures.name}"):
+        import_pictures(tmp_path, tmp_path / "set", unlabelled=True)
+
+
 def test_shapes_differ_unless_a_size_is_set(pictures, tmp_path):
     Image.fromarray(np.arange(432, dtype=np.uint8).reshape(12, 12, 3)).save(pictures / "5.png")
     with pytest.raises(DataError, match=r"5\.png has the shape \(3, 12, 12\)"):
