@@ -37,8 +37,11 @@ class Sky:
     ----------
     planes : numpy.ndarray
         Nanomaggies per pixel, 0 without valid data. The shape is ``(bands, rows, columns)``, float32.
-    weight : numpy.ndarray
-        Inverse variance in nanomaggies^-2, 0 without valid data, of the shape of `planes`, float32.
+    weights : numpy.ndarray
+        Inverse variance in nanomaggies^-2, 0 without valid data, of the shape of `planes`, float32: the tile's own
+        where it has some. What counts is `weight`, which is lower by `excess`.
+    excess : numpy.ndarray
+        Variance of the background in units of that by `weights`, at least 1. The shape is ``(bands,)``.
     sky : numpy.ndarray of bool
         Pixels away from objects, of the shape of `planes`.
     level : numpy.ndarray
@@ -48,13 +51,18 @@ class Sky:
     """
 
     planes: Floats
-    weight: Floats
+    weights: Floats
+    excess: NDArray[np.float64]
     sky: Booleans
     level: NDArray[np.float64]
     noise: NDArray[np.float64]
 
+    def weight(self, band: int) -> Floats:
+        """Inverse variance of a band in nanomaggies^-2, 0 without valid data; the shape is ``(rows, columns)``."""
+        return _lowered(self.weights[band], self.excess[band])
 
-def subtract(tile: Tile, box: float, seeing: float) -> Sky:
+
+def subtract(tile: Tile, box: float, seeing: float, *, in_place: bool = False) -> Sky:
     """Take the background off each band of a tile and measure its noise.
 
     The background is that of SExtractor (Bertin and Arnouts 1996, section 2), in two rounds: the second leaves out the
@@ -69,13 +77,16 @@ def subtract(tile: Tile, box: float, seeing: float) -> Sky:
         Side of the boxes in arcsec.
     seeing : float
         FWHM in arcsec that images are smoothed with to see the objects.
+    in_place : bool
+        Take the background off the tile's own image, which spares the memory for another.
 
     Returns
     -------
     Sky
     """
-    planes = np.zeros_like(tile.image)
-    weight = np.zeros_like(tile.image)
+    planes = tile.image if in_place else np.zeros_like(tile.image)
+    weights = np.zeros_like(tile.image) if tile.weight is None else tile.weight
+    excess = np.ones(len(tile.bands))
     sky = np.zeros_like(tile.valid)
     level = np.zeros(len(tile.bands))
     noise = np.zeros(len(tile.bands))
@@ -84,11 +95,14 @@ def subtract(tile: Tile, box: float, seeing: float) -> Sky:
         if not valid.any():
             continue
         background, sky[i] = _background(tile.image[i], valid, side, seeing / tile.pixel_scale)
+        if tile.weight is None:
+            _measure_weight(tile.image[i], valid, background, weights[i])
+        else:
+            excess[i] = _excess(weights[i], valid, background)
         np.subtract(tile.image[i], background.level, out=planes[i], where=valid)
-        weight[i] = _weight(tile, i, background)
         level[i] = np.median(sample(np.broadcast_to(background.level, valid.shape), valid))
-        noise[i] = 1 / np.sqrt(np.median(sample(weight[i], valid)))
-    return Sky(planes, weight, sky, level, noise)
+        noise[i] = 1 / np.sqrt(np.median(_lowered(sample(weights[i], valid), excess[i])))
+    return Sky(planes, weights, excess, sky, level, noise)
 
 
 def sample(image: NDArray[Any], chosen: Booleans) -> NDArray[Any]:
@@ -152,7 +166,7 @@ def _sky_at_half_resolution(image: Floats, valid: Booleans, side: int, fwhm: flo
     whole = _halved(valid.astype(np.float32)) == 1
     if 4 * np.count_nonzero(whole) < LEAST_WHOLE * np.count_nonzero(valid):
         return None
-    seen = _halved(np.where(valid, image, np.float32(0)))
+    seen = _halved(image if valid.all() else np.where(valid, image, np.float32(0)))
     sky = _sky_pixels(_residual(seen, whole, side // 2), whole, fwhm / 2).repeat(2, axis=0).repeat(2, axis=1)
     # The last row or column of an odd number is as the one before.
     missing = [(0, full - even) for full, even in zip(image.shape, sky.shape, strict=True)]
@@ -168,7 +182,9 @@ def _halved(image: Floats) -> Floats:
 
 def _residual(image: Floats, valid: Booleans, side: int) -> Floats:
     """Image without the level that it has with its objects, 0 without valid data."""
-    return np.where(valid, image - _estimate(image, valid, side).level, 0).astype(np.float32, copy=False)
+    residual = np.asarray(image - _estimate(image, valid, side).level, dtype=np.float32)
+    residual[~valid] = 0
+    return residual
 
 
 def _sky_pixels(residual: Floats, valid: Booleans, fwhm: float) -> Booleans:
@@ -204,9 +220,7 @@ def _estimate(image: Floats, sky: Booleans, side: int) -> _Background:
     rows, columns = image.shape
     height, width = min(side, rows), min(side, columns)
     # sep takes a box for good when half of its pixels are; without a good box it would return zeros.
-    sums = cv2.integral(sky.view(np.uint8), sdepth=cv2.CV_32S)[::height, ::width]
-    boxes = sums[1:, 1:] - sums[1:, :-1] - sums[:-1, 1:] + sums[:-1, :-1]
-    if np.any(boxes > 0.6 * height * width):
+    if np.any(_counts(sky, height, width) > 0.6 * height * width):
         found = sep.Background(_spread(image), mask=~sky, bw=width, bh=height)
         return _Background(found.back(), found.rms, found.globalrms)
     values = image[sky]
@@ -215,25 +229,37 @@ def _estimate(image: Floats, sky: Booleans, side: int) -> _Background:
     return _Background(level, lambda: rms, rms)
 
 
+def _counts(chosen: Booleans, height: int, width: int) -> NDArray[np.int32]:
+    """Number of chosen pixels in each whole box of an image."""
+    sums = cv2.integral(chosen.view(np.uint8), sdepth=cv2.CV_32S)[::height, ::width]
+    return np.asarray(sums[1:, 1:] - sums[1:, :-1] - sums[:-1, 1:] + sums[:-1, :-1], dtype=np.int32)
+
+
 def _spread(image: Floats) -> Floats:
     """Whole numbers, as of pictures, spread evenly over the units that they stand for; other images as they are.
 
     The histogram in which sep looks for the level has bins that are no whole numbers: of an image that has nothing
     else it gives levels that are wrong by most of the noise.
     """
-    if not np.array_equal(image, np.rint(image)):
+    few = image[:: max(1, len(image) // 64)]
+    if not (np.array_equal(few, np.rint(few)) and np.array_equal(image, np.rint(image))):
         return image
     return np.asarray(image + np.random.default_rng(0).uniform(-0.5, 0.5, image.shape), dtype=np.float32)
 
 
-def _weight(tile: Tile, band: int, background: _Background) -> Floats:
-    """Inverse variance by the weights, lowered where the background is noisier than they say."""
-    valid = tile.valid[band]
+def _measure_weight(image: Floats, valid: Booleans, background: _Background, out: Floats) -> None:
+    """Write the inverse variance of the background where there is data."""
     # A background without any noise, as in an image of whole counts, must not make noise of 0.
-    least = 1e-6 * float(np.max(np.abs(tile.image[band]))) or 1.0
-    if tile.weight is None:
-        rms = np.maximum(background.rms(), least)
-        return np.where(valid, rms**-2.0, 0).astype(np.float32)
-    weight = tile.weight[band]
+    least = 1e-6 * float(np.maximum(image.max(), -image.min())) or 1.0
+    np.power(np.maximum(background.rms(), least), -2.0, out=out, where=valid, casting="same_kind")
+
+
+def _excess(weight: Floats, valid: Booleans, background: _Background) -> float:
+    """Variance of the background in units of that by the weights; at least 1."""
     claimed = float(np.median(sample(weight, valid))) ** -0.5
-    return np.asarray(weight / max(1.0, background.typical_rms / claimed) ** 2, dtype=np.float32)
+    return float(max(1.0, background.typical_rms / claimed) ** 2)
+
+
+def _lowered(weight: Floats, excess: float) -> Floats:
+    """Weights divided by a number, or themselves when it is 1."""
+    return weight if excess == 1 else np.asarray(weight / np.float32(excess), dtype=np.float32)

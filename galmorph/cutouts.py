@@ -5,7 +5,7 @@ Training sets and survey runs both call `Cutter`, so a model sees in a run what 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -154,12 +154,12 @@ class Cutter:
         self.framing = framing
         self.pixel_scale = pixel_scale
         self.shape = planes.shape[1:]
-        self._levels = [(planes, valid.astype(np.float32))]
-        invalid = np.asarray(~valid.all(axis=0), dtype=np.int32).astype(np.uint8)
+        self._levels: list[tuple[Float32, NDArray[Any]]] = [(planes, valid)]
+        invalid = np.asarray(~valid.all(axis=0)).view(np.uint8)
         self._invalid_sums = cv2.integral(invalid, sdepth=cv2.CV_32S)
 
-    def _level(self, number: int) -> tuple[Float32, Float32]:
-        """Planes binned by ``2 ** number`` and the valid fraction of their pixels."""
+    def _level(self, number: int) -> tuple[Float32, NDArray[Any]]:
+        """Planes binned by ``2 ** number`` and the valid fraction of their pixels, of the first level as bool."""
         while len(self._levels) <= number:
             self._levels.append(_bin_by_two(*self._levels[-1]))
         return self._levels[number]
@@ -193,6 +193,9 @@ class Cutter:
             planes, fraction = self._level(number)
             scale = 2.0**number
             matrix = _placement((x[i] + 0.5) / scale - 0.5, (y[i] + 0.5) / scale - 0.5, pixels[i] / size / scale, size)
+            if not clean[i] and fraction.dtype == bool:
+                window, matrix = _window(matrix, size, planes.shape[1:])
+                planes, fraction = planes[window], fraction[window].astype(np.float32)
             _warp(planes, matrix, size, images[i])
             if not clean[i]:
                 has_data = self._fill(fraction, matrix, images[i])
@@ -204,7 +207,7 @@ class Cutter:
         bad = np.clip(bad - off_edge, 0.0, 1.0)
         return Cutouts(images, side, limited, bad, off_edge, missing, empty)
 
-    def _fill(self, fraction: Float32, matrix: Float64, image: Float32) -> Bool:
+    def _fill(self, fraction: NDArray[Any], matrix: Float64, image: Float32) -> Bool:
         """Divide a cutout by its valid fraction, in place; return which of its pixels have data."""
         covered = np.empty_like(image)
         _warp(fraction, matrix, self.framing.size, covered)
@@ -234,6 +237,20 @@ def _placement(x: float, y: float, step: float, size: int) -> Float64:
     return np.array([[step, 0.0, x - step * centre], [0.0, step, y - step * centre]])
 
 
+def _window(matrix: Float64, size: int, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], Float64]:
+    """The part of planes that a cutout reads, and the affine map to its pixels."""
+    reach = matrix[0, 0] * (size - 1)
+    window, origin = [slice(None)], list[int]()
+    for first, length in zip(matrix[:, 2], shape[::-1], strict=True):
+        # Bilinear interpolation reads the pixels around a place; a cutout off the plane reads some of its edge.
+        start = int(min(max(first - 1, 0), length - 1))
+        window.insert(1, slice(start, int(min(max(first + reach + 2, start + 1), length))))
+        origin.append(start)
+    shifted = matrix.copy()
+    shifted[:, 2] -= origin
+    return tuple(window), shifted
+
+
 def _warp(planes: Sequence[Float32] | Float32, matrix: Float64, size: int, out: Float32) -> None:
     """Resample every plane of a cutout into `out`."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -249,14 +266,16 @@ def _warp(planes: Sequence[Float32] | Float32, matrix: Float64, size: int, out: 
         )
 
 
-def _bin_by_two(planes: Float32, fraction: Float32) -> tuple[Float32, Float32]:
+def _bin_by_two(planes: Float32, fraction: NDArray[Any]) -> tuple[Float32, Float32]:
     """Mean of 2 x 2 pixels; an odd last row or column is padded with invalid pixels."""
-    pad = [(0, 0), (0, planes.shape[1] % 2), (0, planes.shape[2] % 2)]
-    binned = []
-    for array in (planes, fraction):
-        padded = np.pad(array, pad)
-        bands, height, width = padded.shape
-        binned.append(padded.reshape(bands, height // 2, 2, width // 2, 2).mean(axis=(2, 4), dtype=np.float32))
+    bands, height, width = planes.shape
+    pad = [(0, height % 2), (0, width % 2)]
+    binned = np.empty((2, bands, (height + 1) // 2, (width + 1) // 2), dtype=np.float32)
+    for array, means in zip((planes, fraction), binned, strict=True):
+        for plane, mean in zip(array, means, strict=True):
+            padded = np.pad(plane, pad) if height % 2 or width % 2 else plane
+            blocks = padded.reshape(len(mean), 2, -1, 2)
+            blocks.mean(axis=(1, 3), dtype=np.float32, out=mean)
     return binned[0], binned[1]
 
 

@@ -124,7 +124,9 @@ class _Detection:
     found: NDArray[np.void]
 
 
-def extract(tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None = None) -> Field:
+def extract(
+    tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None = None, *, in_place: bool = False
+) -> Field:
     """Find and measure the objects of a tile, or measure given positions on it.
 
     Objects are groups of pixels above the threshold on the detection image, the inverse-variance weighted mean of the
@@ -141,6 +143,9 @@ def extract(tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None 
     positions : pandas.DataFrame, optional
         Positions with the columns source_id, ra, dec (degrees) and perhaps radius (arcsec), as
         `galmorph.positions.read_positions` gives them. Those outside the tile are left out: see `galmorph.sky.inside`.
+    in_place : bool
+        Make the planes of the result of the tile's own image, which spares the memory for others. For callers that have
+        no use for the image afterwards.
 
     Returns
     -------
@@ -154,12 +159,12 @@ def extract(tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None 
     """
     # Absurd counts overflow; what is not finite in the end is flagged.
     with np.errstate(all="ignore"):
-        return _extract(tile, config, positions)
+        return _extract(tile, config, positions, in_place)
 
 
-def _extract(tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None) -> Field:
+def _extract(tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None, in_place: bool) -> Field:
     seeing = _seeing(tile)
-    sky = subtract(tile, config.background_box, seeing)
+    sky = subtract(tile, config.background_box, seeing, in_place=in_place)
     detection = _detect(tile, sky, config, seeing)
     found = detection.found
     radius, source_id = np.full(len(found), np.nan), np.full(len(found), "", dtype=object)
@@ -199,22 +204,40 @@ def _detect(tile: Tile, sky: Sky, config: DetectionConfig, seeing: float) -> _De
     weight, image = np.zeros_like(sky.planes[0]), np.zeros_like(sky.planes[0])
     quiet = np.ones_like(sky.sky[0])
     for i in chosen:
-        weight += sky.weight[i]
-        image += sky.planes[i] * sky.weight[i]
+        one = sky.weight(i)
+        weight += one
+        image += sky.planes[i] * one
         quiet &= sky.sky[i]
     masked = weight <= 0
-    divisor = np.where(masked, 1, weight)
-    image /= divisor
+    np.divide(image, weight, out=image, where=~masked)
     fwhm = max(config.kernel * seeing / tile.pixel_scale, 1.0)
-    # Optimal filter in the presence of varying noise (Zackay and Ofek 2017, ApJ 836, 187, equation 12 for one image).
-    norm = smooth(weight, fwhm, power=2)
-    significance = smooth(image * weight, fwhm) / np.sqrt(np.maximum(norm, np.finfo(np.float32).tiny))
+    significance = _significance(image, weight, fwhm)
     significance[masked] = 0
-    correlation = _correlation(significance, ~masked & quiet)
+    quiet &= ~masked
+    correlation = _correlation(significance, quiet)
     area = math.pi / 4 * (seeing / tile.pixel_scale) ** 2
     found, segments = _search(tile, significance, masked, config, correlation, max(3, round(config.min_area * area)))
-    error = np.where(masked, 0, correlation / np.sqrt(divisor)).astype(np.float32)
-    return _Detection(image, error, masked, correlation, segments, found)
+    return _Detection(image, _error(weight, masked, correlation), masked, correlation, segments, found)
+
+
+def _significance(image: NDArray[np.float32], weight: NDArray[np.float32], fwhm: float) -> NDArray[np.float32]:
+    """Image filtered with the point-spread function, in units of its standard deviation.
+
+    The optimal filter in the presence of varying noise (Zackay and Ofek 2017, ApJ 836, 187, equation 12 for one image).
+    """
+    norm = smooth(weight, fwhm, power=2)
+    np.sqrt(np.maximum(norm, np.finfo(np.float32).tiny, out=norm), out=norm)
+    significance = smooth(image * weight, fwhm)
+    significance /= norm
+    return significance
+
+
+def _error(weight: NDArray[np.float32], masked: NDArray[np.bool_], factor: float) -> NDArray[np.float32]:
+    """Standard deviation of pixels times a factor, 0 where there is no weight."""
+    error = np.sqrt(weight)
+    np.divide(factor, error, out=error, where=~masked)
+    error[masked] = 0
+    return error
 
 
 def _correlation(significance: NDArray[np.floating], sky: NDArray[np.bool_]) -> float:
@@ -264,10 +287,13 @@ def _search(
 def _keep(
     found: NDArray[np.void], segments: NDArray[np.int32], kept: NDArray[np.bool_]
 ) -> tuple[NDArray[np.void], NDArray[np.int32]]:
-    """Some of the objects, numbered anew in the segmentation map."""
+    """Some of the objects, numbered anew in the segmentation map, in place."""
     numbers = np.zeros(len(found) + 1, dtype=np.int32)
     numbers[1:][kept] = np.arange(1, np.count_nonzero(kept) + 1)
-    return found[kept], numbers[segments]
+    # Row by row: numpy looks numbers up by indices of twice the size.
+    for row in segments:
+        row[:] = numbers[row]
+    return found[kept], segments
 
 
 def _at_positions(
@@ -342,9 +368,10 @@ def _measure(
         "half_light_radius": half * scale,
     }
     for i, band in enumerate(tile.bands):
-        masked = sky.weight[i] <= 0
-        noise = detection.correlation / np.sqrt(np.where(masked, np.inf, sky.weight[i]))
-        values, errors, _ = photometry.aperture_flux(sky.planes[i], noise.astype(np.float32), masked, *common)
+        weight = sky.weight(i)
+        masked = weight <= 0
+        noise = _error(weight, masked, detection.correlation)
+        values, errors, _ = photometry.aperture_flux(sky.planes[i], noise, masked, *common)
         table[f"flux_{band}"], table[f"flux_err_{band}"] = values, errors
     table["snr"] = snr
     table["flags"] = _flags(tile, detection, shapes, snr, reliable & measured & (flux > 0))

@@ -1,9 +1,10 @@
 """Tiles: band planes in nanomaggies with weights, masks and a WCS, from files described by a survey profile."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
@@ -255,16 +256,27 @@ def _read_masks(
         rows, columns = plane.pixels.shape[-2:]
         if (rows, columns) != own:
             raise TileError(f"the mask of {path} has {columns} x {rows} pixels, the image {own[1]} x {own[0]}")
-        counts = plane.pixels.dtype.kind in "iu"
-        values = plane.pixels if counts else np.nan_to_num(plane.pixels, nan=0, posinf=0, neginf=0)
-        values = values.astype(np.int64)
-        values = np.bitwise_or.reduce(values, axis=0) if values.ndim == 3 else values
-        spoiled = values != 0 if layer.bad is None else values & mask_bits(plane, layer.bad, path) != 0
-        full = values & mask_bits(plane, layer.saturated, path) != 0
+        bits = [None if bad is None else mask_bits(plane, bad, path) for bad in (layer.bad, layer.saturated)]
+        spoiled, full = _marked(plane.pixels, bits)
         for whole, part in ((mask, spoiled), (saturated, full)):
             matrix = maps[band]
             whole |= part if matrix is None else resample(part.astype(np.float32), matrix, shape, smooth=False) > 0.001
     return mask, saturated
+
+
+def _marked(pixels: NDArray[Any], bits: Sequence[int | None]) -> list[Booleans]:
+    """Where a mask has any of some bits, or, for None, any at all; for a cube in any of its planes."""
+    marked = [np.zeros(pixels.shape[-2:], dtype=bool) for _ in bits]
+    # Row by row: as numbers that hold all bits they are several times as large as in the file.
+    for row in range(pixels.shape[-2]):
+        values = pixels[..., row, :]
+        if pixels.dtype.kind not in "iu":
+            values = np.nan_to_num(values, nan=0, posinf=0, neginf=0)
+        values = values.astype(np.int64)
+        values = np.bitwise_or.reduce(values, axis=0) if values.ndim == 2 else values
+        for target, wanted in zip(marked, bits, strict=True):
+            target[row] = values != 0 if wanted is None else values & wanted != 0
+    return marked
 
 
 def _calibrate(
