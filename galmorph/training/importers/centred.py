@@ -72,7 +72,7 @@ def framed(images: Images, factor: float | None, size: int | None, angle: float 
     if size is None or angle is not None:
         raise DataError("framing by the object's radius needs a size, and takes no angle")
     framing = framing_of(size, factor)
-    return replace(images, read=lambda row: frame_object(images.read(row), framing), framing=framing)
+    return replace(images, framing=framing, frame=lambda image: frame_object(image, framing))
 
 
 def frame_object(image: Float32, framing: Framing) -> Float32:

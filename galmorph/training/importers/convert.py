@@ -19,12 +19,16 @@ import galmorph
 from galmorph.cutout_set import PIXEL_VALUES, read_cutout_set, write_cutout_set
 from galmorph.cutouts import Framing
 from galmorph.errors import DataError
+from galmorph.progress import watched
 from galmorph.truth import match
 
 logger = logging.getLogger(__name__)
 
 #: What to do about an image that cannot be used, or has no label: fail, or leave it out and say so.
 Faults = Literal["refuse", "skip"]
+
+#: Faults that a message names.
+SHOWN = 3
 
 #: Table of what was left out, in the folder of the set.
 REJECTS = "rejects.csv"
@@ -40,7 +44,7 @@ class Images:
         A row per image with `object_id`, `name` (to call it by) and `label`: a word, empty for an image that is
         unlabelled on purpose, None where a label is missing. Other columns are kept.
     read : callable
-        Gives the image of a row, float32 ``(bands, N, N)``; raises DataError if it cannot.
+        Gives the image of a row as it is, float32 ``(bands, N, N)``; raises DataError if it cannot.
     survey : str
         What to call the survey.
     bands : tuple of str
@@ -49,7 +53,9 @@ class Images:
         Arcsec per pixel before any resizing; 1 where the data set does not say. None: there is no sky in the images,
         and a pixel of what is written counts as one arcsec.
     framing : Framing or None
-        How `read` frames objects by their radius, if it does.
+        How `frame` frames objects.
+    frame : callable or None
+        Makes of an image one that the object at its centre fills; raises DataError if it cannot.
     """
 
     table: pd.DataFrame
@@ -58,6 +64,7 @@ class Images:
     bands: tuple[str, ...]
     pixel_scale: float | None = 1.0
     framing: Framing | None = None
+    frame: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ def convert(
     size : int, optional
         Pixels a side to resize to, by area means when images shrink.
     faults : {"refuse", "skip"}
-        ``refuse``: fail at the first image that cannot be read, is blank or not finite, or has no label. ``skip``:
+        ``refuse``: fail if an image cannot be read, is blank or not finite, or has no label, naming all. ``skip``:
         leave such images out, with their names and the reason in ``rejects.csv``.
     same_objects_as : Path, optional
         Another set: see `same_objects`.
@@ -135,11 +142,16 @@ def convert(
     found: dict[str, str] = {}
     rows: list[int] = []
     original = 0
+    if faults == "refuse" and images.frame is not None:
+        # Framing takes long, and need not be waited for to hear of a file that cannot be read.
+        for row in watched(kept, "looking at the images"):
+            _usable(images, row, names[row], found)
+        _refuse(found, len(kept))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         stack = None
-        for row in kept:
-            image = _usable(images, row, names[row], found, faults)
+        for row in watched(kept, "importing"):
+            image = _usable(images, row, names[row], found, images.frame)
             if image is None:
                 continue
             image = _crop(images, image, angle, names[row])
@@ -154,6 +166,8 @@ def convert(
                 )
             stack[len(rows)] = image
             rows.append(row)
+        if faults == "refuse":
+            _refuse(found, len(kept))
         if stack is None:
             raise DataError(f"no image of {images.survey} is left for {out}: {_first(found) or 'all were dropped'}")
         table = images.table.iloc[rows].reset_index(drop=True)
@@ -167,8 +181,14 @@ def convert(
     return Imported(out, counts, dict(Counter(label for label in labels if label in drop)), found)
 
 
-def _usable(images: Images, row: int, name: str, found: dict[str, str], faults: Faults) -> NDArray[np.float32] | None:
-    """The image of a row; None when something is wrong with it and such images are skipped."""
+def _usable(
+    images: Images,
+    row: int,
+    name: str,
+    found: dict[str, str],
+    frame: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+) -> NDArray[np.float32] | None:
+    """The image of a row, framed; None when something is wrong with it, which is taken down in `found`."""
     try:
         if images.table["label"].iloc[row] is None:
             raise DataError(f"{name} has no label")
@@ -177,12 +197,20 @@ def _usable(images: Images, row: int, name: str, found: dict[str, str], faults: 
             raise DataError(f"{name} holds values that are not finite")
         if image.min() == image.max():
             raise DataError(f"{name} is blank: every value is {image.flat[0]:g}")
+        return image if frame is None else frame(image)
     except DataError as error:
-        if faults == "refuse":
-            raise DataError(f"{error}. Correct it, or leave such images out with faults = 'skip'") from error
         found[name] = str(error)
         return None
-    return image
+
+
+def _refuse(found: Mapping[str, str], images: int) -> None:
+    """Raise an error that names what cannot be used, if there is anything."""
+    if found:
+        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        raise DataError(
+            f"{len(found)} of {images} images cannot be used: {_first(found)}{more}. Correct them, or have such images "
+            "left out: --faults skip, or faults='skip' in Python"
+        )
 
 
 def _fewer(rows: list[int], labels: list[Any], ids: list[str], most: int) -> list[int]:
@@ -268,4 +296,4 @@ def same_objects(table: pd.DataFrame, others: pd.DataFrame, radius: float = 2.0)
 
 
 def _first(found: Mapping[str, str]) -> str:
-    return "; ".join(list(found.values())[:3])
+    return "; ".join(list(found.values())[:SHOWN])

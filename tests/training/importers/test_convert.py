@@ -64,6 +64,14 @@ def test_faults_are_named_and_refused_or_skipped(pictures, tmp_path, spoil, reas
     assert read_cutout_set(tmp_path / "set").labels["object_id"].tolist() == ["0", "1", "3", "4", "5"]
 
 
+def test_all_faults_are_told_at_once_before_anything_is_framed(pictures, tmp_path, monkeypatch):
+    for n in (1, 2, 4, 5):
+        (pictures / f"{n}.png").write_bytes(b"broken")
+    monkeypatch.setattr("galmorph.training.importers.centred.frame_object", lambda *_: pytest.fail("framed in vain"))
+    with pytest.raises(DataError, match=r"4 of 6 images cannot be used: .*1\.png.*2\.png.*4\.png.*; and 1 more"):
+        import_pictures(pictures, tmp_path / "set", factor=1.0, size=8)
+
+
 def test_unlabelled_on_purpose(pictures, tmp_path):
     replace(pictures, "2.png,a", "2.png,")
     result = import_pictures(pictures, tmp_path / "set", unlabelled=True)
