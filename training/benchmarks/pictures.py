@@ -5,8 +5,9 @@
 SDSS is a folder with ``labels.csv`` (OBJID, label, file), RINGS one of DECaLS galaxies with ``labels.csv`` (file),
 UNLABELLED one with more pictures in ``images``. Pictures are laid out on the sky as tiles, so that all that follows is
 what a survey's own tiles go through: labelled cutouts, a training, a run at given positions, and `galmorph retrain`
-without a label of the new release. Nobody knows the classes of the second survey, but volunteers called each galaxy of
-RINGS a disc that is not edge-on: "elliptical" and "edge_on" are wrong there by their votes. The line goes to
+without a label of the new release. The classes of the second survey are not known, but volunteers saw a disc or
+features in each galaxy of RINGS, none of them edge-on: "edge_on" is wrong there by their votes, "elliptical" doubtful.
+The line goes to
 ``docs/benchmarks/releases.jsonl``; ``releases.py table`` shows it.
 """
 
@@ -132,6 +133,7 @@ def rehearse(work: Path, epochs: int) -> dict[str, Any]:
         "gates": {each["question"]: [each["passed"], each["reason"]] for each in steps["judge"]["verdicts"]},
         "promoted": steps["register"]["promoted"],
         "guard": (steps["adapt"]["guard"] or {}).get("shipped"),
+        "guard_reasons": (steps["adapt"]["guard"] or {}).get("reasons"),
         "catalogue": {"before": by_votes(before), "after": by_votes(Path(steps["rescore"]["catalog"]))},
     }
 
