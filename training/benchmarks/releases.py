@@ -386,7 +386,7 @@ def _pictures(line: dict[str, Any]) -> list[str]:
         "",
         "Galaxy Zoo's pictures of SDSS with their labels, laid out as tiles, are the first survey; pictures of DECaLS",
         "and KiDS without a label the second. The classes of these are not known, but volunteers saw a disc or",
-        "features in each of those counted below, and none of them edge-on: that an object is called edge_on is wrong by",
+        "features in each of those counted below, and none of them edge-on: to call an object edge_on is wrong by",
         f"their votes, and elliptical doubtful. {line['epochs']} epochs.",
         "",
         *_course(line),
