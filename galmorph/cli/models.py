@@ -45,7 +45,7 @@ def list_models(name: str | None = None, /, *, registry: Store = None, format: F
     table = Table("model", "", "created", "gates", "recipe", "parent", "release", box=None, pad_edge=False)
     for version in versions:
         facts = [escape(version.facts.get(key, "")) for key in ("gates", "recipe", "parent", "release")]
-        table.add_row(str(version), " ".join(f"@{alias}" for alias in version.aliases), version.created[:19], *facts)
+        table.add_row(str(version), " ".join(f"@{alias}" for alias in version.aliases), version.created[:10], *facts)
     Console(highlight=False).print(table)
 
 
