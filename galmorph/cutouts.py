@@ -140,6 +140,10 @@ class Cutter:
         Arcsec per pixel.
     framing : Framing
         How cutouts are sized.
+    first_row : int
+        Row of the whole tile that is the first of the planes.
+    height : int, optional
+        Rows of the whole tile; those of the planes unless given.
 
     Notes
     -----
@@ -148,12 +152,22 @@ class Cutter:
     resampled alike and divides the flux, so that a pixel half of whose footprint is masked keeps its brightness.
     """
 
-    def __init__(self, planes: Float32, valid: Bool, pixel_scale: float, framing: Framing) -> None:
+    def __init__(
+        self,
+        planes: Float32,
+        valid: Bool,
+        pixel_scale: float,
+        framing: Framing,
+        first_row: int = 0,
+        height: int | None = None,
+    ) -> None:
         if planes.shape != valid.shape or planes.ndim != 3:
             raise ValueError(f"planes and valid must both be (bands, H, W), got {planes.shape} and {valid.shape}")
         self.framing = framing
         self.pixel_scale = pixel_scale
         self.shape = planes.shape[1:]
+        self.first_row = first_row
+        self._tile = (self.shape[0] if height is None else height, self.shape[1])
         self._levels: list[tuple[Float32, NDArray[Any]]] = [(planes, valid)]
         invalid = np.asarray(~valid.all(axis=0)).view(np.uint8)
         self._invalid_sums = cv2.integral(invalid, sdepth=cv2.CV_32S)
@@ -170,7 +184,7 @@ class Cutter:
         Parameters
         ----------
         x, y : array_like
-            Pixel coordinates, the centre of the first pixel being 0. Shape ``(n,)``.
+            Pixel coordinates on the whole tile, the centre of the first pixel being 0. Shape ``(n,)``.
         radius : array_like
             Radii in arcsec, shape ``(n,)``; not used when the framing is a fixed angle.
 
@@ -186,7 +200,8 @@ class Cutter:
         images = np.empty((n, bands, size, size), dtype=np.float32)
         bad = np.zeros(n, dtype=np.float32)
         missing, empty = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-        off_edge = _off_edge_fraction(x, y, pixels, self.shape)
+        off_edge = _off_edge_fraction(x, y, pixels, self._tile)
+        y = y - self.first_row
         clean = self._count_invalid(x, y, pixels) == 0
         for i in range(n):
             number = max(0, int(np.ceil(np.log2(pixels[i] / size / WIDEST_STEP))))
@@ -289,6 +304,30 @@ def _off_edge_fraction(x: Float64, y: Float64, pixels: Float64, shape: tuple[int
     return np.where(inside > 1 - 1e-9, 0.0, 1.0 - inside).astype(np.float32)
 
 
+def field_cutter(field: "Field", tile: "Tile", framing: Framing, order: Sequence[int] | None = None) -> Cutter:
+    """What cuts objects out of a field.
+
+    Parameters
+    ----------
+    field : Field
+        Background-subtracted planes.
+    tile : Tile
+        The tile that the field was made of.
+    framing : Framing
+        How cutouts are sized.
+    order : sequence of int, optional
+        Indices of the bands, in the order wanted; as the tile has them unless given.
+
+    Returns
+    -------
+    Cutter
+    """
+    planes, valid = field.planes, field.valid
+    if order is not None and list(order) != list(range(len(planes))):
+        planes, valid = planes[list(order)], valid[list(order)]
+    return Cutter(planes, valid, tile.pixel_scale, framing, tile.first_row, tile.shape[0])
+
+
 def field_cutouts(field: "Field", tile: "Tile", rows: slice | NDArray[np.intp], framing: Framing) -> Cutouts:
     """Cut detected objects out of their field.
 
@@ -309,6 +348,4 @@ def field_cutouts(field: "Field", tile: "Tile", rows: slice | NDArray[np.intp], 
         One for each row.
     """
     objects = field.objects.iloc[rows]
-    return Cutter(field.planes, field.valid, tile.pixel_scale, framing).cut(
-        objects["x"], objects["y"], objects["radius"]
-    )
+    return field_cutter(field, tile, framing).cut(objects["x"], objects["y"], objects["radius"])

@@ -94,12 +94,13 @@ class Field:
     correlation : float
         How much noisier the filtered image is than if the noise of neighbouring pixels were independent; at least 1.
     segments : numpy.ndarray
-        Number of the detection that a pixel belongs to, 0 for none. The shape is ``(rows, columns)``, int32.
+        Number of the detection that a pixel belongs to, 0 for none; of a stripe, numbers beyond its objects' are for
+        those of other stripes. The shape is ``(rows, columns)``, int32.
     objects : pandas.DataFrame
-        One row for each object: number (1 to n), x, y (pixels), ra, dec (degrees), a, b (arcsec, root-mean-square
-        semi-axes), theta (radians from the x axis), position_angle (degrees east of north), ellipticity (1 - b/a),
-        radius (arcsec, semi-major axis of the Kron aperture), half_light_radius (arcsec), flux_BAND and
-        flux_err_BAND (nanomaggies, in the Kron aperture), snr (in the detection image), flags (see
+        One row for each object: number (1 to n), x, y (pixels of the whole tile), ra, dec (degrees), a, b (arcsec,
+        root-mean-square semi-axes), theta (radians from the x axis), position_angle (degrees east of north),
+        ellipticity (1 - b/a), radius (arcsec, semi-major axis of the Kron aperture), half_light_radius (arcsec),
+        flux_BAND and flux_err_BAND (nanomaggies, in the Kron aperture), snr (in the detection image), flags (see
         `galmorph.flags`), source_id (text, of a given position, else empty).
     """
 
@@ -114,7 +115,7 @@ class Field:
 
 @dataclass(frozen=True)
 class _Detection:
-    """Detection image and what was found on it."""
+    """Detection image and what was found on it: first the tile's own objects, then those of other stripes."""
 
     image: NDArray[np.float32]
     error: NDArray[np.float32]
@@ -122,6 +123,7 @@ class _Detection:
     correlation: float
     segments: NDArray[np.int32]
     found: NDArray[np.void]
+    own: int
 
 
 def extract(
@@ -132,7 +134,8 @@ def extract(
     Objects are groups of pixels above the threshold on the detection image, the inverse-variance weighted mean of the
     detection bands, filtered with the point-spread function. A given position has the shape of the detection that it
     falls on, or that lies within the seeing; where there is none it is measured in a round aperture of
-    `config.default_radius` and flagged NOT_DETECTED. A radius given with a position counts in any case.
+    `config.default_radius` and flagged NOT_DETECTED. A radius given with a position counts in any case. Of a stripe of
+    a large tile, only objects and positions whose centres lie in its own rows count: see `Stripe.keeps`.
 
     Parameters
     ----------
@@ -142,7 +145,7 @@ def extract(
         How to find objects.
     positions : pandas.DataFrame, optional
         Positions with the columns source_id, ra, dec (degrees) and perhaps radius (arcsec), as
-        `galmorph.positions.read_positions` gives them. Those outside the tile are left out: see `galmorph.sky.inside`.
+        `galmorph.positions.read_positions` gives them. Those outside the tile, or on other stripes of it, are left out.
     in_place : bool
         Make the planes of the result of the tile's own image, which spares the memory for others. For callers that have
         no use for the image afterwards.
@@ -166,10 +169,11 @@ def _extract(tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None
     seeing = _seeing(tile)
     sky = subtract(tile, config.background_box, seeing, in_place=in_place)
     detection = _detect(tile, sky, config, seeing)
-    found = detection.found
-    radius, source_id = np.full(len(found), np.nan), np.full(len(found), "", dtype=object)
-    shapes = _shapes(found)
-    if positions is not None:
+    if positions is None:
+        shapes = _shapes(detection.found[: detection.own])
+        radius, source_id = np.full(len(shapes), np.nan), np.full(len(shapes), "", dtype=object)
+    else:
+        shapes = _shapes(detection.found)
         shapes, radius, source_id = _at_positions(tile, detection, shapes, positions, config, seeing)
     objects = _measure(tile, sky, detection, shapes, radius, source_id)
     log.info("tile %s: %d objects, noise correlation %.2f", tile.name, len(objects), detection.correlation)
@@ -217,7 +221,8 @@ def _detect(tile: Tile, sky: Sky, config: DetectionConfig, seeing: float) -> _De
     correlation = _correlation(significance, quiet)
     area = math.pi / 4 * (seeing / tile.pixel_scale) ** 2
     found, segments = _search(tile, significance, masked, config, correlation, max(3, round(config.min_area * area)))
-    return _Detection(image, _error(weight, masked, correlation), masked, correlation, segments, found)
+    own = int(np.count_nonzero(tile.keeps(found["y"] + tile.first_row)))
+    return _Detection(image, _error(weight, masked, correlation), masked, correlation, segments, found, own)
 
 
 def _significance(image: NDArray[np.float32], weight: NDArray[np.float32], fwhm: float) -> NDArray[np.float32]:
@@ -280,16 +285,18 @@ def _search(
             ) from error
         kept = found["peak"] >= config.significance * correlation
         # A projection of the whole sky has corners that lie on no sky at all.
-        kept &= np.isfinite(pixel_to_sky(tile.wcs, found["x"], found["y"])).all(axis=0)
-        return _keep(found, segments, kept)
+        y = found["y"] + tile.first_row
+        kept &= np.isfinite(pixel_to_sky(tile.wcs, found["x"], y)).all(axis=0)
+        own = tile.keeps(y)
+        return _keep(found, segments, np.concatenate([np.flatnonzero(kept & own), np.flatnonzero(kept & ~own)]))
 
 
 def _keep(
-    found: NDArray[np.void], segments: NDArray[np.int32], kept: NDArray[np.bool_]
+    found: NDArray[np.void], segments: NDArray[np.int32], kept: NDArray[np.intp]
 ) -> tuple[NDArray[np.void], NDArray[np.int32]]:
-    """Some of the objects, numbered anew in the segmentation map, in place."""
+    """Some of the objects, in a new order, numbered so in the segmentation map, in place."""
     numbers = np.zeros(len(found) + 1, dtype=np.int32)
-    numbers[1:][kept] = np.arange(1, np.count_nonzero(kept) + 1)
+    numbers[kept + 1] = np.arange(1, len(kept) + 1)
     # Row by row: numpy looks numbers up by indices of twice the size.
     for row in segments:
         row[:] = numbers[row]
@@ -307,7 +314,9 @@ def _at_positions(
     """Shapes, radii (arcsec, NaN if to be measured) and identifiers at the given positions on the tile."""
     rows, columns = detection.segments.shape
     x, y = sky_to_pixel(tile.wcs, positions["ra"].to_numpy(float), positions["dec"].to_numpy(float))
-    on_tile = (x >= -0.5) & (x < columns - 0.5) & (y >= -0.5) & (y < rows - 0.5)
+    own = tile.keeps(y)
+    y -= tile.first_row
+    on_tile = own & (x >= -0.5) & (x < columns - 0.5) & (y >= -0.5) & (y < rows - 0.5)
     x, y = x[on_tile], y[on_tile]
     segment = detection.segments[np.rint(y).astype(int), np.rint(x).astype(int)].copy()
     if len(found) and len(x):
@@ -352,17 +361,18 @@ def _measure(
     flux, error, measured = photometry.aperture_flux(detection.image, detection.error, detection.masked, *common)
     snr = np.divide(flux, error, out=np.zeros_like(flux), where=measured & (error > 0))
     half = photometry.half_light_radius(detection.image, detection.masked, detection.segments, shapes, radius, flux)
-    ra, dec = pixel_to_sky(tile.wcs, shapes.x, shapes.y)
+    y = shapes.y + tile.first_row
+    ra, dec = pixel_to_sky(tile.wcs, shapes.x, y)
     table: dict[str, object] = {
         "number": np.arange(1, len(shapes) + 1, dtype=np.int64),
         "x": shapes.x,
-        "y": shapes.y,
+        "y": y,
         "ra": ra,
         "dec": dec,
         "a": shapes.a * scale,
         "b": shapes.b * scale,
         "theta": shapes.theta,
-        "position_angle": position_angles(local_axes(tile.wcs, shapes.x, shapes.y), shapes.theta),
+        "position_angle": position_angles(local_axes(tile.wcs, shapes.x, y), shapes.theta),
         "ellipticity": 1 - shapes.b / shapes.a,
         "radius": radius * scale,
         "half_light_radius": half * scale,

@@ -45,11 +45,11 @@ class Plane:
     ----------
     pixels : numpy.ndarray
         Native byte order, BZERO and BSCALE applied, BLANK as NaN. The shape is ``(rows, columns)`` or, for a cube,
-        ``(planes, rows, columns)``.
+        ``(planes, rows, columns)``; the rows are those that were asked for.
     header : astropy.io.fits.Header
         Of the HDU, with the primary header's keywords where it lacks them.
     wcs : astropy.wcs.WCS or None
-        Celestial, two-dimensional; None when the header has none.
+        Celestial, two-dimensional, of the whole image; None when the header has none.
     hdu : str
         How errors call the HDU.
     """
@@ -58,6 +58,25 @@ class Plane:
     header: fits.Header
     wcs: WCS | None
     hdu: str
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What the header of an image HDU tells of its shape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        As numpy has it, rows and columns the last.
+    wcs : astropy.wcs.WCS or None
+        Celestial, two-dimensional; None when the header has none.
+    together : int
+        Rows that cannot be read without one another; 1 unless the image is compressed in tiles of several rows.
+    """
+
+    shape: tuple[int, ...]
+    wcs: WCS | None
+    together: int
 
 
 @dataclass
@@ -72,7 +91,9 @@ class Notes:
             self.lines.append(line)
 
 
-def read_planes(path: Path, hdus: Sequence[str | int | None], notes: Notes) -> list[Plane]:
+def read_planes(
+    path: Path, hdus: Sequence[str | int | None], notes: Notes, rows: tuple[int, int] | None = None
+) -> list[Plane]:
     """Image HDUs of a file, which is opened and closed once.
 
     Parameters
@@ -83,6 +104,8 @@ def read_planes(path: Path, hdus: Sequence[str | int | None], notes: Notes) -> l
         Names or indices of the HDUs; None is the first with an image.
     notes : Notes
         Takes what astropy warns of.
+    rows : tuple of int, optional
+        First row to read and the one after the last; all unless given.
 
     Returns
     -------
@@ -101,9 +124,48 @@ def read_planes(path: Path, hdus: Sequence[str | int | None], notes: Notes) -> l
         for wanted in dict.fromkeys(hdus):
             index = _index(path, opened, wanted)
             if index not in by_index:
-                by_index[index] = _plane(path, opened, index, notes)
+                by_index[index] = _plane(path, opened, index, notes, rows)
             found[wanted] = by_index[index]
     return [found[wanted] for wanted in hdus]
+
+
+def read_outlines(path: Path, hdus: Sequence[str | int | None]) -> list[Outline]:
+    """What headers tell of images, without reading any.
+
+    Parameters
+    ----------
+    path : Path
+        FITS file.
+    hdus : sequence of str, int or None
+        As for `read_planes`.
+
+    Returns
+    -------
+    list of Outline
+        One for each of `hdus`.
+
+    Raises
+    ------
+    TileError
+        If the file cannot be read, or an HDU is not there or holds no image.
+    """
+    notes = Notes()
+    with _quiet(path, notes), _in_words(path), path.open("rb") as file, fits.open(file, memmap=False) as opened:
+        found = []
+        for wanted in hdus:
+            index = _index(path, opened, wanted)
+            hdu = opened[index]
+            label = _label(hdu, index)
+            _check_size(path, hdu, label)
+            together = hdu.tile_shape[-2] if isinstance(hdu, fits.CompImageHDU) else 1
+            found.append(Outline(tuple(hdu.shape), _celestial(opened, hdu, hdu.shape, path, label, notes), together))
+        return found
+
+
+def starts_as_fits(path: Path) -> bool:
+    """Whether a file is FITS from its first byte, and not compressed as a whole."""
+    with path.open("rb") as file:
+        return file.read(6) == b"SIMPLE"
 
 
 def describe_file(path: Path) -> str:
@@ -217,11 +279,16 @@ def _named_bits(header: fits.Header) -> dict[str, int]:
     return found
 
 
-def _plane(path: Path, opened: Any, index: int, notes: Notes) -> Plane:
+def _label(hdu: Any, index: int) -> str:
+    return f"HDU {index}" + (f" ({hdu.name})" if hdu.name else "")
+
+
+def _plane(path: Path, opened: Any, index: int, notes: Notes, rows: tuple[int, int] | None) -> Plane:
     hdu = opened[index]
-    label = f"HDU {index}" + (f" ({hdu.name})" if hdu.name else "")
+    label = _label(hdu, index)
     _check_size(path, hdu, label)
-    data = hdu.data
+    shape = tuple(hdu.shape)
+    data = hdu.data if rows is None else hdu.section[(*[slice(None)] * (len(shape) - 2), slice(*rows), slice(None))]
     if data is None:
         raise TileError(f"{path}: {label} holds no pixels")
     pixels = np.asarray(data)
@@ -233,7 +300,7 @@ def _plane(path: Path, opened: Any, index: int, notes: Notes) -> Plane:
     header = hdu.header.copy()
     if index:
         header.extend(opened[0].header, unique=True, strip=True)
-    return Plane(pixels, header, _celestial(opened, hdu, pixels.shape, path, label, notes), label)
+    return Plane(pixels, header, _celestial(opened, hdu, shape, path, label, notes), label)
 
 
 def _check_size(path: Path, hdu: Any, label: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from galmorph.cutouts import Cutter, Framing
+from galmorph.cutouts import Framing, field_cutter
 from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import DataError
 from galmorph.render import rgb
@@ -49,8 +49,7 @@ def pictures(
         if name not in by_name:
             raise DataError(f"a row lies on tile {name}, which is not among the tiles given: {', '.join(by_name)}")
         tile = read_tile(by_name[str(name)], survey)
-        field = extract(tile, detection)
-        cutter = Cutter(field.planes, field.valid, tile.pixel_scale, framing)
+        cutter = field_cutter(extract(tile, detection, in_place=True), tile, framing)
         places = table.index.get_indexer(group.index)
         images[places] = cutter.cut(group["x"], group["y"], group["radius"]).images
     return rgb(images, bands=survey.bands)

@@ -1,15 +1,19 @@
 """Pixel grids of a tile's bands: refused when they differ, or resampled to one."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from galmorph.errors import TileError
 from galmorph.fits_planes import Plane
 from galmorph.sky import local_axes, pixel_to_sky, sky_to_pixel
-from galmorph.surveys import TileSource
+
+if TYPE_CHECKING:
+    from galmorph.surveys import TileSource
 
 #: Largest distance, in pixels, between the corners of two bands that are taken for one grid.
 GRID_TOLERANCE = 0.1
@@ -18,7 +22,7 @@ Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
 
-def match_grids(source: TileSource, images: Mapping[str, Plane]) -> dict[str, Matrix | None]:
+def match_grids(source: "TileSource", images: Mapping[str, Plane]) -> dict[str, Matrix | None]:
     """What it takes to bring each band to the grid of the first one.
 
     Parameters
@@ -52,13 +56,13 @@ def match_grids(source: TileSource, images: Mapping[str, Plane]) -> dict[str, Ma
                 f"{source.images[lacking]}: {images[lacking].hdu} has no celestial WCS, unlike band {other} in "
                 f"{source.images[other]}"
             )
-        difference = _difference(first, image)
-        if difference is None:
+        differs = difference(first.wcs, image.wcs)
+        if differs is None:
             continue
         if not source.layout.align:
             raise TileError(
                 f"bands {reference} and {band} are on different grids: {source.images[reference]} and "
-                f"{source.images[band]} {difference}. Resample them to one grid first"
+                f"{source.images[band]} {differs}. Resample them to one grid first"
             )
         maps[band] = _affine(source, band, first, image)
     return maps
@@ -91,20 +95,31 @@ def resample(plane: NDArray[np.floating], matrix: Matrix, shape: tuple[int, int]
     return np.asarray(result * np.float32(area), dtype=np.float32)
 
 
-def _difference(first: Plane, other: Plane) -> str | None:
-    """How two grids differ, in words; None when they do not."""
-    rows, columns = first.pixels.shape[-2:]
-    if other.pixels.shape[-2:] != (rows, columns):
-        return f"have {columns} x {rows} and {other.pixels.shape[-1]} x {other.pixels.shape[-2]} pixels"
+def difference(first: WCS, other: WCS) -> str | None:
+    """How two grids differ.
+
+    Parameters
+    ----------
+    first, other : astropy.wcs.WCS
+        Celestial, with the shapes of their images.
+
+    Returns
+    -------
+    str or None
+        In words; None when they do not differ.
+    """
+    columns, rows = first.pixel_shape
+    if other.pixel_shape != (columns, rows):
+        return f"have {columns} x {rows} and {other.pixel_shape[0]} x {other.pixel_shape[1]} pixels"
     x, y = np.array([0, columns - 1, 0, columns - 1.0]), np.array([0, 0, rows - 1, rows - 1.0])
-    (ra, dec), (other_ra, other_dec) = pixel_to_sky(first.wcs, x, y), pixel_to_sky(other.wcs, x, y)
+    (ra, dec), (other_ra, other_dec) = pixel_to_sky(first, x, y), pixel_to_sky(other, x, y)
     east = (np.mod(other_ra - ra + 180, 360) - 180) * np.cos(np.radians(dec))
-    scale = np.sqrt(abs(np.linalg.det(local_axes(first.wcs, x, y))))
+    scale = np.sqrt(abs(np.linalg.det(local_axes(first, x, y))))
     distance = float(np.max(np.hypot(east, other_dec - dec) * 3600 / scale))
     return None if distance <= GRID_TOLERANCE else f"have corners {distance:.2f} pixels apart on the sky"
 
 
-def _affine(source: TileSource, band: str, first: Plane, other: Plane) -> Matrix:
+def _affine(source: "TileSource", band: str, first: Plane, other: Plane) -> Matrix:
     rows, columns = first.pixels.shape[-2:]
     x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(0, columns - 1, 7), np.linspace(0, rows - 1, 7)))
     target = np.column_stack(sky_to_pixel(other.wcs, *pixel_to_sky(first.wcs, x, y)))

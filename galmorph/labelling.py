@@ -17,7 +17,7 @@ from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import ConfigError, DataError, TileError
 from galmorph.imaging import measure_imaging, measured_columns
 from galmorph.positions import read_labels
-from galmorph.sky import inside
+from galmorph.sky import sky_to_pixel
 from galmorph.surveys import Survey, TileSource, find_tiles
 from galmorph.tiles import Tile, read_tile
 from galmorph.truth import match
@@ -170,19 +170,20 @@ def _cut(
     radius: float,
 ) -> _Found:
     """Cut the labelled objects of a tile; say in `reasons` why a row that lies on it has no cutout."""
-    field = extract(tile, detection)
-    on_tile = np.flatnonzero(inside(tile.wcs, tile.mask.shape, table["ra"].to_numpy(), table["dec"].to_numpy()))
+    field = extract(tile, detection, in_place=True)
+    x, y = sky_to_pixel(tile.wcs, table["ra"].to_numpy(), table["dec"].to_numpy())
+    on_tile = np.flatnonzero(_on_planes(tile, x, y))
     here = table.iloc[on_tile]
     place, distance = match(field.objects, here, radius)
-    reasons[on_tile[place < 0]] = f"no detection within {radius:g} arcsec on tile {tile.name}"
+    # A row in the margin of a stripe may have its detection here; that it has none is for the other stripe to say.
+    reasons[on_tile[(place < 0) & tile.keeps(y[on_tile])]] = (
+        f"no detection within {radius:g} arcsec on tile {tile.name}"
+    )
     cutouts = field_cutouts(field, tile, place[place >= 0], framing)
     usable = ~cutouts.empty
     reasons[on_tile[place >= 0][~usable]] = f"no pixel of the cutout has valid data on tile {tile.name}"
     rows, distance = on_tile[place >= 0][usable], distance[place >= 0][usable]
     objects = field.objects.iloc[place[place >= 0][usable]].reset_index(drop=True)
-    height, width = tile.mask.shape
-    x, y = objects["x"].to_numpy(dtype=float), objects["y"].to_numpy(dtype=float)
-    depth = np.minimum(np.minimum(x + 0.5, width - 0.5 - x), np.minimum(y + 0.5, height - 0.5 - y)) * tile.pixel_scale
     found = pd.DataFrame(
         {
             "object_id": table["source_id"].to_numpy()[rows],
@@ -195,11 +196,18 @@ def _cut(
             "bad_fraction": cutouts.bad_fraction[usable],
             "match_arcsec": distance,
             "row": rows,
-            "depth": depth,
+            "depth": tile.edge_distance(objects["x"], objects["y"]),
         }
     )
     order = [tile.bands.index(band) for band in bands]
     return _Found(found, cutouts.images[usable][:, order], field.objects)
+
+
+def _on_planes(tile: Tile, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether positions lie on the rows that were read."""
+    rows, columns = tile.mask.shape
+    low = tile.first_row - 0.5
+    return np.asarray((x >= -0.5) & (x < columns - 0.5) & (y >= low) & (y < low + rows))
 
 
 def _deepest(parts: Sequence[_Found]) -> tuple[pd.DataFrame, NDArray[np.float32]]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from galmorph.bundle import Bundle
-from galmorph.cutouts import Cutter, Framing
+from galmorph.cutouts import Framing, field_cutter
 from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import DataError, RunError
 from galmorph.gallery import pictures
@@ -166,22 +166,24 @@ def features_of_image(
     from galmorph.inference.session import ScoringSession
 
     sources, unusable = find_tiles([image], survey)
-    if len(sources) != 1:
+    if len(sources) != 1 and (len({source.files for source in sources}) != 1 or unusable):
         reasons: Sequence[Any] = [item.reason for item in unusable]
         raise DataError(
             f"{image} is not one image of survey {survey.name}: {'; '.join(reasons) or 'no tile found'}. "
             "Name the profile that fits it with --survey"
         )
-    tile = read_tile(sources[0], survey)
+    # Of a large image, the stripe in its middle.
+    tile = read_tile(sources[len(sources) // 2], survey)
     order = bundle.check_survey(tile.name, tile.bands, tile.pixel_scale)
-    field = extract(tile, detection)
+    field = extract(tile, detection, in_place=True)
     if not len(field.objects):
         raise DataError(f"{image} shows no object; expected one at its centre")
-    height, width = tile.mask.shape
+    height, width = tile.shape
     distance = np.hypot(field.objects["x"] - (width - 1) / 2, field.objects["y"] - (height - 1) / 2)
-    nearest = field.objects.iloc[[int(np.argmin(distance.to_numpy()))]]
-    cutter = Cutter(field.planes[order], field.valid[order], tile.pixel_scale, bundle.manifest.framing)
-    cutouts = cutter.cut(nearest["x"], nearest["y"], nearest["radius"])
+    nearest = field.objects.iloc[[int(np.argmin(distance))]]
+    cutouts = field_cutter(field, tile, bundle.manifest.framing, order).cut(
+        nearest["x"], nearest["y"], nearest["radius"]
+    )
     _, features = ScoringSession(bundle, device).predict(cutouts.images)
     return features
 

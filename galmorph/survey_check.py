@@ -106,10 +106,11 @@ def _built_in() -> list[Survey]:
 
 
 def _facts(tile: Tile) -> str:
-    rows, columns = tile.mask.shape
+    rows, columns = tile.shape
+    of_them = "" if tile.stripe is None else f", rows {tile.stripe.read[0] + 1} to {tile.stripe.read[1]} of them"
     noise = "no noise" if tile.weight is None else "noise for each pixel"
     return (
-        f"bands {' '.join(tile.bands)}, {columns} x {rows} pixels of {tile.pixel_scale:.4g} arcsec, "
+        f"bands {' '.join(tile.bands)}, {columns} x {rows} pixels of {tile.pixel_scale:.4g} arcsec{of_them}, "
         f"{100 * tile.valid.mean():.3g} % with data, {noise}"
     )
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from galmorph.errors import TileError
+from galmorph.errors import TileError, TileUnavailableError
 from galmorph.fits_planes import Notes, Plane, mask_bits, read_planes
 from galmorph.flux_scale import in_nanomaggies, pixel_area
 from galmorph.grids import match_grids, resample
 from galmorph.sky import local_axes
-from galmorph.surveys import Survey, TileSource
+from galmorph.surveys import Stripe, Survey, TileSource
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,9 @@ Booleans = NDArray[np.bool_]
 @dataclass(frozen=True)
 class Tile:
     """Images of one piece of sky in all bands of a survey, on one grid.
+
+    The planes of a stripe of a large tile hold the rows that were read of it; its WCS, and all positions on it, are
+    those of the whole tile.
 
     Parameters
     ----------
@@ -52,7 +55,7 @@ class Tile:
     valid : numpy.ndarray of bool
         Pixels with data: finite, not masked, of positive weight. The shape is that of `image`.
     wcs : astropy.wcs.WCS
-        Celestial, two-dimensional.
+        Celestial, two-dimensional, of the whole tile.
     pixel_scale : float
         Arcsec: the side of a square of the area of the pixel at the tile's centre.
     warnings : tuple of str
@@ -61,6 +64,8 @@ class Tile:
         FWHM of each band in arcsec, from the survey's profile.
     detection_bands : tuple of str
         Bands that objects are searched in.
+    stripe : Stripe or None
+        Rows that the planes are of a large tile; None for a whole tile.
     """
 
     name: str
@@ -75,6 +80,29 @@ class Tile:
     warnings: tuple[str, ...]
     seeing: tuple[float, ...]
     detection_bands: tuple[str, ...]
+    stripe: Stripe | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the whole tile."""
+        rows, columns = self.mask.shape
+        return (rows, columns) if self.stripe is None else self.stripe.shape
+
+    @property
+    def first_row(self) -> int:
+        """Row of the whole tile that is the first of the planes."""
+        return 0 if self.stripe is None else self.stripe.read[0]
+
+    def keeps(self, y: ArrayLike) -> Booleans:
+        """Whether objects are this tile's, by their rows on the whole tile; False for those of other stripes alone."""
+        return np.ones(np.shape(y), dtype=bool) if self.stripe is None else self.stripe.keeps(y)
+
+    def edge_distance(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+        """Distance of positions to the nearest edge of the whole tile, arcsec."""
+        x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+        height, width = self.shape
+        nearest = np.minimum(np.minimum(x + 0.5, width - 0.5 - x), np.minimum(y + 0.5, height - 0.5 - y))
+        return np.asarray(nearest * self.pixel_scale)
 
 
 def read_tile(source: TileSource, survey: Survey) -> Tile:
@@ -83,7 +111,7 @@ def read_tile(source: TileSource, survey: Survey) -> Tile:
     Parameters
     ----------
     source : TileSource
-        Files, from `galmorph.surveys.find_tiles`.
+        Files, from `galmorph.surveys.find_tiles`; of a stripe only its rows are read.
     survey : Survey
         Profile that `source` was found with.
 
@@ -111,6 +139,10 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
     first = images[survey.bands[0]]
     pixel_scale = None if first.wcs is None else _pixel_scale(first.wcs, source, survey, notes)
     maps = match_grids(source, images)
+    if source.stripe is not None and any(matrix is not None for matrix in maps.values()):
+        raise TileUnavailableError(
+            f"{source.files[0]}: the bands of tile {source.name} were on one grid, and are not now"
+        )
     if first.wcs is None or pixel_scale is None:
         found = next((f" ({note})" for note in notes.lines if "WCS" in note), "")
         raise TileError(
@@ -133,7 +165,9 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
         notes.add(f"resampled to the grid of band {survey.bands[0]}: {', '.join(resampled)}")
     if weight is None and source.layout.weight is not None:
         notes.add("no weight files: the noise is measured from the background")
-    if not valid.any():
+    if source.stripe is not None and not valid.any():
+        notes.add("no valid pixel: all are masked, blank or of no weight")
+    elif not valid.any():
         raise TileError(
             f"{source.files[0]}: tile {source.name} has no valid pixel: all are masked, blank or of no weight"
         )
@@ -152,27 +186,16 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
         warnings=tuple(notes.lines),
         seeing=tuple(survey.seeing[band] for band in survey.bands),
         detection_bands=survey.detection_bands,
+        stripe=source.stripe,
     )
 
 
 def _read_files(source: TileSource, survey: Survey, notes: Notes) -> dict[tuple[str, str], Plane]:
     """HDU of each role and band."""
-    layout = source.layout
-    layers = (
-        ("image", layout.image, source.images),
-        ("weight", layout.weight, source.weights),
-        ("mask", layout.mask, source.masks),
-    )
-    wanted: dict[Path, list[tuple[str, str, str | int | None]]] = {}
-    for role, layer, files in layers:
-        for band in survey.bands:
-            if layer is None or not files:
-                continue
-            hdu = layer.hdu.replace("{band}", layout.in_files(band)) if isinstance(layer.hdu, str) else layer.hdu
-            wanted.setdefault(files[band], []).append((role, band, hdu))
+    rows = None if source.stripe is None else source.stripe.read
     read: dict[tuple[str, str], Plane] = {}
-    for path, requests in wanted.items():
-        planes = read_planes(path, [hdu for _, _, hdu in requests], notes)
+    for path, requests in source.requests(survey.bands).items():
+        planes = read_planes(path, [hdu for _, _, hdu in requests], notes, rows)
         read |= {(role, band): plane for (role, band, _), plane in zip(requests, planes, strict=True)}
     return read
 

@@ -13,14 +13,14 @@ FAIR = 0.25
 
 
 def file_bytes(source: TileSource) -> int:
-    """Bytes of a tile's files on disk; those that cannot be seen count nothing."""
+    """Bytes of a tile's files on disk, of a stripe its share of them; those that cannot be seen count nothing."""
     total = 0
     for path in source.files:
         try:
             total += path.stat().st_size
         except OSError:
             continue
-    return total
+    return total if source.stripe is None else round(total * source.stripe.share)
 
 
 def choose_sample(sources: Sequence[TileSource], count: int) -> list[TileSource]:

@@ -37,14 +37,19 @@ def tile_records(
     Returns
     -------
     dict of str to dict
-        ``files`` with path, size, mtime_ns and sha256 of each, and ``fault`` when they could not be read, by tile.
+        ``files`` with path, size, mtime_ns and sha256 of each, ``own`` and ``read`` with the rows of a stripe, and
+        ``fault`` when the files could not be read, by tile.
     """
-    sizes = {source.name: sum(map(_size, source.files)) for source in sources}
+    # Stripes of one tile have the same files.
+    sizes = {path: _size(path) for source in sources for path in source.files}
     total, done = sum(sizes.values()), 0
-    records = {}
+    records: dict[str, Record] = {}
+    read: list[Record] = []
     for source in sources:
-        records[source.name] = tile_record(source, known.get(source.name, {}))
-        done += sizes[source.name]
+        record = tile_record(source, {"files": [*known.get(source.name, {}).get("files", []), *read]})
+        records[source.name] = record
+        read = record["files"] if source.stripe else []
+        done += sum(sizes.pop(path, 0) for path in source.files)
         if hashing is not None:
             hashing(done, total)
     return records
@@ -53,7 +58,9 @@ def tile_records(
 def tile_record(source: TileSource, known: Mapping[str, Any]) -> Record:
     """Record of a tile; see `tile_records`."""
     earlier = {file["path"]: file for file in known.get("files", [])}
-    files = []
+    files: list[Record] = []
+    stripe = source.stripe
+    rows = {} if stripe is None else {"own": list(stripe.own), "read": list(stripe.read)}
     try:
         for path in source.files:
             status = path.stat()
@@ -67,8 +74,8 @@ def tile_record(source: TileSource, known: Mapping[str, Any]) -> Record:
         return {
             "files": files,
             "fault": f"{error.filename or source.files[0]} cannot be read: {error.strerror or error}",
-        }
-    return {"files": files}
+        } | rows
+    return {"files": files} | rows
 
 
 def refuse_changes(source: TileSource, record: Mapping[str, Any]) -> None:

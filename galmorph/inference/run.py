@@ -209,9 +209,10 @@ class _Ledger:
         return str(self._records[tile].get("fault", ""))
 
     def key(self, tile: str) -> str:
-        """Digest of the configuration and of a tile's files."""
-        files = [file["sha256"] for file in self._records[tile]["files"]]
-        facts = {"config": self._config.digest(), "files": files}
+        """Digest of the configuration, of a tile's files, and of the rows of them that a stripe is."""
+        record = self._records[tile]
+        facts = {"config": self._config.digest(), "files": [file["sha256"] for file in record["files"]]}
+        facts |= {name: record[name] for name in ("own", "read") if name in record}
         return digest(facts | ({"fault": True} if self.fault(tile) else {}))
 
     def keys(self) -> dict[str, str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from galmorph import flags
 from galmorph.bundle import Bundle
-from galmorph.cutouts import Cutouts, Cutter
+from galmorph.cutouts import Cutouts, Cutter, field_cutter
 from galmorph.detection import extract
 from galmorph.errors import BundleError, RunError, TileError, TileUnavailableError
 from galmorph.inference.config import RunConfig
@@ -22,9 +22,8 @@ from galmorph.inference.journal import Account, Journal, Reject
 from galmorph.inference.line import Turns, one_ahead
 from galmorph.inference.records import refuse_changes
 from galmorph.scores import Scores, score
-from galmorph.sky import inside
 from galmorph.surveys import TileSource
-from galmorph.tiles import Tile, read_tile
+from galmorph.tiles import read_tile
 
 if TYPE_CHECKING:
     from galmorph.inference.session import ScoringSession
@@ -147,8 +146,6 @@ class _Prepared:
 
     name: str
     bands: tuple[str, ...]
-    shape: tuple[int, int]
-    pixel_scale: float
     warnings: tuple[str, ...]
     objects: pd.DataFrame
     cutter: Cutter
@@ -168,23 +165,12 @@ def _prepare(
     refuse_changes(source, record)
     order = bundle.check_survey(source.name, tile.bands, tile.pixel_scale)
     turns.lap("read")
-    found = extract(tile, config.detection, _within(tile, positions))
-    planes, valid = found.planes, found.valid
-    if order != list(range(len(tile.bands))):
-        planes, valid = planes[order], valid[order]
-    cutter = Cutter(planes, valid, tile.pixel_scale, bundle.manifest.framing)
+    found = extract(tile, config.detection, positions, in_place=True)
+    edge = tile.edge_distance(found.objects["x"], found.objects["y"])
+    objects = found.objects.assign(edge_distance=edge.astype(np.float32))
+    cutter = field_cutter(found, tile, bundle.manifest.framing, order)
     turns.lap("detect")
-    height, width = tile.mask.shape
-    return _Prepared(tile.name, tile.bands, (height, width), tile.pixel_scale, tile.warnings, found.objects, cutter)
-
-
-def _within(tile: Tile, positions: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Given positions that lie on the tile."""
-    if positions is None:
-        return None
-    on_tile = inside(tile.wcs, tile.mask.shape, positions["ra"].to_numpy(), positions["dec"].to_numpy())
-    chosen: pd.DataFrame = positions[on_tile].reset_index(drop=True)
-    return chosen
+    return _Prepared(tile.name, tile.bands, tile.warnings, objects, cutter)
 
 
 def _score_objects(
@@ -277,9 +263,6 @@ def _rows(
     """Rows of the catalogue for objects of a tile."""
     n = len(objects)
     classes = bundle.manifest.classes
-    height, width = tile.shape
-    x, y = objects["x"].to_numpy(), objects["y"].to_numpy()
-    edge = np.minimum(np.minimum(x + 0.5, width - 0.5 - x), np.minimum(y + 0.5, height - 0.5 - y)) * tile.pixel_scale
     numbers = objects["number"].to_numpy(dtype=np.int64)
     columns: dict[str, object] = {
         "object_id": object_ids(config.survey.name, config.survey.release, tile.name, numbers),
@@ -290,8 +273,8 @@ def _rows(
         "release": pa.repeat(config.survey.release, n),
         "tile": pa.repeat(tile.name, n),
         "number": numbers,
-        "x": x.astype(np.float32),
-        "y": y.astype(np.float32),
+        "x": objects["x"].to_numpy(dtype=np.float32),
+        "y": objects["y"].to_numpy(dtype=np.float32),
     }
     for name in ("radius", "half_light_radius", "ellipticity", "position_angle"):
         columns[name] = objects[name].to_numpy(dtype=np.float32)
@@ -303,7 +286,7 @@ def _rows(
         "flags": _flags(objects["flags"].to_numpy(dtype=np.int32), cutouts),
         "bad_fraction": cutouts.bad_fraction,
         "off_edge_fraction": cutouts.off_edge_fraction,
-        "edge_distance": edge.astype(np.float32),
+        "edge_distance": objects["edge_distance"].to_numpy(dtype=np.float32),
         "cutout_side": cutouts.side.astype(np.float32),
     }
     columns |= {f"p_{name}": scores.probabilities[:, k].astype(np.float32) for k, name in enumerate(classes)}

@@ -3,6 +3,7 @@
 from galmorph.surveys.find import Rejected, TileSource, find_tiles
 from galmorph.surveys.layout import ImageLayer, Layout, MaskLayer, WeightLayer
 from galmorph.surveys.profile import Option, Survey, load_survey, survey_names
+from galmorph.surveys.stripes import Stripe
 
 __all__ = [
     "ImageLayer",
@@ -10,6 +11,7 @@ __all__ = [
     "MaskLayer",
     "Option",
     "Rejected",
+    "Stripe",
     "Survey",
     "TileSource",
     "WeightLayer",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from galmorph.surveys.layout import COMPRESSIONS, Layout, fill, find_files, plain_name
 from galmorph.surveys.profile import Survey
+from galmorph.surveys.stripes import Stripe, in_stripes
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ class TileSource:
         How to read them.
     images, weights, masks : mapping of str to Path
         File of each band. The weights or masks are empty when the layout declares none or none is there.
+    stripe : Stripe or None
+        The rows of a large tile that this piece of it is; None for a whole tile.
     """
 
     name: str
@@ -42,6 +45,24 @@ class TileSource:
     images: Mapping[str, Path] = field(hash=False)
     weights: Mapping[str, Path] = field(hash=False)
     masks: Mapping[str, Path] = field(hash=False)
+    stripe: Stripe | None = None
+
+    def requests(self, bands: Iterable[str]) -> dict[Path, list[tuple[str, str, str | int | None]]]:
+        """Role (``"image"``, ``"weight"`` or ``"mask"``), band and HDU of all that there is to read, by file."""
+        layout = self.layout
+        layers = (
+            ("image", layout.image, self.images),
+            ("weight", layout.weight, self.weights),
+            ("mask", layout.mask, self.masks),
+        )
+        wanted: dict[Path, list[tuple[str, str, str | int | None]]] = {}
+        for role, layer, files in layers:
+            for band in bands:
+                if layer is None or not files:
+                    continue
+                hdu = layer.hdu.replace("{band}", layout.in_files(band)) if isinstance(layer.hdu, str) else layer.hdu
+                wanted.setdefault(files[band], []).append((role, band, hdu))
+        return wanted
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,7 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
     Returns
     -------
     tiles : list of TileSource
-        Sorted by name; each name is there once.
+        Sorted by name; each name is there once. Large tiles are there in stripes, see `galmorph.surveys.stripes`.
     rejected : list of Rejected
         What is no tile and why, sorted by name and path.
     """
@@ -107,7 +128,10 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
     unclaimed = _unclaimed(seen - incomplete, tiles.values())
     log.info("found %d tiles of survey %s, rejected %d inputs", len(tiles), survey.name, len(rejected) + len(unclaimed))
     everything = [*rejected.values(), *unclaimed]
-    return _named(list(tiles.values())), sorted(everything, key=lambda entry: (entry.name, str(entry.path)))
+    pieces = [piece for tile in _named(list(tiles.values())) for piece in in_stripes(tile, survey.bands)]
+    return sorted(pieces, key=lambda piece: piece.name), sorted(
+        everything, key=lambda entry: (entry.name, str(entry.path))
+    )
 
 
 def safe_name(name: str) -> str:
@@ -261,12 +285,10 @@ def _unclaimed(paths: set[Path], tiles: Iterable[TileSource]) -> list[Rejected]:
 
 
 def _named(tiles: list[TileSource]) -> list[TileSource]:
-    """Tiles with names that are safe and unique, sorted by name."""
+    """Tiles with names that are safe and unique."""
     named = [replace(tile, name=safe_name(tile.name)) for tile in tiles]
     counts = Counter(tile.name.lower() for tile in named)
-    return sorted(
-        (_told_apart(tile) if counts[tile.name.lower()] > 1 else tile for tile in named), key=lambda tile: tile.name
-    )
+    return [_told_apart(tile) if counts[tile.name.lower()] > 1 else tile for tile in named]
 
 
 def _told_apart(tile: TileSource) -> TileSource:

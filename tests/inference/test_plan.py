@@ -18,7 +18,7 @@ class Source:
     """As much of a tile as a plan looks at."""
 
     def __init__(self, folder: Path, name: str, size: int) -> None:
-        self.name, self.files = name, (folder / name,)
+        self.name, self.files, self.stripe = name, (folder / name,), None
         self.files[0].write_bytes(b"x" * size)
 
 
