@@ -93,6 +93,6 @@ def classify(
             announce=partial(console.print, highlight=False, soft_wrap=True),
         )
     notes_on_run(console, result.report)
-    Console().print(f"catalogue: {result.path}", soft_wrap=True, highlight=False)
+    Console().print(f"catalogue: {result.path}", markup=False, soft_wrap=True, highlight=False)
     if result.report.rejected_tiles:
         sys.exit(SET_ASIDE)

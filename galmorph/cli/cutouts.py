@@ -68,10 +68,12 @@ def cutouts(
 def _show(console: Console, result: Labelled) -> None:
     """The counts, and what was left out, in words."""
     counts = ", ".join(f"{name or 'unlabelled'} {count}" for name, count in result.counts.items())
-    console.print(f"{sum(result.counts.values())} cutouts in {result.path}: {counts}", soft_wrap=True)
+    console.print(f"{sum(result.counts.values())} cutouts in {result.path}: {counts}", markup=False, soft_wrap=True)
     for name, reason in list(result.rejected_tiles.items())[:SHOWN]:
         console.print(f"[yellow]tile set aside[/yellow] {escape(name)}: {escape(reason)}", soft_wrap=True)
     if len(result.rejected):
-        console.print(f"{len(result.rejected)} rows have no cutout: see {result.path / REJECTS}", soft_wrap=True)
+        console.print(
+            f"{len(result.rejected)} rows have no cutout: see {result.path / REJECTS}", markup=False, soft_wrap=True
+        )
         for reason, count in Counter(result.rejected["reason"].tolist()).most_common(SHOWN):
             console.print(f"  {count}: {escape(reason)}", soft_wrap=True)

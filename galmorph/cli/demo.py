@@ -28,7 +28,9 @@ def demo(*, out: Path = Path("galmorph-demo")) -> None:
     for kind, rows in shown.candidates.items():
         _show_candidates(console, kind, rows.to_pylist())
     _show_truth(console, shown)
-    console.print(f"\ncatalogue: {shown.result.path}\npicture of the candidates: {shown.picture}\n", soft_wrap=True)
+    console.print(
+        f"\ncatalogue: {shown.result.path}\npicture of the candidates: {shown.picture}\n", markup=False, soft_wrap=True
+    )
     console.print(how_to_open(shown.result.path), markup=False, soft_wrap=True)
     console.print(
         f"\n{time.monotonic() - start:.0f} s. The model was trained on mocks and serves this demonstration only."

@@ -68,4 +68,4 @@ def drift(
     for line in others:
         console.print(escape(line), soft_wrap=True)
     if out is not None:
-        console.print(f"report: {out / 'drift.png'}, {out / 'drift.json'}", soft_wrap=True)
+        console.print(f"report: {out / 'drift.png'}, {out / 'drift.json'}", markup=False, soft_wrap=True)

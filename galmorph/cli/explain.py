@@ -41,4 +41,4 @@ def explain(
     except ImportError as error:
         raise MissingExtraError("Training", str(error.name), "training") from error
     files = run_explain(training, out, images=images, data=data, target=target, most=most)
-    Console(highlight=False).print(f"written: {', '.join(str(path) for path in files)}", soft_wrap=True)
+    Console(highlight=False).print(f"written: {', '.join(str(path) for path in files)}", markup=False, soft_wrap=True)

@@ -70,8 +70,8 @@ def gather(
     )
     console = Console(highlight=False)
     parts = ", ".join(f"{name} {number}" for name, number in made.parts.items())
-    console.print(f"{made.images} cutouts in {made.path}: {parts}", soft_wrap=True)
+    console.print(f"{made.images} cutouts in {made.path}: {parts}", markup=False, soft_wrap=True)
     sources = ", ".join(f"{name} {number}" for name, number in made.labelled.items())
-    console.print(f"with a label from: {sources or 'nobody'}", soft_wrap=True)
+    console.print(f"with a label from: {sources or 'nobody'}", markup=False, soft_wrap=True)
     if made.to_vet is not None:
-        console.print(f"to look at, the most useful first: {made.to_vet}", soft_wrap=True)
+        console.print(f"to look at, the most useful first: {made.to_vet}", markup=False, soft_wrap=True)

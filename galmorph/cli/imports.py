@@ -256,11 +256,13 @@ def _show(*results: "Imported") -> None:
     console = Console(highlight=False)
     for result in results:
         counts = ", ".join(f"{name or 'unlabelled'} {count}" for name, count in result.counts.items())
-        console.print(f"{sum(result.counts.values())} images in {result.path}: {counts}", soft_wrap=True)
+        console.print(f"{sum(result.counts.values())} images in {result.path}: {counts}", markup=False, soft_wrap=True)
         if result.dropped:
             left = ", ".join(f"{name} {count}" for name, count in result.dropped.items())
-            console.print(f"left out: {left}", soft_wrap=True)
+            console.print(f"left out: {left}", markup=False, soft_wrap=True)
         for reason in list(result.faults.values())[:SHOWN]:
             console.print(f"[yellow]skipped[/yellow] {escape(reason)}", soft_wrap=True)
         if len(result.faults) > SHOWN:
-            console.print(f"{len(result.faults)} skipped in all: {result.path / 'rejects.csv'}", soft_wrap=True)
+            console.print(
+                f"{len(result.faults)} skipped in all: {result.path / 'rejects.csv'}", markup=False, soft_wrap=True
+            )

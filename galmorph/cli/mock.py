@@ -29,4 +29,4 @@ def mock(out: Path, /, *, survey: str = "mock-decals", tiles: int = 4, seed: int
     except ImportError as error:
         raise MissingExtraError("Making mock surveys", str(error.name), "mocks") from error
     result = make_mock(out, load_survey(survey), tiles=tiles, seed=seed, workers=workers)
-    Console(highlight=False).print(str(result), soft_wrap=True)
+    Console(highlight=False).print(str(result), markup=False, soft_wrap=True)

@@ -68,7 +68,9 @@ def show(model: str, /, *, registry: Store = None, format: Format = "table") -> 
         print(json.dumps(version.to_dict() | {"folder": str(folder), "history": changes}, indent=2))
         return
     console = Console(highlight=False)
-    console.print(f"{version} {' '.join(f'@{alias}' for alias in version.aliases)}".strip(), soft_wrap=True)
+    console.print(
+        f"{version} {' '.join(f'@{alias}' for alias in version.aliases)}".strip(), markup=False, soft_wrap=True
+    )
     facts = {"created": version.created, "folder": str(folder)} | version.facts
     _print_pairs(console, facts)
     for record in history:
@@ -96,7 +98,7 @@ def register(bundle: Path, /, *, name: str, weights: Path | None = None, registr
     with tempfile.TemporaryDirectory() as scratch:
         kept = None if weights is None else _weights(weights, bundle, Path(scratch))
         version = store.register(bundle, name, weights=kept)
-    Console(highlight=False).print(f"{version} in {store.uri}", soft_wrap=True)
+    Console(highlight=False).print(f"{version} in {store.uri}", markup=False, soft_wrap=True)
 
 
 def _weights(training: Path, bundle: Path, scratch: Path) -> Path:

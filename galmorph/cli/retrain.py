@@ -51,7 +51,7 @@ def retrain(
     screen.print(escape(outcome.advice.text), soft_wrap=True)
     for command in outcome.advice.commands:
         screen.print(f"  {escape(command)}", soft_wrap=True)
-    screen.print(f"report: {outcome.report}", soft_wrap=True)
+    screen.print(f"report: {outcome.report}", markup=False, soft_wrap=True)
     if outcome.advice.stop:
         sys.exit(NOT_PASSED)
 

@@ -102,4 +102,7 @@ def notes_on_run(console: Console, report: RunReport) -> None:
     hidden = max(0, len(report.rejected_tiles) - SHOWN) + max(0, len(report.warnings) - SHOWN)
     if hidden or report.rejected or report.rejected_positions:
         more = f"{hidden} more such lines, and every" if hidden else "Every"
-        console.print(f"{more} rejection with its reason: {report.folder / 'rejects'}, {report.folder / 'report.json'}")
+        console.print(
+            f"{more} rejection with its reason: {report.folder / 'rejects'}, {report.folder / 'report.json'}",
+            markup=False,
+        )

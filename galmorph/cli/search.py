@@ -53,7 +53,7 @@ def search(
             progress.update(task, completed=done, description="" if best is None else f"best {best:.4g}")
 
         result = run_search(recipe, space, out, trials=trials, data=data, target=target, device=device, report=report)
-    console.print(", ".join(f"{count} {name}" for name, count in result.trials.items()), soft_wrap=True)
+    console.print(", ".join(f"{count} {name}" for name, count in result.trials.items()), markup=False, soft_wrap=True)
     chosen = ", ".join(f"{name} = {value}" for name, value in result.settings.items())
-    console.print(f"best {result.objective} {result.value:.4g}: {chosen}", soft_wrap=True)
-    console.print(f"next: galmorph train {result.recipe}", soft_wrap=True)
+    console.print(f"best {result.objective} {result.value:.4g}: {chosen}", markup=False, soft_wrap=True)
+    console.print(f"next: galmorph train {result.recipe}", markup=False, soft_wrap=True)

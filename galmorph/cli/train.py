@@ -71,7 +71,11 @@ def train(
         scan = scan_rates(recipe, folder, data=data, target=target, device=device)
         console = Console(highlight=False)
         console.print(f"learning rate at the least loss: {scan.suggestion:.2g}", soft_wrap=True)
-        console.print(f"the curve: {folder / 'learning-rate.csv'} and {folder / 'learning-rate.png'}", soft_wrap=True)
+        console.print(
+            f"the curve: {folder / 'learning-rate.csv'} and {folder / 'learning-rate.png'}",
+            markup=False,
+            soft_wrap=True,
+        )
         return
     callbacks = _tracking(mlflow)
     if seeds:
@@ -94,18 +98,20 @@ def train(
     guarded = train_guarded(recipe, folder, data=data, target=target, device=device, callbacks=callbacks)
     result, console = guarded.shipped, Console(highlight=False)
     if guarded.verdict is not None:
-        _show_verdict(guarded.verdict, console)
+        show_verdict(guarded.verdict, console)
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())
-    console.print(f"{result.epochs} epochs, the best is {result.best_epoch}: {numbers}", soft_wrap=True)
-    console.print(f"next: galmorph export {result.checkpoint} --out BUNDLE", soft_wrap=True)
+    console.print(f"{result.epochs} epochs, the best is {result.best_epoch}: {numbers}", markup=False, soft_wrap=True)
+    console.print(f"next: galmorph export {result.checkpoint} --out BUNDLE", markup=False, soft_wrap=True)
 
 
-def _show_verdict(verdict: "Verdict", console: Console) -> None:
+def show_verdict(verdict: "Verdict", console: Console) -> None:
     """What the guard against harm concludes."""
     for reason in verdict.reasons:
-        console.print(f"sign of harm: {reason}", soft_wrap=True)
+        console.print(f"sign of harm: {reason}", markup=False, soft_wrap=True)
     if verdict.shipped == "source_only":
-        console.print("the model trained on the source alone goes on, not the adapted one ([guard] in the recipe)")
+        console.print(
+            "the model trained on the source alone goes on, not the adapted one ([guard] in the recipe)", markup=False
+        )
     elif not verdict.reasons:
         console.print("no sign that adaptation did harm; the adapted model goes on")
 
@@ -173,8 +179,8 @@ def export(
                 f"{100 * result['flags_kept']:.1f} % of unknown flags kept"
             )
         )
-        console.print(f"{name}: {told}", soft_wrap=True)
-    console.print(f"bundle: {bundle}", soft_wrap=True)
+        console.print(f"{name}: {told}", markup=False, soft_wrap=True)
+    console.print(f"bundle: {bundle}", markup=False, soft_wrap=True)
 
 
 def evaluate(

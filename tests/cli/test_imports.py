@@ -39,6 +39,12 @@ def test_faults_are_a_paragraph(pictures, capsys):
     assert "3.png has no label" in capsys.readouterr().err
 
 
+def test_brackets_in_names_are_no_markup(pictures, capsys):
+    out = pictures / "[red]set"
+    main(["import", "pictures", str(pictures), "--out", str(out), "--faults", "skip"])
+    assert f"3 images in {out}" in capsys.readouterr().out
+
+
 def test_lsst_and_deepmerge(tmp_path, capsys):
     for part in ("train", "valid", "test"):
         np.save(tmp_path / f"labels_{part}.npy", np.eye(3))
