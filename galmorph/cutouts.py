@@ -69,6 +69,11 @@ class Framing:
                 f"factor {self.factor}, angle {self.angle}, min_angle {self.min_angle}, max_angle {self.max_angle}"
             )
 
+    @property
+    def largest(self) -> float:
+        """Largest side of a cutout, arcsec."""
+        return self.angle if self.mode == "angle" else self.max_angle
+
 
 @dataclass(frozen=True)
 class Cutouts:

@@ -162,6 +162,31 @@ def read_outlines(path: Path, hdus: Sequence[str | int | None]) -> list[Outline]
         return found
 
 
+def largest_plane(path: Path) -> int:
+    """Pixels of the largest plane in a file, whatever is wrong with it otherwise; 0 without an image.
+
+    Parameters
+    ----------
+    path : Path
+        FITS file.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    TileError
+        If headers cannot be read.
+    """
+    # As tables, compressed images tell their shape much faster.
+    options = {"memmap": False, "disable_image_compression": True}
+    with _quiet(path, Notes()), _in_words(path), path.open("rb") as file, fits.open(file, **options) as opened:
+        names = [("ZNAXIS1", "ZNAXIS2") if hdu.header.get("ZIMAGE") else ("NAXIS1", "NAXIS2") for hdu in opened]
+        sides = [[int(hdu.header.get(name, 0)) for name in axes] for hdu, axes in zip(opened, names, strict=True)]
+        return max((columns * rows for columns, rows in sides), default=0)
+
+
 def starts_as_fits(path: Path) -> bool:
     """Whether a file is FITS from its first byte, and not compressed as a whole."""
     with path.open("rb") as file:

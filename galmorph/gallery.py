@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from galmorph.cutouts import Framing, field_cutter
+from galmorph.cutouts import Cutter, Framing, field_cutter
 from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import DataError
 from galmorph.render import rgb
@@ -48,8 +48,13 @@ def pictures(
     for name, group in table.groupby("tile"):
         if name not in by_name:
             raise DataError(f"a row lies on tile {name}, which is not among the tiles given: {', '.join(by_name)}")
-        tile = read_tile(by_name[str(name)], survey)
-        cutter = field_cutter(extract(tile, detection, in_place=True), tile, framing)
         places = table.index.get_indexer(group.index)
-        images[places] = cutter.cut(group["x"], group["y"], group["radius"]).images
+        images[places] = (
+            _cutter(by_name[str(name)], survey, detection, framing).cut(group["x"], group["y"], group["radius"]).images
+        )
     return rgb(images, bands=survey.bands)
+
+
+def _cutter(source: TileSource, survey: Survey, detection: DetectionConfig, framing: Framing) -> Cutter:
+    tile = read_tile(source, survey)
+    return field_cutter(extract(tile, detection, in_place=True), tile, framing)

@@ -135,6 +135,8 @@ def make_labelled_cutouts(
             continue
         parts.append(found)
         scales.append(tile.pixel_scale)
+        # Let go before the next one is read.
+        del tile
     chosen, images = _deepest(parts)
     if not len(chosen):
         raise DataError(_nothing(labels, survey, sources, refused, reasons))

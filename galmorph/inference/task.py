@@ -23,6 +23,7 @@ from galmorph.inference.line import Turns, one_ahead
 from galmorph.inference.records import refuse_changes
 from galmorph.scores import Scores, score
 from galmorph.surveys import TileSource
+from galmorph.surveys.stripes import MARGIN
 from galmorph.tiles import read_tile
 
 if TYPE_CHECKING:
@@ -168,9 +169,15 @@ def _prepare(
     found = extract(tile, config.detection, positions, in_place=True)
     edge = tile.edge_distance(found.objects["x"], found.objects["y"])
     objects = found.objects.assign(edge_distance=edge.astype(np.float32))
-    cutter = field_cutter(found, tile, bundle.manifest.framing, order)
+    framing = bundle.manifest.framing
+    cutter = field_cutter(found, tile, framing, order)
     turns.lap("detect")
-    return _Prepared(tile.name, tile.bands, tile.warnings, objects, cutter)
+    notes = tile.warnings
+    if tile.stripe is not None and framing.largest > 2 * MARGIN:
+        notes += (
+            f"cutouts of more than {2 * MARGIN:g} arcsec may reach beyond the rows that were read, which count as bad",
+        )
+    return _Prepared(tile.name, tile.bands, notes, objects, cutter)
 
 
 def _score_objects(

@@ -1,7 +1,7 @@
 """Which tile an object belongs to, and which detection is which object."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +89,8 @@ def cut_tile(
         How objects are found.
     """
     sources, _ = find_tiles(list(paths), survey)
-    image = read_tile(sources[0], survey)
+    # Whole, however large it is: it was made in memory.
+    image = read_tile(replace(sources[0], stripe=None), survey)
     field = extract(image, detection)
     here = truth[truth["tiles"].str.contains(tile.name, regex=False) & (truth["label"] != "")]
     rows, distance = match(field.objects, here, here["match_radius"].to_numpy())

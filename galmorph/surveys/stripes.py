@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from galmorph.errors import TileError
-from galmorph.fits_planes import Outline, read_outlines, starts_as_fits
+from galmorph.fits_planes import Outline, largest_plane, read_outlines, starts_as_fits
 from galmorph.grids import difference
 from galmorph.sky import local_axes
 
@@ -94,6 +94,8 @@ def _stripes(source: "TileSource", bands: Sequence[str]) -> list[Stripe]:
     requests = source.requests(bands)
     path = source.images[bands[0]]
     if path.stat().st_size * PIXELS_PER_BYTE <= MOST_PIXELS or not starts_as_fits(path):
+        return []
+    if largest_plane(path) <= MOST_PIXELS:
         return []
     (first,) = read_outlines(path, [next(hdu for role, band, hdu in requests[path] if role == "image")])
     rows, columns = first.shape[-2:]

@@ -22,7 +22,7 @@ from galmorph.bundle import load_bundle
 from galmorph.cutouts import Framing, field_cutouts, field_cutter
 from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import TileError
-from galmorph.fits_planes import Notes, read_planes
+from galmorph.fits_planes import Notes, largest_plane, read_planes
 from galmorph.inference import records
 from galmorph.inference.config import run_config
 from galmorph.inference.journal import Journal
@@ -296,8 +296,13 @@ def test_a_file_cut_off_in_its_pixels_is_told_in_words(small, tmp_path):
         read_tile(last, SURVEY)
 
 
-def test_small_files_are_not_opened_to_be_found(tile, monkeypatch):
-    monkeypatch.setattr(stripes, "read_outlines", lambda *given: pytest.fail("opened"))
+def test_small_tiles_cost_no_more_than_a_look_at_one_file(tile, monkeypatch):
+    monkeypatch.setattr(stripes, "read_outlines", lambda *given: pytest.fail("its planes were compared"))
+    monkeypatch.setattr(stripes, "PIXELS_PER_BYTE", 10_000)
+    assert largest_plane(tile / "t1-g.fits.fz") == SIDE**2
+    assert [source.stripe for source in find_tiles([tile], SURVEY)[0]] == [None]
+    monkeypatch.setattr(stripes, "PIXELS_PER_BYTE", 10)
+    monkeypatch.setattr(stripes, "largest_plane", lambda *given: pytest.fail("opened"))
     assert [source.stripe for source in find_tiles([tile], SURVEY)[0]] == [None]
 
 
@@ -408,3 +413,24 @@ def test_no_tile_is_called_as_a_stripe(small, tmp_path):
     names = [source.name for source in find_tiles([tmp_path], SURVEY)[0]]
     assert len(set(names)) == len(names) == 6
     assert sum(name.startswith("t1@") for name in names) == 3
+
+
+@pytest.mark.real
+def test_a_real_tile_in_stripes_loses_nothing_but_the_faintest(real_data, monkeypatch):
+    survey = load_survey("generic", {"bands": "r", "layout": "cube", "seeing": "1.2"})
+    path = real_data / "legacy_tile_r" / "ESO479-G1_r_3000.fits.fz"
+    (source,), _ = find_tiles([path], survey)
+    expected = extract(read_tile(source, survey), CONFIG).objects
+    monkeypatch.setattr(stripes, "MOST_PIXELS", 6_000_000)
+    sources, _ = find_tiles([path], survey)
+    # The border goes through the large spiral in the middle.
+    assert [piece.stripe.own for piece in sources] == [(0, 1500), (1500, 3000)]
+    found = pd.concat([extract(read_tile(piece, survey), CONFIG).objects for piece in sources])
+    distance, place = KDTree(found[["x", "y"]]).query(expected[["x", "y"]])
+    clear, bright = expected["snr"] > 10, expected["snr"] > 20
+    print("lost", [int((distance > 1)[rows].sum()) for rows in (bright, clear & ~bright, ~clear)])
+    assert distance[bright].max() < 1
+    assert (distance[clear] < 1).mean() > 0.99
+    assert (distance < 1).mean() > 0.95
+    ratio = found["flux_r"].to_numpy()[place] / expected["flux_r"]
+    assert abs(ratio[bright] - 1).median() < 0.005
