@@ -25,6 +25,9 @@ Bool = NDArray[np.bool_]
 #: interpolation reads two pixels an axis and would skip the others, which loses signal and aliases noise.
 WIDEST_STEP = 2.0
 
+#: Relative difference from the tile's pixels up to which those of a cutout are as large: rounding of the scale.
+NATIVE = 1e-9
+
 
 @dataclass(frozen=True)
 class Framing:
@@ -208,7 +211,11 @@ class Cutter:
         off_edge = _off_edge_fraction(x, y, pixels, self._tile)
         y = y - self.first_row
         clean = self._count_invalid(x, y, pixels) == 0
+        native = clean & (np.abs(pixels / size - 1) < NATIVE)
         for i in range(n):
+            if native[i]:
+                _shift(self._levels[0][0], x[i], y[i], size, images[i])
+                continue
             number = max(0, int(np.ceil(np.log2(pixels[i] / size / WIDEST_STEP))))
             planes, fraction = self._level(number)
             scale = 2.0**number
@@ -249,6 +256,12 @@ class Cutter:
         sums = self._invalid_sums
         invalid = sums[high, right] - sums[low, right] - sums[high, left] + sums[low, left]
         return np.asarray(invalid + area - (right - left) * (high - low), dtype=np.int64)
+
+
+def _shift(planes: Sequence[Float32] | Float32, x: float, y: float, size: int, out: Float32) -> None:
+    """Take every plane of a cutout with pixels of the tile's size into `out`, as `_warp` would, only faster."""
+    for plane, target in zip(planes, out, strict=True):
+        cv2.getRectSubPix(plane, (size, size), (x, y), patch=target)
 
 
 def _placement(x: float, y: float, step: float, size: int) -> Float64:

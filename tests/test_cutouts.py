@@ -157,3 +157,18 @@ def test_one_plane_is_one_bare_warp():
     matrix = np.array([[1.5, 0, 44.3 - 1.5 * 15.5], [0, 1.5, 41.8 - 1.5 * 15.5]])
     bare = cv2.warpAffine(planes[0], matrix, (32, 32), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     np.testing.assert_array_equal(cut_one(planes, 44.3, 41.8, fixed(48, 32)).images[0, 0], bare)
+
+
+@pytest.mark.parametrize("size", [32, 33])
+@pytest.mark.parametrize("scale", [1.0, 0.262])
+def test_pixels_of_the_tile_s_size_are_a_shift_and_the_same_as_a_warp(size, scale, monkeypatch):
+    planes = np.random.default_rng(6).normal(size=(2, 90, 90)).astype(np.float32)
+    x, y = 44.3, 41.85
+    centre = (size - 1) / 2
+    matrix = np.array([[1.0, 0, x - centre], [0, 1.0, y - centre]])
+    warps = [
+        cv2.warpAffine(plane, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP) for plane in planes
+    ]
+    monkeypatch.setattr("galmorph.cutouts._warp", lambda *_: pytest.fail("warped what needs no warp"))
+    image = cut_one(planes, x, y, fixed(size, size, scale), scale=scale).images[0] * scale**2
+    np.testing.assert_allclose(image, warps, atol=1e-4)

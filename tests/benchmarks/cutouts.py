@@ -96,8 +96,8 @@ def beside_bare_warps(rng: np.random.Generator, size: int) -> dict[str, object]:
 
 def beside_others(rng: np.random.Generator, cutana: str | None) -> list[dict[str, object]]:
     """One band at the tile's own pixels, from positions on the sky to stretched cutouts, reading the tile included."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
         wcs = tile_wcs(150.0, 2.0, SIDE)
         image = rng.normal(size=(SIDE, SIDE)).astype(np.float32)
         fits.PrimaryHDU(image, wcs.to_header()).writeto(folder / "tile.fits")
@@ -133,7 +133,7 @@ def beside_others(rng: np.random.Generator, cutana: str | None) -> list[dict[str
         if cutana is None:
             print("Cutana was not named with --cutana and is left out")
             return results
-        command = [cutana, "-c", CUTANA, name, str(SMALL), "2"]
+        command = [cutana, "-c", CUTANA, scratch, str(SMALL), "2"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         theirs = float(done.stdout.splitlines()[-1])
         name = f"{SMALL} x {SMALL}, asinh: faster than Cutana 0.4 by"
