@@ -312,12 +312,9 @@ def _at_positions(
     seeing: float,
 ) -> tuple[Shapes, NDArray[np.float64], NDArray[np.object_]]:
     """Shapes, radii (arcsec, NaN if to be measured) and identifiers at the given positions on the tile."""
-    rows, columns = detection.segments.shape
     x, y = sky_to_pixel(tile.wcs, positions["ra"].to_numpy(float), positions["dec"].to_numpy(float))
-    own = tile.keeps(y)
-    y -= tile.first_row
-    on_tile = own & (x >= -0.5) & (x < columns - 0.5) & (y >= -0.5) & (y < rows - 0.5)
-    x, y = x[on_tile], y[on_tile]
+    on_tile = tile.covers(x, y) & tile.keeps(y)
+    x, y = x[on_tile], y[on_tile] - tile.first_row
     segment = detection.segments[np.rint(y).astype(int), np.rint(x).astype(int)].copy()
     if len(found) and len(x):
         near, distance = _nearest(x, y, found.x, found.y)

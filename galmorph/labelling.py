@@ -174,7 +174,7 @@ def _cut(
     """Cut the labelled objects of a tile; say in `reasons` why a row that lies on it has no cutout."""
     field = extract(tile, detection, in_place=True)
     x, y = sky_to_pixel(tile.wcs, table["ra"].to_numpy(), table["dec"].to_numpy())
-    on_tile = np.flatnonzero(_on_planes(tile, x, y))
+    on_tile = np.flatnonzero(tile.covers(x, y))
     here = table.iloc[on_tile]
     place, distance = match(field.objects, here, radius)
     # A row in the margin of a stripe may have its detection here; that it has none is for the other stripe to say.
@@ -203,13 +203,6 @@ def _cut(
     )
     order = [tile.bands.index(band) for band in bands]
     return _Found(found, cutouts.images[usable][:, order], field.objects)
-
-
-def _on_planes(tile: Tile, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether positions lie on the rows that were read."""
-    rows, columns = tile.mask.shape
-    low = tile.first_row - 0.5
-    return np.asarray((x >= -0.5) & (x < columns - 0.5) & (y >= low) & (y < low + rows))
 
 
 def _deepest(parts: Sequence[_Found]) -> tuple[pd.DataFrame, NDArray[np.float32]]:

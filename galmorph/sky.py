@@ -60,28 +60,6 @@ def sky_to_pixel(wcs: WCS, ra: ArrayLike, dec: ArrayLike) -> tuple[Floats, Float
     return x, y
 
 
-def inside(wcs: WCS, shape: tuple[int, int], ra: ArrayLike, dec: ArrayLike) -> NDArray[np.bool_]:
-    """Whether positions lie on an image.
-
-    Parameters
-    ----------
-    wcs : astropy.wcs.WCS
-        Celestial, two-dimensional.
-    shape : tuple of int
-        Rows and columns of the image.
-    ra, dec : array_like
-        Degrees, ICRS.
-
-    Returns
-    -------
-    numpy.ndarray of bool
-        Of the shape of `ra`.
-    """
-    x, y = sky_to_pixel(wcs, ra, dec)
-    rows, columns = shape
-    return (x >= -0.5) & (x < columns - 0.5) & (y >= -0.5) & (y < rows - 0.5)
-
-
 def local_axes(wcs: WCS, x: ArrayLike, y: ArrayLike) -> Floats:
     """What a step of one pixel is on the sky, distortions included.
 

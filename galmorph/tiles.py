@@ -97,6 +97,12 @@ class Tile:
         """Whether objects are this tile's, by their rows on the whole tile; False for those of other stripes alone."""
         return np.ones(np.shape(y), dtype=bool) if self.stripe is None else self.stripe.keeps(y)
 
+    def covers(self, x: ArrayLike, y: ArrayLike) -> Booleans:
+        """Whether positions on the whole tile lie on the planes; not where they are NaN."""
+        x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float) - self.first_row
+        rows, columns = self.mask.shape
+        return np.asarray((x >= -0.5) & (x < columns - 0.5) & (y >= -0.5) & (y < rows - 0.5))
+
     def edge_distance(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         """Distance of positions to the nearest edge of the whole tile, arcsec."""
         x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)

@@ -2,6 +2,7 @@ import gzip
 import logging
 import os
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,9 +13,9 @@ from astropy.wcs import WCS
 
 from galmorph import fits_planes
 from galmorph.errors import TileError
-from galmorph.sky import inside, local_axes, pixel_to_sky, position_angles, sky_to_pixel
-from galmorph.surveys import find_tiles, load_survey
-from galmorph.tiles import read_tile
+from galmorph.sky import local_axes, pixel_to_sky, position_angles, sky_to_pixel
+from galmorph.surveys import Stripe, find_tiles, load_survey
+from galmorph.tiles import Tile, read_tile
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "data" / "make_tiles.py")))
 SHAPE = (40, 50)
@@ -277,12 +278,22 @@ def test_galactic_axes_give_equatorial_positions():
     assert (ra, dec) == (pytest.approx(266.405, abs=1e-3), pytest.approx(-28.936, abs=1e-3))
 
 
-def test_inside_knows_the_edges_the_antipode_and_nan():
+def test_a_tile_knows_its_edges_the_antipode_and_nan():
     wcs = WCS_DECALS.deepcopy()
     wcs.pixel_shape = SHAPE[::-1]
+    nothing = np.zeros((1, *SHAPE), np.float32)
+    clean = np.zeros(SHAPE, bool)
+    tile = Tile("t", ("r",), nothing, None, clean, clean, nothing == 0, wcs, 0.262, (), (1.2,), ("r",))
     ra, dec = pixel_to_sky(wcs, [-0.49, -0.51, 49.49, 25.0], [0.0, 0.0, 39.49, 39.51])
-    np.testing.assert_array_equal(inside(wcs, SHAPE, ra, dec), [True, False, True, False])
-    np.testing.assert_array_equal(inside(wcs, SHAPE, [330.0, 150.0, 10.0], [-2.0, 2.0, 80.0]), [False, True, False])
+    np.testing.assert_array_equal(tile.covers(*sky_to_pixel(wcs, ra, dec)), [True, False, True, False])
+    far = sky_to_pixel(wcs, [330.0, 150.0, 10.0], [-2.0, 2.0, 80.0])
+    np.testing.assert_array_equal(tile.covers(*far), [False, True, False])
+    # Rows 100 to 139 of a large tile.
+    stripe = replace(tile, stripe=Stripe((110, 130), (100, 140), (400, 50)))
+    np.testing.assert_array_equal(stripe.covers([0, 0, 0, 0], [99.4, 99.6, 139.4, 139.6]), [False, True, True, False])
+    np.testing.assert_array_equal(stripe.keeps([107.4, 107.6, 131.4, 131.6, np.nan]), [False, True, True, False, False])
+    assert stripe.edge_distance(25, 3) == pytest.approx(3.5 * 0.262)
+    assert stripe.edge_distance(25, 120) == pytest.approx(24.5 * 0.262)
 
 
 def test_unusual_scales_and_pixels_are_recorded_warnings(tmp_path, caplog):
