@@ -17,6 +17,7 @@ from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import ConfigError, DataError, TileError
 from galmorph.imaging import measure_imaging, measured_columns
 from galmorph.positions import read_labels
+from galmorph.progress import watched
 from galmorph.sky import sky_to_pixel
 from galmorph.surveys import Survey, TileSource, find_tiles
 from galmorph.tiles import Tile, read_tile
@@ -125,7 +126,7 @@ def make_labelled_cutouts(
     refused = {item.name: item.reason for item in unusable}
     reasons = np.full(len(table), "lies on no tile", dtype=object)
     parts, scales = [], []
-    for source in sources:
+    for source in watched(sources, "reading tiles"):
         try:
             tile = read_tile(source, survey)
             found = _cut(tile, table, reasons, framing, bands, detection or DetectionConfig(), radius)
