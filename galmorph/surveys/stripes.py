@@ -1,5 +1,6 @@
 """Large tiles in stripes of full width, each read and searched as a tile of its own: memory is bounded so."""
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from galmorph.errors import TileError
 from galmorph.fits_planes import Outline, largest_plane, read_outlines, starts_as_fits
 from galmorph.grids import difference
 from galmorph.sky import local_axes
 
 if TYPE_CHECKING:
     from galmorph.surveys.find import TileSource
+
+log = logging.getLogger(__name__)
 
 #: Largest number of pixels of a plane that are read at once; a tile with more is read in stripes.
 MOST_PIXELS = 20_000_000
@@ -79,8 +81,10 @@ def in_stripes(source: "TileSource", bands: Sequence[str]) -> list["TileSource"]
         Stripes are called as the tile, with ``@`` and a number, which no tile can be called.
     """
     try:
-        stripes = _stripes(source, bands)
-    except (TileError, OSError):
+        with np.errstate(all="ignore"):
+            stripes = _stripes(source, bands)
+    except Exception as error:  # whatever a damaged header or an odd WCS makes a library stumble over
+        log.debug("tile %s is taken whole: %s", source.name, error)
         return [source]
     digits = len(str(len(stripes)))
     return [

@@ -287,6 +287,14 @@ def test_what_is_wrong_with_a_file_is_for_reading_to_say(damage, small, tile, tm
         read_tile(sources[0], SURVEY)
 
 
+def test_what_a_library_stumbles_over_is_for_reading_to_say(small, tile, monkeypatch):
+    def stumble(*given):
+        raise ArithmeticError("odd")
+
+    monkeypatch.setattr(stripes, "local_axes", stumble)
+    assert [source.stripe for source in find_tiles([tile], SURVEY)[0]] == [None]
+
+
 def test_a_file_cut_off_in_its_pixels_is_told_in_words(small, tmp_path):
     planes = {band: make.scene((SIDE, SIDE), [], 0.01, i) for i, band in enumerate(BANDS)}
     for path in make.write_bands(tmp_path, planes, make.make_wcs((SIDE, SIDE), SCALE), noise=0.01, compress=False)[:1]:
