@@ -1,12 +1,13 @@
 """From the counts of a file to nanomaggies, and from its weights to inverse variances."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galmorph.errors import TileError
-from galmorph.fits_planes import Plane, linear
+from galmorph.fits_planes import Plane
 from galmorph.imaging import NANOMAGGY
 from galmorph.surveys import Survey, TileSource
 
@@ -66,7 +67,7 @@ def in_nanomaggies(
     _check_unit(plane, band, source)
     counts = plane.pixels if index is None else plane.pixels[index]
     if source.layout.image.asinh:
-        counts = linear(counts, plane, source.images[band])
+        counts = _linear(counts, plane, source.images[band])
     factor = area * 10 ** (0.4 * (NANOMAGGY - _zero_point(plane, band, source, survey)))
     valid = np.isfinite(counts)
     if source.layout.image.no_data is not None:
@@ -130,7 +131,7 @@ def _inverse_variance(plane: Plane, index: int | None, source: TileSource, band:
             f"{shape[1]} x {shape[0]}"
         )
     if source.layout.image.asinh:
-        values = linear(values, plane, path)
+        values = _linear(values, plane, path)
     kind = layer.kind if layer else "invvar"
     power = {"invvar": 1.0, "relative": 1.0, "variance": -1.0, "rms": -2.0}[kind]
     # A power of 1 leaves numbers as they are; raising many of them to it would take its time.
@@ -152,3 +153,40 @@ def _noise_scale(counts: NDArray[Any], weight: NDArray[np.float64]) -> float:
     steps = (counts[:, 1:].astype(np.float64) - counts[:, :-1])[both]
     variance = (1.4826 * float(np.median(np.abs(steps)))) ** 2 / 2
     return 1.0 / (variance * float(np.median(weight[good]))) if variance > 0 else 1.0
+
+
+def _linear(pixels: NDArray[Any], plane: Plane, path: Path) -> NDArray[Any]:
+    """Counts of pixels that were scaled by an inverse hyperbolic sine, as Pan-STARRS1 stores stacks.
+
+    ``BOFFSET + 2 BSOFTEN sinh(pixel / alpha)``, alpha = 2.5 lg e (Waters et al. 2020, ApJS 251, 4).
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        Of `plane`, or a part of them.
+    plane : Plane
+        Its header has BOFFSET and BSOFTEN, or none of them: then the pixels are counts as they are.
+    path : Path
+        How errors call the file.
+
+    Returns
+    -------
+    numpy.ndarray
+        Counts, of the shape of `pixels`.
+
+    Raises
+    ------
+    TileError
+        If a keyword is no number, or one of them is missing.
+    """
+    values = [plane.header.get(keyword) for keyword in ("BOFFSET", "BSOFTEN")]
+    if values == [None, None]:
+        return pixels
+    for keyword, value in zip(("BOFFSET", "BSOFTEN"), values, strict=True):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+            raise TileError(
+                f"{path}: {plane.hdu} is scaled by an inverse hyperbolic sine, which takes numbers in BOFFSET and "
+                f"BSOFTEN; its header has {'no ' + keyword if value is None else f'{keyword} = {value!r}'}"
+            )
+    offset, softening = values
+    return np.asarray(offset + 2 * softening * np.sinh(np.asarray(pixels, dtype=np.float64) / (2.5 * np.log10(np.e))))

@@ -11,9 +11,10 @@ from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 
 from galmorph.errors import TileError, TileUnavailableError
-from galmorph.fits_planes import Notes, Plane, mask_bits, read_planes
+from galmorph.fits_planes import Notes, Plane, read_planes
 from galmorph.flux_scale import in_nanomaggies, pixel_area
 from galmorph.grids import match_grids, resample
+from galmorph.mask_bits import mask_bits
 from galmorph.sky import local_axes
 from galmorph.surveys import Stripe, Survey, TileSource
 

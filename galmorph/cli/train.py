@@ -66,16 +66,7 @@ def train(
         raise _missing(error) from error
     folder = out or Path("runs") / recipe.stem
     if find_lr:
-        from galmorph.training.rates import scan_rates
-
-        scan = scan_rates(recipe, folder, data=data, target=target, device=device)
-        console = Console(highlight=False)
-        console.print(f"learning rate at the least loss: {scan.suggestion:.2g}", soft_wrap=True)
-        console.print(
-            f"the curve: {folder / 'learning-rate.csv'} and {folder / 'learning-rate.png'}",
-            markup=False,
-            soft_wrap=True,
-        )
+        _find_rate(recipe, folder, data, target, device)
         return
     callbacks = _tracking(mlflow)
     if seeds:
@@ -102,6 +93,19 @@ def train(
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())
     console.print(f"{result.epochs} epochs, the best is {result.best_epoch}: {numbers}", markup=False, soft_wrap=True)
     console.print(f"next: galmorph export {result.checkpoint} --out BUNDLE", markup=False, soft_wrap=True)
+
+
+def _find_rate(
+    recipe: Path, folder: Path, data: Path | None, target: Path | None, device: Literal["auto", "cpu", "cuda"]
+) -> None:
+    """Scan learning rates and say which to take."""
+    from galmorph.training.rates import scan_rates
+
+    scan = scan_rates(recipe, folder, data=data, target=target, device=device)
+    console = Console(highlight=False)
+    console.print(f"learning rate at the least loss: {scan.suggestion:.2g}", soft_wrap=True)
+    files = f"{folder / 'learning-rate.csv'} and {folder / 'learning-rate.png'}"
+    console.print(f"the curve: {files}", markup=False, soft_wrap=True)
 
 
 def show_verdict(verdict: "Verdict", console: Console) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from astropy.io import fits
 from astropy.wcs import WCS
-from releases import GATES, recipe_of, trained, write
+from releases import GATES, course_of, recipe_of, trained, write
 from sdss import NAMES
 
 import galmorph
@@ -128,12 +128,7 @@ def rehearse(work: Path, epochs: int) -> dict[str, Any]:
         "kind": "pictures",
         "name": "pictures",
         "epochs": epochs,
-        "verdict": steps["notice"]["verdict"],
-        "reasons": steps["notice"]["reasons"],
-        "gates": {each["question"]: [each["passed"], each["reason"]] for each in steps["judge"]["verdicts"]},
-        "promoted": steps["register"]["promoted"],
-        "guard": (steps["adapt"]["guard"] or {}).get("shipped"),
-        "guard_reasons": (steps["adapt"]["guard"] or {}).get("reasons"),
+        **course_of(steps),
         "catalogue": {"before": by_votes(before), "after": by_votes(Path(steps["rescore"]["catalog"]))},
     }
 

@@ -193,13 +193,22 @@ def rehearse(name: str, data: Path, work: Path, tiles: int, epochs: int) -> dict
         "name": name,
         "tiles": tiles,
         "epochs": epochs,
+        **course_of(steps),
+        "changed": steps["diff"].get("counts"),
+        "catalogue": {key: accuracy(path, data, rehearsal.new, rehearsal) for key, path in catalogs.items()},
+    }
+
+
+def course_of(steps: dict[str, Any]) -> dict[str, Any]:
+    """What the steps of a release came to, for its line of the results."""
+    guard = steps["adapt"]["guard"] or {}
+    return {
         "verdict": steps["notice"]["verdict"],
         "reasons": steps["notice"]["reasons"],
         "gates": {each["question"]: [each["passed"], each["reason"]] for each in steps["judge"]["verdicts"]},
         "promoted": steps["register"]["promoted"],
-        "guard": (steps["adapt"]["guard"] or {}).get("shipped"),
-        "changed": steps["diff"].get("counts"),
-        "catalogue": {key: accuracy(path, data, rehearsal.new, rehearsal) for key, path in catalogs.items()},
+        "guard": guard.get("shipped"),
+        "guard_reasons": guard.get("reasons"),
     }
 
 
