@@ -16,13 +16,13 @@ Booleans = NDArray[np.bool_]
 
 #: Sigma above which a pixel of the smoothed image is taken for an object while the background is measured.
 SOURCE_THRESHOLD = 2.0
-#: Side, in pixels, of boxes and images from which on objects are looked for at half the resolution, and the FWHM, in
-#: pixels, that this needs.
+#: Side, in pixels, of boxes and images from which on the background is measured at half the resolution, and the FWHM,
+#: in pixels, that this needs.
 LARGE, LEAST_FWHM = 128, 3.0
 #: Least share of the valid pixels in blocks of two by two without invalid ones for that.
 LEAST_WHOLE = 0.8
 #: Number of pixels that medians are taken from.
-SAMPLE = 500_000
+SAMPLE = 100_000
 #: Rounds of clipping at most.
 CLIPPING_ROUNDS = 10
 #: Least fraction of a band's valid pixels for the surroundings of objects to be left out too.
@@ -97,11 +97,13 @@ def subtract(tile: Tile, box: float, seeing: float, *, in_place: bool = False) -
         background, sky[i] = _background(tile.image[i], valid, side, seeing / tile.pixel_scale)
         if tile.weight is None:
             _measure_weight(tile.image[i], valid, background, weights[i])
-        else:
-            excess[i] = _excess(weights[i], valid, background)
-        np.subtract(tile.image[i], background.level, out=planes[i], where=valid)
+        typical = float(np.median(sample(weights[i], valid)))
+        if tile.weight is not None:
+            excess[i] = max(1.0, background.typical_rms**2 * typical)
+        np.subtract(tile.image[i], background.level, out=planes[i])
+        planes[i][~valid] = 0
         level[i] = np.median(sample(np.broadcast_to(background.level, valid.shape), valid))
-        noise[i] = 1 / np.sqrt(np.median(_lowered(sample(weights[i], valid), excess[i])))
+        noise[i] = np.sqrt(excess[i] / typical)
     return Sky(planes, weights, excess, sky, level, noise)
 
 
@@ -150,27 +152,64 @@ class _Background:
 
 def _background(image: Floats, valid: Booleans, side: int, fwhm: float) -> tuple[_Background, Booleans]:
     """Background of a band, and the pixels of sky that it comes from."""
-    sky = _sky_at_half_resolution(image, valid, side, fwhm)
-    if sky is None:
-        sky = _sky_pixels(_residual(image, valid, side), valid, fwhm)
-    return _estimate(image, sky, side), sky
+    image = _spread(image)
+    whole = _whole_blocks(image.shape, valid, side, fwhm)
+    if whole is None:
+        sky = _sky_pixels(_residual(image, valid, _estimate(image, valid, side).level), valid, fwhm)
+        return _estimate(image, sky, side), sky
+    half = _halved(image if valid.all() else np.where(valid, image, np.float32(0)))
+    # Where objects stand out is seen whatever the level's last digits: one block of four tells it.
+    rough = _estimate(_every_other(half), _every_other(whole), side // 4).level
+    away = _sky_pixels(_residual(half, whole, _doubled(rough, half.shape, cv2.INTER_LINEAR)), whole, fwhm / 2)
+    return _at_full_resolution(image, valid, _estimate(half, away, side // 2), away)
 
 
-def _sky_at_half_resolution(image: Floats, valid: Booleans, side: int, fwhm: float) -> Booleans | None:
-    """Pixels away from objects, two by two, where that is fine enough: a quarter of the work.
+def _whole_blocks(shape: tuple[int, ...], valid: Booleans, side: int, fwhm: float) -> Booleans | None:
+    """Blocks of two by two pixels without invalid ones, where looking at these is fine enough: a quarter of the work.
 
-    Blocks with invalid pixels are left out; None if these are many, or the image or its objects are small.
+    None if blocks with invalid pixels are many, or the image or its objects are small.
     """
-    if min(side, *image.shape) < LARGE or fwhm < LEAST_FWHM:
+    if min(side, *shape) < LARGE or fwhm < LEAST_FWHM:
         return None
-    whole = _halved(valid.astype(np.float32)) == 1
-    if 4 * np.count_nonzero(whole) < LEAST_WHOLE * np.count_nonzero(valid):
-        return None
-    seen = _halved(image if valid.all() else np.where(valid, image, np.float32(0)))
-    sky = _sky_pixels(_residual(seen, whole, side // 2), whole, fwhm / 2).repeat(2, axis=0).repeat(2, axis=1)
-    # The last row or column of an odd number is as the one before.
-    missing = [(0, full - even) for full, even in zip(image.shape, sky.shape, strict=True)]
-    return valid & np.pad(sky, missing, mode="edge")
+    if valid.all():
+        return np.ones((shape[0] // 2, shape[1] // 2), dtype=bool)
+    whole = np.asarray(_halved(valid.astype(np.float32)) == 1)
+    return whole if 4 * np.count_nonzero(whole) >= LEAST_WHOLE * np.count_nonzero(valid) else None
+
+
+def _at_full_resolution(
+    image: Floats, valid: Booleans, half: _Background, away: Booleans
+) -> tuple[_Background, Booleans]:
+    """A background that was measured on blocks of two by two, and its pixels of sky.
+
+    How noisy single pixels are is told from these: neighbours need not be independent.
+    """
+    sky = valid & _doubled(away.view(np.uint8), image.shape, cv2.INTER_NEAREST).view(np.bool_)
+    level = _doubled(half.level, image.shape, cv2.INTER_LINEAR)
+    values = sample(image, sky) - sample(np.broadcast_to(level, image.shape), sky)
+    typical = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+
+    def rms() -> Any:
+        factor = typical / max(half.typical_rms, float(np.finfo(np.float32).tiny))
+        return _doubled(half.rms() * factor, image.shape, cv2.INTER_LINEAR)
+
+    return _Background(level, rms, typical), sky
+
+
+def _doubled(half: Any, shape: tuple[int, ...], interpolation: int) -> Any:
+    """Undo `_halved`; the last row or column of an odd number is as the one before. A number stays as it is."""
+    if isinstance(half, float):
+        return half
+    rows, columns = (side // 2 * 2 for side in shape)
+    full = cv2.resize(half, (columns, rows), interpolation=interpolation)
+    missing = (shape[0] - rows, shape[1] - columns)
+    return np.pad(full, [(0, missing[0]), (0, missing[1])], mode="edge") if any(missing) else full
+
+
+def _every_other(image: NDArray[Any]) -> NDArray[Any]:
+    """One pixel of each block of two by two."""
+    rows, columns = image.shape
+    return np.ascontiguousarray(image[: rows - 1 : 2, : columns - 1 : 2])
 
 
 def _halved(image: Floats) -> Floats:
@@ -180,9 +219,9 @@ def _halved(image: Floats) -> Floats:
     return np.asarray(half, dtype=np.float32)
 
 
-def _residual(image: Floats, valid: Booleans, side: int) -> Floats:
-    """Image without the level that it has with its objects, 0 without valid data."""
-    residual = np.asarray(image - _estimate(image, valid, side).level, dtype=np.float32)
+def _residual(image: Floats, valid: Booleans, level: Any) -> Floats:
+    """Image without a level, 0 without valid data."""
+    residual = np.asarray(image - level, dtype=np.float32)
     residual[~valid] = 0
     return residual
 
@@ -220,8 +259,8 @@ def _estimate(image: Floats, sky: Booleans, side: int) -> _Background:
     rows, columns = image.shape
     height, width = min(side, rows), min(side, columns)
     # sep takes a box for good when half of its pixels are; without a good box it would return zeros.
-    if np.any(_counts(sky, height, width) > 0.6 * height * width):
-        found = sep.Background(_spread(image), mask=~sky, bw=width, bh=height)
+    if sky.all() or np.any(_counts(sky, height, width) > 0.6 * height * width):
+        found = sep.Background(image, mask=None if sky.all() else ~sky, bw=width, bh=height)
         return _Background(found.back(), found.rms, found.globalrms)
     values = image[sky]
     level = float(np.median(values))
@@ -252,12 +291,6 @@ def _measure_weight(image: Floats, valid: Booleans, background: _Background, out
     # A background without any noise, as in an image of whole counts, must not make noise of 0.
     least = 1e-6 * float(np.maximum(image.max(), -image.min())) or 1.0
     np.power(np.maximum(background.rms(), least), -2.0, out=out, where=valid, casting="same_kind")
-
-
-def _excess(weight: Floats, valid: Booleans, background: _Background) -> float:
-    """Variance of the background in units of that by the weights; at least 1."""
-    claimed = float(np.median(sample(weight, valid))) ** -0.5
-    return float(max(1.0, background.typical_rms / claimed) ** 2)
 
 
 def _lowered(weight: Floats, excess: float) -> Floats:

@@ -4,6 +4,7 @@ import logging
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pandas as pd
 import sep
@@ -118,7 +119,7 @@ class _Detection:
     """Detection image and what was found on it: first the tile's own objects, then those of other stripes."""
 
     image: NDArray[np.float32]
-    error: NDArray[np.float32]
+    weight: NDArray[np.float32]
     masked: NDArray[np.bool_]
     correlation: float
     segments: NDArray[np.int32]
@@ -209,30 +210,31 @@ def _detect(tile: Tile, sky: Sky, config: DetectionConfig, seeing: float) -> _De
     quiet = np.ones_like(sky.sky[0])
     for i in chosen:
         one = sky.weight(i)
-        weight += one
-        image += sky.planes[i] * one
+        cv2.accumulate(one, weight)
+        cv2.accumulateProduct(sky.planes[i], one, image)
         quiet &= sky.sky[i]
     masked = weight <= 0
-    np.divide(image, weight, out=image, where=~masked)
     fwhm = max(config.kernel * seeing / tile.pixel_scale, 1.0)
     significance = _significance(image, weight, fwhm)
     significance[masked] = 0
+    np.divide(image, weight, out=image)
+    image[masked] = 0
     quiet &= ~masked
     correlation = _correlation(significance, quiet)
     area = math.pi / 4 * (seeing / tile.pixel_scale) ** 2
-    found, segments = _search(tile, significance, masked, config, correlation, max(3, round(config.min_area * area)))
+    found, segments = _search(tile, significance, config, correlation, max(3, round(config.min_area * area)))
     own = int(np.count_nonzero(tile.keeps(found["y"] + tile.first_row)))
-    return _Detection(image, _error(weight, masked, correlation), masked, correlation, segments, found, own)
+    return _Detection(image, weight, masked, correlation, segments, found, own)
 
 
-def _significance(image: NDArray[np.float32], weight: NDArray[np.float32], fwhm: float) -> NDArray[np.float32]:
-    """Image filtered with the point-spread function, in units of its standard deviation.
+def _significance(weighted: NDArray[np.float32], weight: NDArray[np.float32], fwhm: float) -> NDArray[np.float32]:
+    """Image, given times its weight, filtered with the point-spread function, in units of its standard deviation.
 
     The optimal filter in the presence of varying noise (Zackay and Ofek 2017, ApJ 836, 187, equation 12 for one image).
     """
     norm = smooth(weight, fwhm, power=2)
     np.sqrt(np.maximum(norm, np.finfo(np.float32).tiny, out=norm), out=norm)
-    significance = smooth(image * weight, fwhm)
+    significance = smooth(weighted, fwhm)
     significance /= norm
     return significance
 
@@ -240,7 +242,7 @@ def _significance(image: NDArray[np.float32], weight: NDArray[np.float32], fwhm:
 def _error(weight: NDArray[np.float32], masked: NDArray[np.bool_], factor: float) -> NDArray[np.float32]:
     """Standard deviation of pixels times a factor, 0 where there is no weight."""
     error = np.sqrt(weight)
-    np.divide(factor, error, out=error, where=~masked)
+    np.divide(np.float32(factor), error, out=error)
     error[masked] = 0
     return error
 
@@ -254,12 +256,11 @@ def _correlation(significance: NDArray[np.floating], sky: NDArray[np.bool_]) -> 
 def _search(
     tile: Tile,
     significance: NDArray[np.floating],
-    masked: NDArray[np.bool_],
     config: DetectionConfig,
     correlation: float,
     min_area: int,
 ) -> tuple[NDArray[np.void], NDArray[np.int32]]:
-    """Objects and segmentation map by sep."""
+    """Objects and segmentation map by sep; where there is no data the significance has to be 0."""
     sep.set_sub_object_limit(SUB_OBJECTS)
     stack = PIXEL_STACK
     while True:
@@ -268,7 +269,6 @@ def _search(
             found, segments = sep.extract(
                 significance,
                 config.threshold * correlation,
-                mask=masked,
                 minarea=min_area,
                 filter_kernel=None,
                 deblend_nthresh=config.deblend_levels,
@@ -299,7 +299,7 @@ def _keep(
     numbers[kept + 1] = np.arange(1, len(kept) + 1)
     # Row by row: numpy looks numbers up by indices of twice the size.
     for row in segments:
-        row[:] = numbers[row]
+        row[:] = numbers.take(row)
     return found[kept], segments
 
 
@@ -355,7 +355,8 @@ def _measure(
     radius = np.where(given, given_radius / scale, kron)
     reliable |= given
     common = (detection.segments, shapes, radius)
-    flux, error, measured = photometry.aperture_flux(detection.image, detection.error, detection.masked, *common)
+    noise = _error(detection.weight, detection.masked, detection.correlation)
+    flux, error, measured = photometry.aperture_flux(detection.image, noise, detection.masked, *common)
     snr = np.divide(flux, error, out=np.zeros_like(flux), where=measured & (error > 0))
     half = photometry.half_light_radius(detection.image, detection.masked, detection.segments, shapes, radius, flux)
     y = shapes.y + tile.first_row

@@ -69,12 +69,10 @@ def in_nanomaggies(
     if source.layout.image.asinh:
         counts = _linear(counts, plane, source.images[band])
     factor = area * 10 ** (0.4 * (NANOMAGGY - _zero_point(plane, band, source, survey)))
-    valid = np.isfinite(counts)
+    image = np.multiply(counts, factor, out=np.empty(counts.shape, dtype=np.float32), casting="unsafe")
+    valid = np.isfinite(image)
     if source.layout.image.no_data is not None:
         valid &= counts != source.layout.image.no_data
-    image = np.zeros(counts.shape, dtype=np.float32)
-    np.multiply(counts, factor, out=image, where=valid, casting="unsafe")
-    valid &= np.isfinite(image)
     image[~valid] = 0
     if weight is None:
         return image, None, valid

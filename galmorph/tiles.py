@@ -26,6 +26,8 @@ SCALE_TOLERANCE = 0.02
 MAX_SEEING = 300
 #: Relative difference of a pixel's sides that is worth a warning.
 SQUARE_TOLERANCE = 0.01
+#: Rows of a mask whose bits are looked at at once.
+MASK_ROWS = 64
 
 Floats = NDArray[np.float32]
 Booleans = NDArray[np.bool_]
@@ -297,15 +299,16 @@ def _read_masks(
 def _marked(pixels: NDArray[Any], bits: Sequence[int | None]) -> list[Booleans]:
     """Where a mask has any of some bits, or, for None, any at all; for a cube in any of its planes."""
     marked = [np.zeros(pixels.shape[-2:], dtype=bool) for _ in bits]
-    # Row by row: as numbers that hold all bits they are several times as large as in the file.
-    for row in range(pixels.shape[-2]):
-        values = pixels[..., row, :]
+    # Some rows at a time: as numbers that hold all bits they are several times as large as in the file.
+    for start in range(0, pixels.shape[-2], MASK_ROWS):
+        rows = slice(start, start + MASK_ROWS)
+        values = pixels[..., rows, :]
         if pixels.dtype.kind not in "iu":
             values = np.nan_to_num(values, nan=0, posinf=0, neginf=0)
         values = values.astype(np.int64)
-        values = np.bitwise_or.reduce(values, axis=0) if values.ndim == 2 else values
+        values = np.bitwise_or.reduce(values, axis=0) if values.ndim == 3 else values
         for target, wanted in zip(marked, bits, strict=True):
-            target[row] = values != 0 if wanted is None else values & wanted != 0
+            target[rows] = values != 0 if wanted is None else values & wanted != 0
     return marked
 
 

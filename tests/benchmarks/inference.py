@@ -23,6 +23,7 @@ import numpy as np
 import onnxruntime as ort
 import pyarrow as pa
 import pyarrow.parquet as pq
+from common.outcome import Result, entry, finish, parser
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from make_bundle import manifest
@@ -135,7 +136,7 @@ def bare(model: Path, size: int, batch: int, processes: int, seconds: float = SE
     return sum(float(process.communicate()[0].splitlines()[-1]) for process in feeding)
 
 
-def whole_run(folder: Path) -> list[dict[str, object]]:
+def whole_run(folder: Path) -> list[Result]:
     """Tiles to parts beside scoring alone, on all cores."""
     results = []
     for encoder, (size, side, objects) in MODELS.items():
@@ -195,7 +196,7 @@ print(json.dumps(min(times)))
 """
 
 
-def peers(folder: Path, zoobot: str | None) -> list[dict[str, object]]:
+def peers(folder: Path, zoobot: str | None) -> list[Result]:
     """A run with the precision that it picks, beside the loop that one would write with torch, timm and Cutout2D.
 
     And beside Zoobot's prediction on images of which somebody else found the objects, cut them and wrote them down.
@@ -247,7 +248,7 @@ def peers(folder: Path, zoobot: str | None) -> list[dict[str, object]]:
     ]
 
 
-def scaling(folder: Path) -> list[dict[str, object]]:
+def scaling(folder: Path) -> list[Result]:
     """Two workers on two cores beside one on one core."""
     size, side, objects = MODELS["resnet18"]
     bundle = make_bundle(folder, "resnet18", size)
@@ -263,7 +264,7 @@ def scaling(folder: Path) -> list[dict[str, object]]:
     return [entry("two workers: faster than one, a core each, by", rates[1] / rates[0], 1.8, "least", **facts)]
 
 
-def flat_cost(folder: Path, most: int) -> list[dict[str, object]]:
+def flat_cost(folder: Path, most: int) -> list[Result]:
     """Cost of an object and peak memory with few and with many tiles; the many are links to a few."""
     size = 64
     bundle = make_bundle(folder, "resnet18", size)
@@ -297,7 +298,7 @@ def flat_cost(folder: Path, most: int) -> list[dict[str, object]]:
     ]
 
 
-def memory(folder: Path) -> list[dict[str, object]]:
+def memory(folder: Path) -> list[Result]:
     """Peak memory of a worker with two tiles in progress."""
     bundle = make_bundle(folder, "resnet18", 64)
     results = []
@@ -320,35 +321,20 @@ def one_run(tiles: str, bundle: str, out: str) -> None:
     print(json.dumps({"seconds": seconds, "objects": report.detected, "tiles": report.tiles, "peak": peak}))
 
 
-def entry(name: str, ratio: float, target: float | None, kind: str, **facts: object) -> dict[str, object]:
-    """One line of the result; `kind` says if the ratio may be at most or has to be at least the target."""
-    print(f"{name}: {ratio:.3f} (target {kind} {target}), {facts}", flush=True)
-    return {"name": name, "ratio": round(ratio, 3), "target": target, "kind": kind, **facts}
-
-
-def met(result: dict[str, object]) -> bool:
-    """If a result meets its target, or has none."""
-    if result["target"] is None:
-        return True
-    ratio, target = float(str(result["ratio"])), float(str(result["target"]))
-    return ratio <= target if result["kind"] == "most" else ratio >= target
-
-
 def main() -> None:
     """Measure, print, and with ``--check`` fail when a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
-    parser.add_argument("--only", nargs="+", choices=ORDER, default=ORDER, help="comparisons to make")
-    parser.add_argument("--zoobot", help="Python of an environment with Zoobot")
-    parser.add_argument("--tiles", type=int, default=200, help="tiles of the longest run")
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    asked = parser(__doc__)
+    asked.add_argument("--only", nargs="+", choices=ORDER, default=ORDER, help="comparisons to make")
+    asked.add_argument("--zoobot", help="Python of an environment with Zoobot")
+    asked.add_argument("--tiles", type=int, default=200, help="tiles of the longest run")
+    asked.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    arguments = asked.parse_args()
     if arguments.one:
         one_run(*arguments.one)
         return
     warnings.simplefilter("ignore")
     ort.set_default_logger_severity(3)
-    comparisons: dict[str, Callable[[Path], list[dict[str, object]]]] = {
+    comparisons: dict[str, Callable[[Path], list[Result]]] = {
         "run": whole_run,
         "peers": lambda folder: peers(folder, arguments.zoobot),
         "workers": scaling,
@@ -359,8 +345,7 @@ def main() -> None:
     for name in arguments.only:
         with tempfile.TemporaryDirectory() as scratch:
             results += comparisons[name](Path(scratch))
-    print(json.dumps({"benchmark": "inference", "cores": cores(), "results": results}))
-    sys.exit(arguments.check and not all(met(result) for result in results))
+    finish("inference", results, check=arguments.check, cores=cores())
 
 
 if __name__ == "__main__":
