@@ -158,6 +158,9 @@ _LOCAL = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 0,
     "distributed.deploy.lost-worker-timeout": "1 hour",
+    # A hundred looks a second at what a worker does, and fifty ticks, are a twentieth of a core that scores.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
 }
 
 

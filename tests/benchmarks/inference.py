@@ -67,7 +67,7 @@ def make_bundle(folder: Path, encoder: str, size: int) -> Bundle:
     np.savez(reference, directions=np.eye(features), distance=0.5, entropy=0.1)
     pq.write_table(pa.table({"entropy": [0.1]}), table)
     facts = manifest(
-        list(BANDS), size, CLASSES, name=encoder, features=features, batch=16, framing=Framing(size=size, factor=3.0)
+        list(BANDS), size, CLASSES, name=encoder, features=features, batch=4, framing=Framing(size=size, factor=3.0)
     )
     files = {
         "model.onnx": graph,

@@ -25,6 +25,9 @@ from galmorph.training.options import GuardOptions
 #: Loss of accuracy that counts as harm.
 HARM = 0.02
 
+#: Standard errors by which a loss has to exceed it for sampling not to explain the harm: 95 % of a normal, one-sided.
+BEYOND = 1.645
+
 #: What a reason of the guard is called in the table, by a word of it.
 SIGNS = {
     "too few": "few images",
@@ -37,12 +40,22 @@ SIGNS = {
 Predictions = Mapping[str, np.ndarray]
 
 
-def accuracy(kept: Predictions, domain: str, classes: tuple[str, ...]) -> float:
-    """Share of the known objects of a domain whose class is right; NaN if there is none."""
+def right(kept: Predictions, domain: str, classes: tuple[str, ...]) -> np.ndarray:
+    """For each known object of a domain whether its class is right, as 0 or 1."""
     names = kept[f"{domain}_names"]
-    known = np.isin(names, classes)
     answers = np.array(classes)[kept[f"{domain}_logits"].argmax(axis=1)]
-    return float((answers == names)[known].mean()) if known.any() else float("nan")
+    return np.asarray((answers == names)[np.isin(names, classes)], dtype=np.float64)
+
+
+def mean(values: np.ndarray) -> float:
+    """Their mean; NaN if there are none."""
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def paired_error(before: np.ndarray, after: np.ndarray) -> float:
+    """Standard error of the change of a mean, from the changes of each object; NaN for fewer than two."""
+    change = after - before
+    return float(change.std(ddof=1) / np.sqrt(len(change))) if len(change) > 1 else float("nan")
 
 
 def answers(kept: Predictions) -> Answers:
@@ -63,17 +76,23 @@ def verdicts(experiments: Mapping[str, Experiment], folder: Path, options: Guard
             labels = np.array([experiment.classes.index(name) for name in plain["valid_names"]])
             signs = observe_signs(answers(plain), answers(adapted), labels, images, options.sure)
             verdict = judge(signs, options)
-            before, after = (
-                {domain: accuracy(kept, domain, experiment.classes) for domain in ("source", "target")}
+            rights = [
+                {domain: right(kept, domain, experiment.classes) for domain in ("source", "target")}
                 for kept in (plain, adapted)
-            )
+            ]
+            before, after = ({domain: mean(each) for domain, each in found.items()} for found in rights)
+            error = {domain: paired_error(*(found[domain] for found in rights)) for domain in before}
             yield {
                 "experiment": name,
                 "method": method,
                 "seed": int(seed),
                 "before": before,
                 "after": after,
+                "error": {domain: round(value, 4) for domain, value in error.items()},
                 "harmed": any(before[domain] - after[domain] > HARM for domain in before),
+                "beyond_error": any(
+                    before[domain] - after[domain] - BEYOND * error[domain] > HARM for domain in before
+                ),
                 "stopped": verdict.shipped == "source_only",
                 "signs": [short for word, short in SIGNS.items() if any(word in reason for reason in verdict.reasons)],
                 "numbers": {key: round(value, 4) for key, value in asdict(signs).items()},

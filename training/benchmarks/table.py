@@ -13,6 +13,7 @@ from typing import Any
 
 from adaptation import RESULTS, read_lines
 from experiments import ABLATION, EXPERIMENTS, SUPERVISED, TABLE, Experiment
+from guard import BEYOND, HARM
 
 Line = Mapping[str, Any]
 
@@ -89,6 +90,11 @@ def _section(title: str, experiments: Mapping[str, Experiment], text: str = "") 
     return parts
 
 
+def _gain(line: Line) -> float:
+    """Points of accuracy on the target that adaptation was worth."""
+    return float(line["after"]["target"] - line["before"]["target"])
+
+
 def _guard(lines: list[Line]) -> list[str]:
     def count(keep: Callable[[Line], bool]) -> int:
         return sum(keep(line) for line in lines)
@@ -96,6 +102,9 @@ def _guard(lines: list[Line]) -> list[str]:
     harmed, benign = count(lambda line: line["harmed"]), count(lambda line: not line["harmed"])
     caught = count(lambda line: line["harmed"] and line["stopped"])
     wolf = count(lambda line: not line["harmed"] and line["stopped"])
+    gained = count(lambda line: line["stopped"] and not line["harmed"] and _gain(line) > HARM)
+    beyond = count(lambda line: line["beyond_error"])
+    beyond_caught = count(lambda line: line["beyond_error"] and line["stopped"])
     rows = [
         "## No harm",
         "",
@@ -104,7 +113,12 @@ def _guard(lines: list[Line]) -> list[str]:
         "simulated from labelled data, which are not among these.",
         "",
         f"Of {len(lines)} adapted models {harmed} were harmed. The guard stopped {caught} of them, and {wolf} of the "
-        f"{benign} that were not harmed.",
+        f"{benign} that were not harmed; {gained} of those {wolf} had gained more than two points on the target.",
+        "",
+        "Both models answer for the same objects, a few hundred of them, so that a loss has a standard error: "
+        "that of the mean of the objects' changes (1, 0 or -1). "
+        f"A loss that exceeds two points by more than {BEYOND} of it, which sampling explains in one case of twenty, "
+        f"befell {beyond} models; the guard stopped {beyond_caught} of them. These are marked *beyond error*.",
         "",
         "| experiment | method | seed | target before | after | source before | after | harmed | stopped because |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -114,7 +128,7 @@ def _guard(lines: list[Line]) -> list[str]:
         numbers = f"{before['target']:.3f} | {after['target']:.3f} | {before['source']:.3f} | {after['source']:.3f}"
         reasons = ", ".join(line["signs"])
         title = EXPERIMENTS[line["experiment"]].title
-        harm = "yes" if line["harmed"] else ""
+        harm = "beyond error" if line["beyond_error"] else "yes" if line["harmed"] else ""
         rows.append(f"| {title} | {line['method']} | {line['seed']} | {numbers} | {harm} | {reasons} |")
     return [*rows, ""]
 
