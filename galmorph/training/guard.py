@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from sklearn.metrics import silhouette_score
 
 from galmorph.scores import softmax
@@ -22,6 +23,9 @@ Int = NDArray[np.integer]
 
 #: Images that the validity of clusters is computed on: it takes all pairs of them.
 CLUSTERED = 1000
+
+#: Standard errors by which recall on the source has to have fallen beyond its limit.
+CERTAIN = 2.0
 
 #: A class that both the source and the source-only model's answers hold in a smaller share than this may vanish.
 RARE = 0.02
@@ -73,6 +77,12 @@ class Signs:
         features of both models, each scaled to unit variance.
     confidence_change : float
         Mean confidence on the target, calibrated on the source, adapted less source-only.
+    likelihood_change : float
+        Mean log-probability of the right class on the source's validation images, calibrated there, adapted less
+        source-only. NaN in a verdict of before it was looked at, as the next.
+    away : float
+        Total variation between the shares of classes in the source and among the adapted model's answers on the target,
+        less the same of the source-only model's answers.
     """
 
     images: int
@@ -84,6 +94,8 @@ class Signs:
     moved: float
     clusters_change: float
     confidence_change: float
+    likelihood_change: float = math.nan
+    away: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -136,8 +148,12 @@ def observe_signs(plain: Answers, adapted: Answers, labels: Int, images: int, su
         The numbers.
     """
     classes = plain.valid_logits.shape[1]
-    before = softmax(plain.target_logits, fit_temperature(plain.valid_logits, labels))
-    after = softmax(adapted.target_logits, fit_temperature(adapted.valid_logits, labels))
+    temperatures = [fit_temperature(each.valid_logits, labels) for each in (plain, adapted)]
+    before, after = (softmax(each.target_logits, t) for each, t in zip((plain, adapted), temperatures, strict=True))
+    likelihoods = [
+        float(log_softmax(each.valid_logits / t, axis=1)[np.arange(len(labels)), labels].mean())
+        for each, t in zip((plain, adapted), temperatures, strict=True)
+    ]
     was, now = before.argmax(axis=1), after.argmax(axis=1)
     certain = before.max(axis=1) >= sure
     shares = [np.bincount(each, minlength=classes) / len(each) for each in (was, now, labels)]
@@ -152,9 +168,11 @@ def observe_signs(plain: Answers, adapted: Answers, labels: Int, images: int, su
         sure=float(certain.mean()),
         agreement=float((was == now)[certain].mean()) if certain.any() else math.nan,
         smallest_class=float((shares[1][lasting] / expected[lasting]).min()) if lasting.any() else 1.0,
-        moved=float(np.abs(shares[0] - shares[1]).sum() / 2),
+        moved=total_variation(shares[0], shares[1]),
         clusters_change=_silhouette(space, now) - _silhouette(space, was),
         confidence_change=float(after.max(axis=1).mean() - before.max(axis=1).mean()),
+        likelihood_change=likelihoods[1] - likelihoods[0],
+        away=total_variation(shares[1], shares[2]) - total_variation(shares[0], shares[2]),
     )
 
 
@@ -178,10 +196,15 @@ def judge(signs: Signs, options: GuardOptions) -> Verdict:
         reasons.append(
             f"{signs.images} target images are too few to adapt to; at least {options.least_images} are wanted"
         )
-    if signs.source_change + signs.source_error < -options.source_drop:
+    if signs.source_change + CERTAIN * signs.source_error < -options.source_drop:
         reasons.append(
             f"mean recall on the source's validation images fell by {-signs.source_change:.3f} "
             f"(± {signs.source_error:.3f})"
+        )
+    if signs.likelihood_change < -options.likelihood_drop:
+        reasons.append(
+            "the log-probability of the right class on the source's validation images fell by "
+            f"{-signs.likelihood_change:.3f}"
         )
     if signs.agreement < options.agreement:
         reasons.append(
@@ -192,6 +215,11 @@ def judge(signs: Signs, options: GuardOptions) -> Verdict:
         reasons.append(
             "a class has all but vanished from the answers on the target: "
             f"{signs.smallest_class:.2f} of what was expected is left"
+        )
+    if signs.away > options.away:
+        reasons.append(
+            "the shares of the classes among the answers on the target moved away from the source's: "
+            f"the total variation grew by {signs.away:.3f}"
         )
     if signs.clusters_change < -options.clusters_drop:
         reasons.append(
@@ -207,6 +235,22 @@ def _recall_change(was: Int, now: Int, labels: Int) -> tuple[float, float]:
     groups = [change[labels == label] for label in np.unique(labels)]
     variances = [group.var() / len(group) for group in groups]
     return float(np.mean([group.mean() for group in groups])), float(np.sqrt(np.sum(variances)) / len(groups))
+
+
+def total_variation(shares: Float, others: Float) -> float:
+    """Share of objects that would have to change class for one mix of classes to become another.
+
+    Parameters
+    ----------
+    shares, others : ndarray of float
+        Shares of the classes, shape ``(K,)``, of sum 1.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+    """
+    return float(np.abs(shares - others).sum() / 2)
 
 
 def _scaled(features: Float) -> Float:

@@ -274,6 +274,10 @@ class FitOptions:
         ``information``, that between image and predicted class, or ``density``, of neighbours where the answers also
         differ; see `galmorph.training.criteria`. ``recall_and_information``: the mean of both, each as a share of the
         largest possible. A method that does not adapt sees no target, and goes by the recall instead of these three.
+    average : float
+        Share that an exponential moving average of the weights keeps at each step: it reaches back over
+        ``1 / (1 - average)`` steps, best about an epoch's. The average is validated, kept and exported, while the
+        weights themselves go on learning. 0: none.
     workers : int
         Processes that load data; 0 loads in this one, which is fastest for arrays in memory.
     """
@@ -284,6 +288,7 @@ class FitOptions:
     batch_size: Count = 128
     patience: Count = 12
     monitor: Literal["recall", "accuracy", "loss", "information", "density", "recall_and_information"] = "recall"
+    average: Fraction = 0.0
     workers: Natural = 0
 
 
@@ -334,13 +339,18 @@ class GuardOptions:
     least_images : int
         Fewest target images of the training part.
     source_drop : float
-        Most that the mean recall on the source's validation part may fall, beyond its standard error.
+        Most that the mean recall on the source's validation part may fall, beyond two standard errors of the fall.
+    likelihood_drop : float
+        Most that the mean log-probability of the right class, calibrated, may fall there.
     sure : float
         Calibrated confidence from which the source-only model is sure of a target image.
     agreement : float
         Smallest share of those images that have to keep their class.
     smallest_class : float
         Smallest share of its expected number that every class has to keep among the answers.
+    away : float
+        Most by which the shares of the classes among the answers on the target may move away from those in the source,
+        in total variation. 1 where the target is known to have another mix of classes.
     clusters_drop : float
         Most that the silhouette of the classes on the target may fall.
     """
@@ -350,7 +360,9 @@ class GuardOptions:
     mode: Literal["fallback", "warn", "off"] = "fallback"
     least_images: Count = 20
     source_drop: NotNegative = 0.02
+    likelihood_drop: NotNegative = 0.07
     sure: Fraction = 0.9
     agreement: Fraction = 0.8
     smallest_class: Fraction = 0.2
+    away: Fraction = 0.07
     clusters_drop: NotNegative = 0.1

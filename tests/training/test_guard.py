@@ -20,6 +20,8 @@ CALM = Signs(
     moved=0.05,
     clusters_change=0.02,
     confidence_change=0.0,
+    likelihood_change=0.01,
+    away=-0.02,
 )
 
 
@@ -49,8 +51,32 @@ def test_a_fall_on_the_source_is_the_change_of_mean_recall() -> None:
     assert signs.source_change == pytest.approx(-0.125)
     # The changes of class 0 are 10 times -1 and 30 times 0: variance 0.25 * 0.75, of the mean of 40, and half of it.
     assert signs.source_error == pytest.approx(math.sqrt(0.25 * 0.75 / 40) / 2)
-    (reason,) = judge(signs, GuardOptions()).reasons
+    (reason,) = judge(signs, GuardOptions(likelihood_drop=100.0)).reasons
     assert "0.125" in reason
+
+
+def test_the_likelihood_on_the_source_is_of_calibrated_probabilities() -> None:
+    # 60 of 100 right at 8 to 0: the temperature that fits says 0.6 and 0.4; of 80 right, 0.8 and 0.2.
+    labels = np.zeros(100, dtype=int)
+    labels[50:] = 1
+    target = [0, 1] * 60
+
+    def right_in(share: float) -> Answers:
+        wrong = np.arange(100) % 50 >= 50 * share
+        return answers(np.where(wrong, 1 - labels, labels).tolist(), target, classes=2)
+
+    signs = observe_signs(right_in(0.8), right_in(0.6), labels, images=500)
+    assert signs.likelihood_change == pytest.approx(
+        (0.6 * math.log(0.6) + 0.4 * math.log(0.4)) - (0.8 * math.log(0.8) + 0.2 * math.log(0.2)), abs=1e-4
+    )
+
+
+def test_answers_move_away_from_the_mix_of_the_source_or_towards_it() -> None:
+    labels = np.array([0, 1] * 50)
+    even, leaning = [0, 1] * 50, [0] * 70 + [1] * 30
+    one, other = answers(labels.tolist(), even, classes=2), answers(labels.tolist(), leaning, classes=2)
+    assert observe_signs(one, other, labels, images=100).away == pytest.approx(0.2)
+    assert observe_signs(other, one, labels, images=100).away == pytest.approx(-0.2)
 
 
 def test_collapse_to_one_class_is_seen_in_agreement_and_in_the_class_that_is_lost() -> None:
@@ -86,6 +112,8 @@ def test_images_of_which_nobody_is_sure_say_nothing_by_agreement() -> None:
     [
         ({"images": 12}, "too few"),
         ({"source_change": -0.05, "source_error": 0.01}, "recall"),
+        ({"likelihood_change": -0.2}, "log-probability"),
+        ({"away": 0.3}, "moved away"),
         ({"agreement": 0.3}, "changed class"),
         ({"smallest_class": 0.05}, "vanished"),
         ({"clusters_change": -0.5}, "silhouette"),
@@ -100,8 +128,9 @@ def test_each_sign_alone_falls_back(changed: dict[str, float], word: str) -> Non
 
 
 def test_noise_on_the_source_is_no_sign() -> None:
-    noisy = replace(CALM, source_change=-0.04, source_error=0.03)
+    noisy = replace(CALM, source_change=-0.06, source_error=0.021)
     assert judge(noisy, GuardOptions(source_drop=0.02)).shipped == "adapted"
+    assert judge(replace(noisy, source_error=0.019), GuardOptions(source_drop=0.02)).shipped == "source_only"
 
 
 def test_a_verdict_survives_json() -> None:
@@ -110,3 +139,12 @@ def test_a_verdict_survives_json() -> None:
     assert again.reasons == verdict.reasons
     assert math.isnan(again.signs.agreement)
     assert again.signs.images == 3
+
+
+def test_a_verdict_that_knew_fewer_signs_is_read() -> None:
+    values = judge(CALM, GuardOptions()).to_dict()
+    for later in ("likelihood_change", "away"):
+        del values["signs"][later]
+    again = Verdict.from_dict(values)
+    assert math.isnan(again.signs.away)
+    assert judge(again.signs, GuardOptions()).shipped == "adapted"

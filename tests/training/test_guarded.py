@@ -60,7 +60,15 @@ def test_other_limits_judge_anew_without_training_again(fallen, cutouts, target)
     checkpoints = [*out.glob("checkpoints/*"), *out.glob(f"{PLAIN}/checkpoints/*")]
     before = {path: path.stat().st_mtime_ns for path in checkpoints}
     lenient = recipe_for(
-        cutouts, target, least_images=1, source_drop=1.0, agreement=0.0, smallest_class=0.0, clusters_drop=2.0
+        cutouts,
+        target,
+        least_images=1,
+        source_drop=1.0,
+        likelihood_drop=100.0,
+        agreement=0.0,
+        smallest_class=0.0,
+        away=1.0,
+        clusters_drop=2.0,
     )
     result = train_guarded(lenient, out, device="cpu", progress=False)
     assert result.verdict.shipped == "adapted"

@@ -3,14 +3,14 @@
     python training/benchmarks/guard.py KEPT [--rehearsal]
 
 takes the predictions that ``adaptation.py run … --keep KEPT`` left, and writes ``guard.jsonl`` beside the results, a
-line for each adapted model of the table and of the hostile targets. ``--rehearsal`` shows those of the simulated
-targets instead, on which the guard's limits are chosen, and writes nothing.
+line for each adapted model of the table and of the hostile targets. ``--rehearsal`` takes those of the simulated
+targets instead, on which the guard's limits are chosen, and writes ``guard_rehearsal.jsonl``. The counts are printed.
 """
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,11 @@ BEYOND = 1.645
 #: What a reason of the guard is called in the table, by a word of it.
 SIGNS = {
     "too few": "few images",
-    "validation": "source",
+    "recall": "source",
+    "log-probability": "source's likelihood",
     "changed class": "agreement",
     "vanished": "lost class",
+    "moved away": "mix of classes",
     "silhouette": "clusters",
 }
 
@@ -63,40 +65,71 @@ def answers(kept: Predictions) -> Answers:
     return Answers(kept["valid_logits"], kept["target_train_logits"], kept["target_train_features"])
 
 
-def verdicts(experiments: Mapping[str, Experiment], folder: Path, options: GuardOptions) -> Iterator[dict[str, Any]]:
-    """A line for each adapted model whose predictions, and those of its source-only twin, are there."""
+@dataclass(frozen=True)
+class Pair:
+    """Predictions of an adapted model and of its source-only twin, and what both were trained on."""
+
+    experiment: str
+    method: str
+    seed: int
+    plain: Predictions
+    adapted: Predictions
+    labels: np.ndarray
+    images: int
+
+
+def pairs(experiments: Mapping[str, Experiment], folder: Path) -> Iterator[Pair]:
+    """Every adapted model whose predictions, and those of its source-only twin, are there."""
     for name, experiment in experiments.items():
         for path in sorted(folder.glob(f"{name}-*.npz")):
             method, _, seed = path.stem.removeprefix(f"{name}-").rpartition("-")
             twin = folder / f"{name}-source_only-{seed}.npz"
-            if not METHODS.get(method.partition("+")[0], METHODS["source_only"]).adapts or not twin.is_file():
-                continue
-            plain, adapted = np.load(twin), np.load(path)
-            images = len(adapted["target_train_logits"])
-            labels = np.array([experiment.classes.index(name) for name in plain["valid_names"]])
-            signs = observe_signs(answers(plain), answers(adapted), labels, images, options.sure)
-            verdict = judge(signs, options)
-            rights = [
-                {domain: right(kept, domain, experiment.classes) for domain in ("source", "target")}
-                for kept in (plain, adapted)
-            ]
-            before, after = ({domain: mean(each) for domain, each in found.items()} for found in rights)
-            error = {domain: paired_error(*(found[domain] for found in rights)) for domain in before}
-            yield {
-                "experiment": name,
-                "method": method,
-                "seed": int(seed),
-                "before": before,
-                "after": after,
-                "error": {domain: round(value, 4) for domain, value in error.items()},
-                "harmed": any(before[domain] - after[domain] > HARM for domain in before),
-                "beyond_error": any(
-                    before[domain] - after[domain] - BEYOND * error[domain] > HARM for domain in before
-                ),
-                "stopped": verdict.shipped == "source_only",
-                "signs": [short for word, short in SIGNS.items() if any(word in reason for reason in verdict.reasons)],
-                "numbers": {key: round(value, 4) for key, value in asdict(signs).items()},
-            }
+            if METHODS.get(method.partition("+")[0], METHODS["source_only"]).adapts and twin.is_file():
+                plain, adapted = dict(np.load(twin)), dict(np.load(path))
+                labels = np.array([experiment.classes.index(label) for label in plain["valid_names"]])
+                yield Pair(name, method, int(seed), plain, adapted, labels, len(adapted["target_train_logits"]))
+
+
+def verdicts(experiments: Mapping[str, Experiment], folder: Path, options: GuardOptions) -> Iterator[dict[str, Any]]:
+    """A line for each adapted model."""
+    for pair in pairs(experiments, folder):
+        classes, both = experiments[pair.experiment].classes, (pair.plain, pair.adapted)
+        signs = observe_signs(answers(pair.plain), answers(pair.adapted), pair.labels, pair.images, options.sure)
+        verdict = judge(signs, options)
+        rights = [{domain: right(kept, domain, classes) for domain in ("source", "target")} for kept in both]
+        before, after = ({domain: mean(each) for domain, each in found.items()} for found in rights)
+        error = {domain: paired_error(*(found[domain] for found in rights)) for domain in before}
+        yield {
+            "experiment": pair.experiment,
+            "method": pair.method,
+            "seed": pair.seed,
+            "before": before,
+            "after": after,
+            "error": {domain: round(value, 4) for domain, value in error.items()},
+            "harmed": any(before[domain] - after[domain] > HARM for domain in before),
+            "beyond_error": any(before[domain] - after[domain] - BEYOND * error[domain] > HARM for domain in before),
+            "stopped": verdict.shipped == "source_only",
+            "signs": [short for word, short in SIGNS.items() if any(word in reason for reason in verdict.reasons)],
+            "numbers": {key: round(value, 4) for key, value in asdict(signs).items()},
+        }
+
+
+def count(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many models were harmed, and how many of which kind the guard stopped."""
+    harmed, others = ([line for line in lines if line["harmed"] == which] for which in (True, False))
+    beyond = [line for line in harmed if line["beyond_error"]]
+    wrongly = [line for line in others if line["stopped"]]
+    return {
+        "models": len(lines),
+        "harmed": len(harmed),
+        "harmed_stopped": sum(line["stopped"] for line in harmed),
+        "beyond_error": len(beyond),
+        "beyond_error_stopped": sum(line["stopped"] for line in beyond),
+        "others_stopped": len(wrongly),
+        "others_stopped_that_gained": sum(
+            line["after"]["target"] - line["before"]["target"] > HARM for line in wrongly
+        ),
+    }
 
 
 def main() -> None:
@@ -106,11 +139,10 @@ def main() -> None:
     parser.add_argument("--rehearsal", action="store_true")
     given = parser.parse_args()
     experiments = {**ABLATION, **REHEARSAL} if given.rehearsal else {**TABLE, **HOSTILE}
-    lines = [json.dumps(line) for line in verdicts(experiments, given.folder, GuardOptions())]
-    if given.rehearsal:
-        print("\n".join(lines))
-    else:
-        (RESULTS / "guard.jsonl").write_text("\n".join(lines) + "\n")
+    name = "guard_rehearsal" if given.rehearsal else "guard"
+    lines = list(verdicts(experiments, given.folder, GuardOptions()))
+    (RESULTS / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    print(json.dumps(count(lines)))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ guard's verdicts from ``guard.jsonl`` there (see ``guard.py``).
 
 import json
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adaptation import RESULTS, read_lines
 from experiments import ABLATION, EXPERIMENTS, SUPERVISED, TABLE, Experiment
-from guard import BEYOND, HARM
+from guard import BEYOND, count
 
 Line = Mapping[str, Any]
 
@@ -90,21 +90,9 @@ def _section(title: str, experiments: Mapping[str, Experiment], text: str = "") 
     return parts
 
 
-def _gain(line: Line) -> float:
-    """Points of accuracy on the target that adaptation was worth."""
-    return float(line["after"]["target"] - line["before"]["target"])
-
-
 def _guard(lines: list[Line]) -> list[str]:
-    def count(keep: Callable[[Line], bool]) -> int:
-        return sum(keep(line) for line in lines)
-
-    harmed, benign = count(lambda line: line["harmed"]), count(lambda line: not line["harmed"])
-    caught = count(lambda line: line["harmed"] and line["stopped"])
-    wolf = count(lambda line: not line["harmed"] and line["stopped"])
-    gained = count(lambda line: line["stopped"] and not line["harmed"] and _gain(line) > HARM)
-    beyond = count(lambda line: line["beyond_error"])
-    beyond_caught = count(lambda line: line["beyond_error"] and line["stopped"])
+    found = count(lines)
+    benign = found["models"] - found["harmed"]
     rows = [
         "## No harm",
         "",
@@ -112,13 +100,16 @@ def _guard(lines: list[Line]) -> list[str]:
         "or of the source. The guard sees no label of the target; its limits were chosen on targets that were "
         "simulated from labelled data, which are not among these.",
         "",
-        f"Of {len(lines)} adapted models {harmed} were harmed. The guard stopped {caught} of them, and {wolf} of the "
-        f"{benign} that were not harmed; {gained} of those {wolf} had gained more than two points on the target.",
+        f"Of {found['models']} adapted models {found['harmed']} were harmed. "
+        f"The guard stopped {found['harmed_stopped']} of them, and {found['others_stopped']} of the {benign} "
+        f"that were not harmed; {found['others_stopped_that_gained']} of those had gained more than two points "
+        "on the target.",
         "",
         "Both models answer for the same objects, a few hundred of them, so that a loss has a standard error: "
-        "that of the mean of the objects' changes (1, 0 or -1). "
-        f"A loss that exceeds two points by more than {BEYOND} of it, which sampling explains in one case of twenty, "
-        f"befell {beyond} models; the guard stopped {beyond_caught} of them. These are marked *beyond error*.",
+        f"that of the mean of the objects' changes (1, 0 or -1). {found['beyond_error']} models lost two points and "
+        f"{BEYOND} standard errors more, as one that truly loses two points does in one case of twenty; "
+        f"the guard stopped {found['beyond_error_stopped']} of them. "
+        "These are marked *beyond error*.",
         "",
         "| experiment | method | seed | target before | after | source before | after | harmed | stopped because |",
         "|---|---|---|---|---|---|---|---|---|",

@@ -109,6 +109,82 @@ def test_the_guard_is_measured_by_what_adaptation_did(module, tmp_path):
     assert lines[0]["after"]["target"] == pytest.approx(1 / 3)
 
 
+def test_a_loss_is_weighed_against_the_error_of_the_same_objects(module):
+    guard = module("guard")
+    before, after = np.ones(100), np.array([0.0] * 10 + [1.0] * 90)
+    # Changes of -1 for ten of a hundred: variance 0.1 * 0.9 * 100 / 99, of the mean a hundredth.
+    assert guard.paired_error(before, after) == pytest.approx((0.09 / 99) ** 0.5)
+    assert np.isnan(guard.paired_error(before[:1], after[:1]))
+
+
+def test_verdicts_are_counted_and_the_page_says_so(module, tmp_path):
+    guard, table = module("guard"), module("table")
+
+    def line(after, *, stopped, beyond=False):
+        return {
+            "experiment": "hostile-sdss-one", "method": "mmd", "seed": 0, "signs": ["clusters"] if stopped else [],
+            "before": {"source": 0.9, "target": 0.6}, "after": {"source": 0.9, "target": after},
+            "harmed": after < 0.58, "beyond_error": beyond, "stopped": stopped,
+        }  # fmt: skip
+
+    lines = [
+        line(0.3, stopped=True, beyond=True),
+        line(0.57, stopped=False),
+        line(0.7, stopped=True),
+        line(0.6, stopped=True),
+        line(0.6, stopped=False),
+    ]
+    assert guard.count(lines) == {
+        "models": 5,
+        "harmed": 2,
+        "harmed_stopped": 1,
+        "beyond_error": 1,
+        "beyond_error_stopped": 1,
+        "others_stopped": 2,
+        "others_stopped_that_gained": 1,
+    }
+    page = table._guard(lines)
+    assert (
+        "Of 5 adapted models 2 were harmed. The guard stopped 1 of them, and 2 of the 3 that were not harmed; "
+        "1 of those had gained more than two points on the target." in page
+    )
+    assert [row.split(" | ")[-2] for row in page if row.startswith("| sdss")] == ["beyond error", "yes", "", "", ""]
+
+
+def test_limits_of_signs_are_chosen_on_other_experiments(module):
+    signs = module("guard_signs")
+    harmed = np.array([True, True, False, True, False])
+    left = np.array([True, True, True, True, False])
+    # Below -0.2 lie two harmed models and no other one; the model that is not left has no say.
+    assert signs.choose_limit(np.array([-0.5, -0.3, -0.1, 0.0, -0.9]), harmed, left) == pytest.approx(-0.2)
+    assert signs.choose_limit(np.array([0.5, 0.4, -0.1, 0.0, 0.0]), harmed, ~harmed) == -np.inf
+    rows = [
+        {"experiment": place, "harmed": bad, "stopped": False, "signs": {"one": value}}
+        for place, bad, value in (("a", True, -1.0), ("a", False, 0.0), ("b", True, -0.4), ("b", False, 0.2))
+    ]
+    found = signs.compare(rows)["one"]
+    # In all experiments the limit is -0.2; that of b, -0.1, catches a's model, and that of a, -0.5, misses b's.
+    assert found == {
+        "limit": pytest.approx(-0.2), "harmed": 2, "others": 0, "harmed elsewhere": 1, "others elsewhere": 0
+    }  # fmt: skip
+
+
+def test_signs_that_were_tried_are_what_they_say(module):
+    signs = module("guard_signs")
+    assert signs.evenness(np.array([0.5, 0.5, 0.0])) == pytest.approx(np.log(2))
+    # Two thirds of the images look like class 0, of which the source holds half; the classifier is nearly right.
+    sure = np.repeat([[0.99, 0.01], [0.01, 0.99]], [200, 100], axis=0)
+    assert signs.estimate_mix(sure, np.array([0.5, 0.5])) == pytest.approx([0.6633, 0.3367], abs=0.01)
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 2
+    space = np.eye(2)[labels] * 5 + rng.normal(size=(200, 2))
+    assert signs.reverse_recall(space, labels, space, labels) > 0.98
+    assert signs.reverse_recall(space, 1 - labels, space, labels) < 0.02
+    assert signs.reverse_recall(space, np.zeros(200, dtype=int), space, labels) == 0.5
+    assert signs.neighbours_agree(space, labels) > 0.95
+    assert signs.neighbours_agree(space, rng.permutation(labels)) == pytest.approx(0.5, abs=0.1)
+
+
 def test_measures_are_taken_anew_and_other_lines_stay(module, tmp_path):
     adaptation = module("adaptation")
     right = 6.0 * np.eye(3)[np.arange(120) % 3]
