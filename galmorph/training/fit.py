@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from galmorph.errors import ConfigError, DataError
+from galmorph.training.average import Averaging
 from galmorph.training.checkpoint import SUFFIX, SafeCheckpointIO, read_checkpoint
 from galmorph.training.domain_norm import split_norms
 from galmorph.training.domains import Domains, read_domains
@@ -282,13 +283,14 @@ def _trainer(
         _checkpoints(out, first, filename=BEST, monitor=monitor, mode=mode, images=images if alike else 0),
         _checkpoints(out, 0, filename=LAST),
     ]
+    averaging = [Averaging(recipe.fit.average)] if recipe.fit.average else []
     stopping = LateStopping(first, monitor=monitor, mode=mode, patience=recipe.fit.patience)
     return pl.Trainer(
         **hardware(device),
         devices=devices,
         max_epochs=recipe.fit.epochs,
         gradient_clip_val=recipe.optimiser.clip or None,
-        callbacks=[stopping, History(out / METRICS), *checkpoints, *extra],
+        callbacks=[*averaging, stopping, History(out / METRICS), *checkpoints, *extra],
         plugins=[SafeCheckpointIO()],
         default_root_dir=out,
         logger=False,
