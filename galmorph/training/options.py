@@ -364,5 +364,5 @@ class GuardOptions:
     sure: Fraction = 0.9
     agreement: Fraction = 0.8
     smallest_class: Fraction = 0.2
-    away: Fraction = 0.07
+    away: NotNegative = 0.07
     clusters_drop: NotNegative = 0.1
