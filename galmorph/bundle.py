@@ -96,7 +96,7 @@ class Manifest(_Strict):
     temperature: float = Field(gt=0)
     rho: float = Field(ge=0, description="entropy boundary between known and unknown, in nats")
     unknown: UnknownRule
-    batch: int = Field(default=16, ge=1, description="batch size of a survey run; the last batch is padded")
+    batch: int = Field(default=8, ge=1, description="batch size of a survey run; the last batch is padded")
     metrics: dict[str, Any]
     parity: dict[str, Any] = Field(description="largest difference between the exported graph and the trained network")
     precisions: dict[str, Any] = Field(default={}, description="how far graphs in fewer bits decide like the first")

@@ -161,6 +161,11 @@ _LOCAL = {
     # A hundred looks a second at what a worker does, and fifty ticks, are a twentieth of a core that scores.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "500ms",
+    # Planes of a tile may lie where others were, in place of pages that are new each time; what is larger goes back,
+    # and many threads that come and go do not each keep memory of their own.
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 16 * 2**20,
+    "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 2,
 }
 
 
