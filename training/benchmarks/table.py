@@ -43,7 +43,8 @@ python training/benchmarks/mocks.py DATA/mocks
 python training/benchmarks/simulated.py DATA
 python training/benchmarks/hostile.py DATA
 python training/benchmarks/adaptation.py run DATA table hostile --keep KEPT
-python training/benchmarks/adaptation.py run DATA ablation --keep KEPT --seeds 0
+python training/benchmarks/adaptation.py run DATA ablation rehearsal --keep KEPT --seeds 0
+python training/benchmarks/guard.py KEPT --rehearsal
 python training/benchmarks/guard.py KEPT
 python training/benchmarks/strangeness.py KEPT
 python training/benchmarks/peers.py DATA          # in an environment of its own, see there
@@ -105,7 +106,7 @@ def _guard(lines: list[Line]) -> list[str]:
         f"that were not harmed; {found['others_stopped_that_gained']} of those had gained more than two points "
         "on the target.",
         "",
-        "Both models answer for the same objects, a few hundred of them, so that a loss has a standard error: "
+        "Both models answer for the same objects, so that a loss has a standard error: "
         f"that of the mean of the objects' changes (1, 0 or -1). {found['beyond_error']} models lost two points and "
         f"{BEYOND} standard errors more, as one that truly loses two points does in one case of twenty; "
         f"the guard stopped {found['beyond_error_stopped']} of them. "
