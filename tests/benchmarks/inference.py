@@ -255,7 +255,7 @@ def scaling(folder: Path) -> list[Result]:
     """Two workers on two cores beside one on one core."""
     size, side, objects = MODELS["resnet18"]
     bundle = make_bundle(folder, "resnet18", size)
-    tiles = make_tiles(folder / "tiles-scaling", 4, side, objects // 2)
+    tiles = make_tiles(folder / "tiles-scaling", 10, side, objects // 2)
     allowed = sorted(os.sched_getaffinity(0))
     rates = []
     for count in (1, 2):
