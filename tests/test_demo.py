@@ -31,7 +31,7 @@ def shown(tmp_path_factory):
     """The demonstration by the command line: its folder and what the screen said."""
     out = tmp_path_factory.mktemp("demo") / "run"
     result = subprocess.run(
-        [sys.executable, "-m", "galmorph.cli", "demo", "--out", str(out)],
+        [sys.executable, "-m", "galmorph", "demo", "--out", str(out)],
         capture_output=True, text=True, timeout=240, env=os.environ | {"COLUMNS": "160"},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

@@ -161,7 +161,7 @@ def first_byte(path: Path) -> Result:
     """From the start of the command `galmorph catalog info` to the first byte that it prints."""
 
     def ask() -> None:
-        command = [sys.executable, "-m", "galmorph.cli", "catalog", "info", str(path)]
+        command = [sys.executable, "-m", "galmorph", "catalog", "info", str(path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.read(1)

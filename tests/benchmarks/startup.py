@@ -11,7 +11,7 @@ BOUND = 0.5
 REPEATS = 7
 
 COMMANDS = {
-    "galmorph --help": [sys.executable, "-m", "galmorph.cli", "--help"],
+    "galmorph --help": [sys.executable, "-m", "galmorph", "--help"],
     "import galmorph": [sys.executable, "-c", "import galmorph"],
 }
 

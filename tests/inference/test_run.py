@@ -68,7 +68,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def command(tiles: Path, bundle, out: Path, *more: str) -> list[str]:
     return [
-        sys.executable, "-m", "galmorph.cli", "classify", str(tiles), "--survey", SURVEY,
+        sys.executable, "-m", "galmorph", "classify", str(tiles), "--survey", SURVEY,
         "--model", str(bundle.path), "--out", str(out), *more,
     ]  # fmt: skip
 

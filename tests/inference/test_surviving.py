@@ -76,7 +76,7 @@ def failing(monkeypatch, where, name, error, tile="tile1", times=99):
 
 def command(tiles, bundle, out, *more):
     return [
-        sys.executable, "-m", "galmorph.cli", "classify", str(tiles), "--survey", SURVEY,
+        sys.executable, "-m", "galmorph", "classify", str(tiles), "--survey", SURVEY,
         "--model", str(bundle.path), "--out", str(out), "--workers", "1", *more,
     ]  # fmt: skip
 

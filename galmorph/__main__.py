@@ -1,4 +1,4 @@
-"""``python -m galmorph.cli``."""
+"""``python -m galmorph``."""
 
 from galmorph.cli import main
 
