@@ -185,6 +185,18 @@ def run(
                 raise
 
 
+def asked_of_trial(about: str | None) -> tuple[Path, list[int]]:
+    """Folder of data and seeds that a script of trials is asked for; one thread, and nothing said but its lines."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    logging.getLogger("galmorph").setLevel(logging.ERROR)
+    return given.data.resolve(), given.seeds
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

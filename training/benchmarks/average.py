@@ -8,32 +8,21 @@ accuracy on the source's validation part moves from one epoch to the next in the
 deviation of the differences over the root of 2, so that it compares with that of the accuracy itself.
 """
 
-import argparse
 import dataclasses
 import json
-import logging
 import math
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from adaptation import measure, train_and_look
-from experiments import EXPERIMENTS, Experiment
+from adaptation import asked_of_trial, measure, train_and_look
+from experiments import TRIALS, TRIED, Experiment
 
 from galmorph.training.data import read_source
 from galmorph.training.domains import part_rows
 from galmorph.training.folder import METRICS
 from galmorph.training.history import read_history
-
-CASES = {
-    "digits": EXPERIMENTS["simulated-digits-open"],
-    "mock galaxies": EXPERIMENTS["simulated-galaxies"],
-    "SDSS": dataclasses.replace(EXPERIMENTS["sdss-worse"], target="sdss/a_worse"),
-}
-METHODS = ("source_only", "deepastrouda/start")
 
 #: Share of the epochs that `wander` is taken of, at the end.
 LATE = 0.4
@@ -73,17 +62,10 @@ def one(experiment: Experiment, method: str, seed: int, data: Path) -> dict[str,
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore")
-    logging.getLogger("galmorph").setLevel(logging.ERROR)
-    data = given.data.resolve()
-    for seed in given.seeds:
-        for name, experiment in CASES.items():
-            for method in METHODS:
+    data, seeds = asked_of_trial(__doc__)
+    for seed in seeds:
+        for name, experiment in TRIALS.items():
+            for method in TRIED:
                 for averaged in (False, True):
                     case = with_average(experiment, data) if averaged else experiment
                     found = one(case, method, seed, data)

@@ -7,19 +7,16 @@ same galaxies in source and target, each in one part). For each network a line o
 unknown objects against known ones, of the anomaly score as it is (`now`) and of others, in target and source.
 """
 
-import argparse
-import dataclasses
 import json
-import logging
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from experiments import EXPERIMENTS, Experiment
+from adaptation import asked_of_trial
+from experiments import TRIALS, TRIED, Experiment
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from strangeness import mahalanobis
@@ -34,13 +31,6 @@ from galmorph.training.fit import load_training, train
 from galmorph.training.split import split_objects, split_target
 
 Float = NDArray[np.float64]
-
-CASES = {
-    "digits": EXPERIMENTS["simulated-digits-open"],
-    "mock galaxies": EXPERIMENTS["simulated-galaxies"],
-    "SDSS": dataclasses.replace(EXPERIMENTS["sdss-worse"], target="sdss/a_worse"),
-}
-METHODS = ("source_only", "deepastrouda/start")
 
 #: Layers of the DeepMerge network whose maps are looked at: the end of each block.
 BLOCKS = (3, 7, 11)
@@ -183,24 +173,17 @@ def twins(first: dict[str, dict[str, Float]], second: dict[str, dict[str, Float]
 def run(data: Path, seeds: Sequence[int]) -> None:
     """All trainings."""
     for seed in seeds:
-        for name, experiment in CASES.items():
-            found = {method: scores(*seen(experiment, method, seed, data)) for method in METHODS}
-            both = twins(*(found[method] for method in METHODS))
-            for method in METHODS:
+        for name, experiment in TRIALS.items():
+            found = {method: scores(*seen(experiment, method, seed, data)) for method in TRIED}
+            both = twins(*(found[method] for method in TRIED))
+            for method in TRIED:
                 facts = {"case": name, "method": method, "seed": seed}
                 print(json.dumps(facts | {"auroc": areas(found[method] | both)}), flush=True)
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore")
-    logging.getLogger("galmorph").setLevel(logging.ERROR)
-    run(given.data.resolve(), given.seeds)
+    run(*asked_of_trial(__doc__))
 
 
 if __name__ == "__main__":

@@ -305,3 +305,13 @@ TABLE: Mapping[str, Experiment] = {**_digits(), **_sdss(), **_mocks()}
 
 #: Every experiment by name.
 EXPERIMENTS: Mapping[str, Experiment] = {**TABLE, **ABLATION, **HOSTILE, **REHEARSAL}
+
+#: What a choice may be tried on in full, of labelled data alone: of SDSS the same galaxies in source and target, each
+#: in one part.
+TRIALS: Mapping[str, Experiment] = {
+    "digits": ABLATION["simulated-digits-open"],
+    "mock galaxies": ABLATION["simulated-galaxies"],
+    "SDSS": dataclasses.replace(TABLE["sdss-worse"], target="sdss/a_worse"),
+}
+#: Methods of the trials.
+TRIED = ("source_only", "deepastrouda/start")
