@@ -43,7 +43,8 @@ class Sky:
     excess : numpy.ndarray
         Variance of the background in units of that by `weights`, at least 1. The shape is ``(bands,)``.
     sky : numpy.ndarray of bool
-        Pixels away from objects, of the shape of `planes`.
+        Blocks of two by two pixels away from objects; `every_other` gives a pixel of each. The shape is
+        ``(bands, rows // 2, columns // 2)``.
     level : numpy.ndarray
         Median of the background that was taken off, in nanomaggies per pixel. The shape is ``(bands,)``.
     noise : numpy.ndarray
@@ -87,7 +88,7 @@ def subtract(tile: Tile, box: float, seeing: float, *, in_place: bool = False) -
     planes = tile.image if in_place else np.zeros_like(tile.image)
     weights = np.zeros_like(tile.image) if tile.weight is None else tile.weight
     excess = np.ones(len(tile.bands))
-    sky = np.zeros_like(tile.valid)
+    sky = np.zeros_like(every_other(tile.valid))
     level = np.zeros(len(tile.bands))
     noise = np.zeros(len(tile.bands))
     side = max(8, round(box / tile.pixel_scale))
@@ -105,6 +106,12 @@ def subtract(tile: Tile, box: float, seeing: float, *, in_place: bool = False) -
         level[i] = np.median(sample(np.broadcast_to(background.level, valid.shape), valid))
         noise[i] = np.sqrt(excess[i] / typical)
     return Sky(planes, weights, excess, sky, level, noise)
+
+
+def every_other(image: NDArray[Any]) -> NDArray[Any]:
+    """One pixel of each block of two by two, a view; blocks that an odd number of pixels leaves incomplete have none."""
+    rows, columns = image.shape[-2:]
+    return image[..., : rows - 1 : 2, : columns - 1 : 2]
 
 
 def sample(image: NDArray[Any], chosen: Booleans) -> NDArray[Any]:
@@ -151,17 +158,18 @@ class _Background:
 
 
 def _background(image: Floats, valid: Booleans, side: int, fwhm: float) -> tuple[_Background, Booleans]:
-    """Background of a band, and the pixels of sky that it comes from."""
+    """Background of a band, and the blocks of sky that it comes from."""
     image = _spread(image)
     whole = _whole_blocks(image.shape, valid, side, fwhm)
     if whole is None:
         sky = _sky_pixels(_residual(image, valid, _estimate(image, valid, side).level), valid, fwhm)
-        return _estimate(image, sky, side), sky
+        return _estimate(image, sky, side), every_other(sky)
     half = _halved(image if valid.all() else np.where(valid, image, np.float32(0)))
     # Where objects stand out is seen whatever the level's last digits: one block of four tells it.
-    rough = _estimate(_every_other(half), _every_other(whole), side // 4).level
-    away = _sky_pixels(_residual(half, whole, _doubled(rough, half.shape, cv2.INTER_LINEAR)), whole, fwhm / 2)
-    return _at_full_resolution(image, valid, _estimate(half, away, side // 2), away)
+    few, few_whole = (np.ascontiguousarray(every_other(blocks)) for blocks in (half, whole))
+    rough = _estimate(few, few_whole, side // 4).level
+    away = _sky_pixels(_residual(half, whole, _doubled(rough, half.shape)), whole, fwhm / 2)
+    return _at_full_resolution(image, _estimate(half, away, side // 2), away), away
 
 
 def _whole_blocks(shape: tuple[int, ...], valid: Booleans, side: int, fwhm: float) -> Booleans | None:
@@ -177,39 +185,29 @@ def _whole_blocks(shape: tuple[int, ...], valid: Booleans, side: int, fwhm: floa
     return whole if 4 * np.count_nonzero(whole) >= LEAST_WHOLE * np.count_nonzero(valid) else None
 
 
-def _at_full_resolution(
-    image: Floats, valid: Booleans, half: _Background, away: Booleans
-) -> tuple[_Background, Booleans]:
-    """A background that was measured on blocks of two by two, and its pixels of sky.
+def _at_full_resolution(image: Floats, half: _Background, away: Booleans) -> _Background:
+    """A background that was measured on blocks of two by two away from objects.
 
     How noisy single pixels are is told from these: neighbours need not be independent.
     """
-    sky = valid & _doubled(away.view(np.uint8), image.shape, cv2.INTER_NEAREST).view(np.bool_)
-    level = _doubled(half.level, image.shape, cv2.INTER_LINEAR)
-    values = sample(image, sky) - sample(np.broadcast_to(level, image.shape), sky)
+    values = sample(every_other(image), away) - sample(np.broadcast_to(half.level, away.shape), away)
     typical = 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
     def rms() -> Any:
         factor = typical / max(half.typical_rms, float(np.finfo(np.float32).tiny))
-        return _doubled(half.rms() * factor, image.shape, cv2.INTER_LINEAR)
+        return _doubled(half.rms() * factor, image.shape)
 
-    return _Background(level, rms, typical), sky
+    return _Background(_doubled(half.level, image.shape), rms, typical)
 
 
-def _doubled(half: Any, shape: tuple[int, ...], interpolation: int) -> Any:
+def _doubled(half: Any, shape: tuple[int, ...]) -> Any:
     """Undo `_halved`; the last row or column of an odd number is as the one before. A number stays as it is."""
     if isinstance(half, float):
         return half
     rows, columns = (side // 2 * 2 for side in shape)
-    full = cv2.resize(half, (columns, rows), interpolation=interpolation)
+    full = cv2.resize(half, (columns, rows), interpolation=cv2.INTER_LINEAR)
     missing = (shape[0] - rows, shape[1] - columns)
     return np.pad(full, [(0, missing[0]), (0, missing[1])], mode="edge") if any(missing) else full
-
-
-def _every_other(image: NDArray[Any]) -> NDArray[Any]:
-    """One pixel of each block of two by two."""
-    rows, columns = image.shape
-    return np.ascontiguousarray(image[: rows - 1 : 2, : columns - 1 : 2])
 
 
 def _halved(image: Floats) -> Floats:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from galmorph import flags, photometry
-from galmorph.background import Sky, sample, smooth, subtract
+from galmorph.background import Sky, every_other, sample, smooth, subtract
 from galmorph.errors import ConfigError, TileError
 from galmorph.photometry import Shapes
 from galmorph.sky import local_axes, pixel_to_sky, position_angles, sky_to_pixel
@@ -219,8 +219,8 @@ def _detect(tile: Tile, sky: Sky, config: DetectionConfig, seeing: float) -> _De
     significance[masked] = 0
     np.divide(image, weight, out=image)
     image[masked] = 0
-    quiet &= ~masked
-    correlation = _correlation(significance, quiet)
+    quiet &= ~every_other(masked)
+    correlation = _correlation(every_other(significance), quiet)
     area = math.pi / 4 * (seeing / tile.pixel_scale) ** 2
     found, segments = _search(tile, significance, config, correlation, max(3, round(config.min_area * area)))
     own = int(np.count_nonzero(tile.keeps(found["y"] + tile.first_row)))
@@ -297,9 +297,9 @@ def _keep(
     """Some of the objects, in a new order, numbered so in the segmentation map, in place."""
     numbers = np.zeros(len(found) + 1, dtype=np.int32)
     numbers[kept + 1] = np.arange(1, len(kept) + 1)
-    # Row by row: numpy looks numbers up by indices of twice the size.
-    for row in segments:
-        row[:] = numbers.take(row)
+    # Of the few pixels of objects: numpy looks numbers up by indices of twice the size.
+    inside = segments > 0
+    segments[inside] = numbers.take(segments[inside])
     return found[kept], segments
 
 
