@@ -109,7 +109,7 @@ def subtract(tile: Tile, box: float, seeing: float, *, in_place: bool = False) -
 
 
 def every_other(image: NDArray[Any]) -> NDArray[Any]:
-    """One pixel of each block of two by two, a view; blocks that an odd number of pixels leaves incomplete have none."""
+    """One pixel of each block of two by two, a view; what an odd number of pixels leaves over has none."""
     rows, columns = image.shape[-2:]
     return image[..., : rows - 1 : 2, : columns - 1 : 2]
 

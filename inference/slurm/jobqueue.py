@@ -40,7 +40,12 @@ def main() -> None:
         memory=given.memory,
         walltime=given.walltime,
         interface=given.interface,
-        job_script_prologue=["export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"],
+        # Workers keep and share memory as those of a local cluster do, and are not looked at a hundred times a second.
+        job_script_prologue=[
+            "export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1",
+            "export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=16777216 MALLOC_ARENA_MAX=2",
+            "export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL=500ms",
+        ],
         death_timeout=300,
         worker_extra_args=["--no-dashboard"],
         scheduler_options={"allowed_failures": 0},

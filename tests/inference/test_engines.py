@@ -17,10 +17,28 @@ from make_sky import BANDS, make_tile
 
 import galmorph
 from galmorph.errors import RunError
-from galmorph.inference.cluster import ScoringPlugin, scheduler_address
+from galmorph.inference.cluster import _LOCAL, ScoringPlugin, scheduler_address
 
 SURVEY = "mock-decals"
 LOOPBACK = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
+
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["docker/Dockerfile", "docker/Dockerfile.cuda", "inference/slurm/survey.sbatch", "inference/slurm/jobqueue.py"],
+)
+def test_workers_of_clusters_are_set_as_those_of_one_machine(name):
+    text = (PROJECT / name).read_text()
+    memory = {key.rpartition(".")[2]: value for key, value in _LOCAL.items() if "environ" in key}
+    assert len(memory) == 3
+    for key, value in memory.items():
+        assert re.search(rf"\b{key}={value}\b", text)
+    assert not _LOCAL["distributed.worker.profile.enabled"]
+    assert "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False" in text
+    assert f"DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL={_LOCAL['distributed.admin.tick.interval']}" in text
 
 
 @pytest.fixture(scope="module")
