@@ -75,6 +75,11 @@ def neighbours_agree(space: Float, said: Int) -> float:
     return float(np.mean([same[said == name].mean() for name in np.unique(said)]))
 
 
+def at_mix(change: Float, labels: Int, mix: Float) -> Float:
+    """Mean change of each class of the source's validation images, times the share of the class elsewhere."""
+    return mix * np.array([change[labels == label].mean() for label in range(len(mix))])
+
+
 def _standard(kept: Predictions) -> tuple[Float, Float]:
     """Features of the target's and the source's images on the target's scale."""
     target, valid = kept["target_train_features"], kept["valid_features"]
@@ -93,6 +98,9 @@ def candidates(plain: Predictions, adapted: Predictions, labels: Int) -> dict[st
     (old_target, old_valid), (new_target, new_valid) = (_standard(each) for each in both)
     space, valid = np.hstack([old_target, new_target]), np.hstack([old_valid, new_valid])
     mix = estimate_mix(found[0], prior)
+    validated = [softmax(each["valid_logits"], fit_temperature(each["valid_logits"], labels)) for each in both]
+    hits = [(each.argmax(axis=1) == labels).astype(float) for each in validated]
+    logs = [np.log(np.maximum(each[np.arange(len(labels)), labels], 1e-12)) for each in validated]
 
     def change(measure: Callable[[Int], float]) -> float:
         return measure(now) - measure(was)
@@ -100,6 +108,9 @@ def candidates(plain: Predictions, adapted: Predictions, labels: Int) -> dict[st
     return {
         "likelihood on the source": signs.likelihood_change,
         "away from the source's mix": -signs.away,
+        "recall on the source, by the twin's mix": float(at_mix(hits[1] - hits[0], labels, before).sum()),
+        "likelihood on the source, by the twin's mix": float(at_mix(logs[1] - logs[0], labels, before).sum()),
+        "likelihood on the source, worst class": float(at_mix(logs[1] - logs[0], labels, np.ones(classes)).min()),
         "evenness of the answers": evenness(after) - evenness(before),
         "away from the estimated mix": total_variation(before, mix) - total_variation(after, mix),
         "twin's probability of the answers": float((found[0][rows, now] - found[0].max(axis=1)).mean()),
