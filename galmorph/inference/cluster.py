@@ -158,9 +158,12 @@ _LOCAL = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 0,
     "distributed.deploy.lost-worker-timeout": "1 hour",
-    # A hundred looks a second at what a worker does, and fifty ticks, are a twentieth of a core that scores.
+    # A hundred looks a second at what a worker does, and fifty ticks, are a twentieth of a core that scores; so are
+    # looks at memory and disks in every process.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "2s",
+    "distributed.admin.system-monitor.disk": False,
     # Planes of a tile may lie where others were, in place of pages that are new each time; what is larger goes back,
     # and many threads that come and go do not each keep memory of their own.
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
