@@ -56,7 +56,7 @@ methods have the same network (DeepMerge's), images, steps and optimiser, and th
 which looks at the target's unlabelled images too; a method that adapts sees as many target images beside the source's.
 Labels of the target serve for the measures alone, taken on its test part. *Target's labels used* is the same network
 trained on the target's labelled training part: a bound, as are numbers called oracle. AUROC is of the entropy, and
-beside it of the anomaly score.
+beside it of the anomaly score. Methods under the name of a library are its own, on the same network, images and steps.
 Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
 """
 
