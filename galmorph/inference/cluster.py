@@ -158,8 +158,8 @@ _LOCAL = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 0,
     "distributed.deploy.lost-worker-timeout": "1 hour",
-    # A hundred looks a second at what a worker does, and fifty ticks, are a twentieth of a core that scores; so are
-    # looks at memory and disks in every process.
+    # A hundred looks a second at what a worker does, and fifty ticks, are a twentieth of a core that scores. Memory
+    # need not be plotted twice a second either, and disks not at all.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.system-monitor.interval": "2s",

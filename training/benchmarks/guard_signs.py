@@ -90,7 +90,11 @@ def _standard(kept: Predictions) -> tuple[Float, Float]:
 def candidates(plain: Predictions, adapted: Predictions, labels: Int) -> dict[str, float]:
     """The signs by name: the lower the worse."""
     both = (plain, adapted)
-    found = [softmax(each["target_train_logits"], fit_temperature(each["valid_logits"], labels)) for each in both]
+    temperatures = [fit_temperature(each["valid_logits"], labels) for each in both]
+    found, validated = (
+        [softmax(each[part], t) for each, t in zip(both, temperatures, strict=True)]
+        for part in ("target_train_logits", "valid_logits")
+    )
     was, now = (each.argmax(axis=1) for each in found)
     classes, rows = found[0].shape[1], np.arange(len(was))
     before, after, prior = (np.bincount(each, minlength=classes) / len(each) for each in (was, now, labels))
@@ -98,7 +102,6 @@ def candidates(plain: Predictions, adapted: Predictions, labels: Int) -> dict[st
     (old_target, old_valid), (new_target, new_valid) = (_standard(each) for each in both)
     space, valid = np.hstack([old_target, new_target]), np.hstack([old_valid, new_valid])
     mix = estimate_mix(found[0], prior)
-    validated = [softmax(each["valid_logits"], fit_temperature(each["valid_logits"], labels)) for each in both]
     hits = [(each.argmax(axis=1) == labels).astype(float) for each in validated]
     logs = [np.log(np.maximum(each[np.arange(len(labels)), labels], 1e-12)) for each in validated]
 
