@@ -45,6 +45,8 @@ def main() -> None:
             "export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1",
             "export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=16777216 MALLOC_ARENA_MAX=2",
             "export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL=500ms",
+            "export DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL=2s"
+            " DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__DISK=False",
         ],
         death_timeout=300,
         worker_extra_args=["--no-dashboard"],

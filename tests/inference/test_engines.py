@@ -36,9 +36,11 @@ def test_workers_of_clusters_are_set_as_those_of_one_machine(name):
     assert len(memory) == 3
     for key, value in memory.items():
         assert re.search(rf"\b{key}={value}\b", text)
-    assert not _LOCAL["distributed.worker.profile.enabled"]
-    assert "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False" in text
-    assert f"DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL={_LOCAL['distributed.admin.tick.interval']}" in text
+    looks = {key: value for key, value in _LOCAL.items() if "worker.profile" in key or ".admin." in key}
+    assert len(looks) == 4
+    for key, value in looks.items():
+        name = key.upper().replace("-", "_").replace(".", "__")
+        assert re.search(rf"\bDASK_{name}={value}\b", text)
 
 
 @pytest.fixture(scope="module")
