@@ -19,3 +19,4 @@ def methods() -> None:
     console = Console()
     console.print(table)
     console.print('\nIn a recipe: method.name = "NAME"; method.weights changes the weights of its losses.')
+    console.print("Any method takes method.weights.strangers = 0.5: made-up images of two objects are kept unknown.")

@@ -117,7 +117,8 @@ class MethodOptions:
     name : str
         A key of `galmorph.training.methods.METHODS`.
     weights : mapping
-        Weights of the method's losses where they differ from its own.
+        Weights of the method's losses where they differ from its own. Any method takes ``strangers`` too: images that
+        are made of two known ones (`galmorph.training.strangers`) are to be answered evenly; 0.5 is usual.
     class_weights : bool
         Weight classes by inverse frequency (DeepAstroUDA, equation 4).
     label_smoothing : float

@@ -24,6 +24,7 @@ from galmorph.training.terms import (
     OneVsAll,
     OpenEntropy,
     Setting,
+    Strangers,
     Term,
     merge_facts,
 )
@@ -43,7 +44,11 @@ TERMS: Mapping[str, type[Term]] = {
     "confusion": Confusion,
     "one_vs_all": OneVsAll,
     "open_entropy": OpenEntropy,
+    "strangers": Strangers,
 }
+
+#: Losses that any method takes when a recipe gives them a weight.
+ADDED = ("strangers",)
 
 
 @dataclass(frozen=True)
@@ -185,21 +190,20 @@ class Objective(nn.Module):
     Raises
     ------
     ConfigError
-        If there is no such method, or a weight is given for a loss that it does not have.
+        If there is no such method, or a weight is given for a loss that it neither has nor takes.
     """
 
     def __init__(self, options: MethodOptions, setting: Setting) -> None:
         super().__init__()
         method = find_method(options.name)
-        losses = method.losses
+        losses = dict(method.losses) | {name: 0.0 for name in ADDED if options.weights.get(name)}
         self.tuned = method.tuned and options.separation.tuner != "off"
-        strangers = sorted(set(options.weights) - set(losses))
-        if strangers:
+        if others := sorted(set(options.weights) - {*losses, *ADDED}):
             raise ConfigError(
-                f"method {options.name!r} has the losses {', '.join(losses)}; "
-                f"method.weights names {', '.join(strangers)}"
+                f"method {options.name!r} has the losses {', '.join(method.losses)}, "
+                f"and {', '.join(ADDED)} can be added; method.weights names {', '.join(others)}"
             )
-        weights = {**losses, **options.weights}
+        weights = {name: options.weights.get(name, weight) for name, weight in losses.items()}
         self.weights = {
             name: weight if name == "cross_entropy" else weight / setting.classes for name, weight in weights.items()
         }
@@ -209,6 +213,11 @@ class Objective(nn.Module):
     def second(self) -> bool:
         """Whether a loss needs a second view of each image."""
         return any(TERMS[name].second for name in self.terms)
+
+    @property
+    def strangers(self) -> bool:
+        """Whether a loss needs strangers."""
+        return any(TERMS[name].strangers for name in self.terms)
 
     @property
     def adapts(self) -> bool:

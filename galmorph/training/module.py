@@ -90,6 +90,7 @@ class Training(pl.LightningModule):
             second=self.objective.second,
             mixed=self.recipe.network.batch_norm == "mixed",
             progress=epoch / self.recipe.fit.epochs,
+            strangers=self.objective.strangers,
         )
         adapting = self.onset.share(epoch)
         total: Tensor

@@ -42,6 +42,8 @@ class Outputs:
         The network's last layer, features to logits.
     progress : float
         Share of the training that is done, 0 to 1.
+    strangers : Activations or None
+        Of strangers that were made of the labelled images, if a loss of the method asks for them.
     """
 
     source: Seen
@@ -49,3 +51,4 @@ class Outputs:
     target: Seen | None
     head: nn.Module
     progress: float = 0.0
+    strangers: Activations | None = None

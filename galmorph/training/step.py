@@ -10,7 +10,11 @@ from galmorph.training.loaders import Batch, Pair
 from galmorph.training.networks import Activations, Classifier
 from galmorph.training.options import ViewOptions
 from galmorph.training.outputs import Outputs, Seen
+from galmorph.training.strangers import make_strangers
 from galmorph.training.views import random_view
+
+#: Name of what is made of the source's images, beside the domains.
+STRANGERS = "strangers"
 
 
 def observe(
@@ -22,6 +26,7 @@ def observe(
     second: bool = False,
     mixed: bool = False,
     progress: float = 0.0,
+    strangers: bool = False,
 ) -> Outputs:
     """Pass random views of a batch through a network.
 
@@ -41,6 +46,8 @@ def observe(
         Pass both domains through in one batch, so that they share its statistics.
     progress : float
         Share of the training that is done.
+    strangers : bool
+        Make strangers of the labelled images too.
 
     Returns
     -------
@@ -51,32 +58,36 @@ def observe(
     if isinstance(batch, Pair):
         domains["target"] = batch.target
 
-    def look() -> dict[Domain, Activations]:
-        images = {name: random_view(part.images, views, generator) for name, part in domains.items()}
+    def look(strangers: bool = False) -> dict[str, Activations]:
+        images: dict[str, Tensor] = {name: random_view(part.images, views, generator) for name, part in domains.items()}
+        if strangers:
+            images[STRANGERS] = make_strangers(images["source"], generator)
         return _activate(network, images, mixed)
 
-    first = look()
-    other: dict[Domain, Activations] = look() if second else {}
+    first = look(strangers)
+    other = look() if second else {}
     seen = {name: Seen(part.rows, first[name], other.get(name)) for name, part in domains.items()}
-    return Outputs(seen["source"], domains["source"].labels, seen.get("target"), network.head, progress)
+    made = first.get(STRANGERS)
+    return Outputs(seen["source"], domains["source"].labels, seen.get("target"), network.head, progress, made)
 
 
-def _activate(network: Classifier, images: Mapping[Domain, Tensor], mixed: bool) -> dict[Domain, Activations]:
-    """What the network gives for the images of each domain."""
-    if mixed and len(images) > 1:
-        whole = network.activations(_last(torch.cat(list(images.values()))))
-        sizes = [len(part) for part in images.values()]
-        parts = [None if value is None else torch.split(value, sizes) for value in whole]
-        return {
-            name: Activations(*(None if part is None else part[number] for part in parts))  # type: ignore[arg-type]
-            for number, name in enumerate(images)
-        }
-    given: dict[Domain, Activations] = {}
-    for name, part in images.items():
-        set_domain(network, name)
-        given[name] = network.activations(_last(part))
+def _activate(network: Classifier, images: Mapping[str, Tensor], mixed: bool) -> dict[str, Activations]:
+    """What the network gives for the images of each domain, and for strangers, which go with the source's."""
+    alone = [] if mixed else [name for name in images if name == "target"]
+    given: dict[str, Activations] = {}
+    for names in ([name for name in images if name not in alone], alone):
+        if names:
+            set_domain(network, "target" if names == alone else "source")
+            whole = network.activations(_last(torch.cat([images[name] for name in names])))
+            given |= dict(zip(names, _split(whole, [len(images[name]) for name in names]), strict=True))
     set_domain(network, "source")
     return given
+
+
+def _split(whole: Activations, sizes: list[int]) -> list[Activations]:
+    """Activations of each part of a batch."""
+    parts = [[None] * len(sizes) if value is None else torch.split(value, sizes) for value in whole]
+    return [Activations(*part) for part in zip(*parts, strict=True)]
 
 
 def _last(images: Tensor) -> Tensor:

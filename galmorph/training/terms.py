@@ -61,12 +61,15 @@ class Term(nn.Module, ABC):
         Whether it needs the target, and counts only after the warm-up.
     second : bool
         Whether it needs a second view of each image.
+    strangers : bool
+        Whether it needs strangers made of the source batch.
     rate : float
         Learning rate of its own parameters as a multiple of the network's.
     """
 
     adapts: ClassVar[bool] = True
     second: ClassVar[bool] = False
+    strangers: ClassVar[bool] = False
     rate: float = 1.0
 
     def __init__(self, options: MethodOptions, setting: Setting) -> None:
@@ -250,6 +253,19 @@ class OpenEntropy(Term):
     def forward(self, outputs: Outputs) -> tuple[Tensor, Facts]:
         """Of the first view."""
         return losses.open_entropy(_open(target_of(outputs))), {}
+
+
+class Strangers(Term):
+    """Even answers for strangers, and no class's own classifier that takes them for its class."""
+
+    adapts = False
+    strangers = True
+
+    def forward(self, outputs: Outputs) -> tuple[Tensor, Facts]:
+        """Of those made of the source batch."""
+        made = outputs.strangers
+        assert made is not None  # noqa: S101 - the step makes them for an objective with this loss
+        return losses.stranger_loss(made.logits, made.open_logits), {}
 
 
 def _open(seen: Seen) -> Tensor:

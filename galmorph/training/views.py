@@ -5,6 +5,7 @@ they are; those that change colour, brightness and sharpness make a network look
 """
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -54,7 +55,9 @@ def flip(images: Tensor, chosen: Tensor) -> Tensor:
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
 
 
-def zoom_and_shift(images: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
+def zoom_and_shift(
+    images: Tensor, factor: Tensor, shift: Tensor, beyond: Literal["border", "zeros"] = "border"
+) -> Tensor:
     """Enlarge each image about its centre and displace it, with bilinear interpolation.
 
     A factor of 300/256 and no shift is DeepAstroUDA's zoom: resize 256 to 300 pixels, crop the centre.
@@ -67,11 +70,13 @@ def zoom_and_shift(images: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
         Enlargement, shape ``(n,)``.
     shift : Tensor
         Displacement of the content in pixels along x and y, shape ``(n, 2)``.
+    beyond : {"border", "zeros"}
+        What pixels from beyond the edge are: those of the edge again, or 0.
 
     Returns
     -------
     Tensor
-        Same shape; pixels from beyond the edge repeat the edge.
+        Same shape.
     """
     n, size = len(images), images.shape[-1]
     matrix = images.new_zeros(n, 2, 3)
@@ -79,7 +84,7 @@ def zoom_and_shift(images: Tensor, factor: Tensor, shift: Tensor) -> Tensor:
     # affine_grid counts in half sides, and in the frame of the output mapped back to the input.
     matrix[:, :, 2] = -shift / factor[:, None] * (2 / size)
     grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode=beyond, align_corners=False)
 
 
 def fade(images: Tensor, share: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from galmorph.errors import ConfigError
 from galmorph.training.checkpoint import read_checkpoint
 from galmorph.training.export import SOURCE_MODEL, export
 from galmorph.training.fit import load_training, train
+from galmorph.training.guarded import without_adaptation
 from galmorph.training.history import read_history
 from galmorph.training.methods import METHODS
 
@@ -59,6 +60,18 @@ def test_every_method_trains_and_ships(finished):
         assert history[-1]["adapting"] == 1
         assert result.best_epoch >= 1
     assert (SOURCE_MODEL in manifest.files) == (name == "deepastrouda")
+
+
+def test_strangers_are_learned_beside_any_method_and_by_the_twin(cutouts, target, tmp_path):
+    method = {"name": "dance", "warmup_epochs": 0.5, "ramp_epochs": 0.5, "weights": {"strangers": 0.5}}
+    recipe = recipe_for(cutouts, target, "dance", method=method)
+    result = train(recipe, tmp_path / "out", device="cpu", progress=False)
+    history = read_history(tmp_path / "out" / "metrics.csv")
+    assert all(row["train_strangers"] >= np.log(len(recipe.source.classes)) for row in history)
+    assert without_adaptation(recipe).method.weights == {"strangers": 0.5}
+    assert load_bundle(export(result.checkpoint, tmp_path / "bundle")).manifest.training["recipe"]["method"][
+        "weights"
+    ] == {"strangers": 0.5}
 
 
 def branches(bundle, cutouts):

@@ -14,7 +14,7 @@ from galmorph.training.method_options import (
     MethodOptions,
     SeparationOptions,
 )
-from galmorph.training.methods import METHODS, TERMS, Objective
+from galmorph.training.methods import ADDED, METHODS, TERMS, Objective
 from galmorph.training.networks import Activations, build_network
 from galmorph.training.options import NetworkOptions
 from galmorph.training.outputs import Outputs, Seen
@@ -39,6 +39,7 @@ def outputs() -> Outputs:
         target=Seen(torch.tensor([7, 0, 3, 2, 5]), activations(5, 2), activations(5, 3)),
         head=CosineHead(5, 3),
         progress=0.5,
+        strangers=activations(4, 4),
     )
 
 
@@ -49,7 +50,7 @@ def make(name="source_only", setting=SETTING, **options):
 
 def test_every_method_names_losses_that_exist():
     assert all(set(method.losses) <= set(TERMS) for method in METHODS.values())
-    assert {name for method in METHODS.values() for name in method.losses} == set(TERMS)
+    assert {name for method in METHODS.values() for name in method.losses} | set(ADDED) == set(TERMS)
 
 
 def test_methods_of_both_papers_and_the_common_ones_are_there():
@@ -293,9 +294,24 @@ def test_state_is_a_checkpoints(outputs, name):
     ("options", "message"),
     [
         (MethodOptions(name="magic"), "method.name must be one of source_only, .*; got 'magic'"),
-        (MethodOptions(weights={"mmd": 1.0}), "has the losses cross_entropy; method.weights names mmd"),
+        (
+            MethodOptions(weights={"mmd": 1.0}),
+            "has the losses cross_entropy, and strangers can be added; method.weights names mmd",
+        ),
     ],
 )
 def test_impossible_methods(options, message):
     with pytest.raises(ConfigError, match=message):
         Objective(options, SETTING)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_any_method_takes_strangers_and_none_has_them_unasked(outputs, name):
+    plain, objective = make(name).eval(), make(name, weights={"strangers": 0.5}).eval()
+    assert objective.strangers
+    assert not plain.strangers
+    assert not make(name, weights={"strangers": 0.0}).strangers
+    expected = losses.stranger_loss(outputs.strangers.logits, outputs.strangers.open_logits)
+    total, parts, _ = objective(outputs)
+    torch.testing.assert_close(parts["strangers"], expected)
+    torch.testing.assert_close(total, plain(outputs)[0] + 0.5 * expected / len(COUNTS))

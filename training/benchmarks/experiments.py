@@ -34,6 +34,10 @@ OPEN = ("source_only", "dance", "ovanet", "deepastrouda")
 #: Kinds of hostile targets; wrong order of bands comes last, digits have one band.
 HOSTILE_CASES = ("mix", "fifty", "one", "unrelated", "same", "bands")
 
+#: The same with strangers made of galaxies, which no digit is like.
+STRANGERS = "strangers"
+OPEN_GALAXIES = (*OPEN, *(f"{name}/{STRANGERS}" for name in OPEN))
+
 #: Methods that the guard is tried on.
 GUARDED = ("source_only", "deepastrouda", "mmd", "adversarial")
 
@@ -80,6 +84,9 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "warm-up-0.2": {},
     "warm-up-0.6": {},
 }
+#: What is added to a method.
+ADDED: Mapping[str, Mapping[str, Any]] = {STRANGERS: {"method": {"weights": {"strangers": 0.5}}}}
+
 #: Share of the training that warm-up takes, where that is what differs.
 WARM_UP: Mapping[str, float] = {"warm-up-0.2": 0.2, "warm-up-0.6": 0.6}
 
@@ -148,7 +155,7 @@ class Experiment:
             **{key: dict(table) for key, table in COMMON.items()},
             "method": {"name": name},
         }
-        for tables in (self.settings, VARIANTS[variant] if variant else {}):
+        for tables in (self.settings, {**VARIANTS, **ADDED}[variant] if variant else {}):
             for table, settings in tables.items():
                 values[table] = values.get(table, {}) | dict(settings)
         if variant in WARM_UP:
@@ -191,7 +198,7 @@ def _sdss() -> dict[str, Experiment]:
         classes=SHAPES,
         private=("merger",),
         epochs=24,
-        methods=OPEN,
+        methods=OPEN_GALAXIES,
         settings=settings,
     )
     back = dataclasses.replace(back, source="sdss/a_worse", target="sdss/b")
@@ -206,14 +213,14 @@ def _mocks() -> dict[str, Experiment]:
         FINE,
         20,
         private=("lens",),
-        methods=OPEN,
+        methods=OPEN_GALAXIES,
         settings={"fit": SMALL},
     )
     lsst: dict[str, Any] = {
         "classes": ("spiral", "elliptical"),
         "private": ("merger",),
         "epochs": 20,
-        "methods": OPEN,
+        "methods": OPEN_GALAXIES,
         "settings": {"fit": SMALL},
     }
     to_ten, to_one = _pair("LSST mock, 1 year ↔ LSST mock, 10 years", "mocks/y1", "mocks/y10", **lsst)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from adaptation import RESULTS
-from experiments import ABLATION, HOSTILE, REHEARSAL, TABLE, Experiment
+from experiments import ABLATION, ADDED, HOSTILE, REHEARSAL, TABLE, Experiment
 
 from galmorph.training.guard import Answers, judge, observe_signs
 from galmorph.training.methods import METHODS
@@ -83,8 +83,10 @@ def pairs(experiments: Mapping[str, Experiment], folder: Path) -> Iterator[Pair]
     for name, experiment in experiments.items():
         for path in sorted(folder.glob(f"{name}-*.npz")):
             method, _, seed = path.stem.removeprefix(f"{name}-").rpartition("-")
-            twin = folder / f"{name}-source_only-{seed}.npz"
-            if METHODS.get(method.partition("+")[0], METHODS["source_only"]).adapts and twin.is_file():
+            own, _, variant = method.partition("+")
+            # What is no setting of adaptation the twin has too.
+            twin = folder / f"{name}-source_only{f'+{variant}' if variant in ADDED else ''}-{seed}.npz"
+            if METHODS.get(own, METHODS["source_only"]).adapts and twin.is_file():
                 plain, adapted = dict(np.load(twin)), dict(np.load(path))
                 labels = np.array([experiment.classes.index(label) for label in plain["valid_names"]])
                 yield Pair(name, method, int(seed), plain, adapted, labels, len(adapted["target_train_logits"]))

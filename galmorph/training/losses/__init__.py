@@ -17,6 +17,7 @@ from galmorph.training.losses.fisher import class_centroids, fisher_ratio
 from galmorph.training.losses.mmd import VARIANCES, mmd
 from galmorph.training.losses.neighbourhood import neighbourhood_loss
 from galmorph.training.losses.one_vs_all import joint_logits, one_vs_all_loss, open_entropy
+from galmorph.training.losses.strangers import stranger_loss
 
 __all__ = [
     "NO_LABEL",
@@ -44,5 +45,6 @@ __all__ = [
     "rank_codes",
     "reversal_ramp",
     "reverse_gradient",
+    "stranger_loss",
     "weighted_cross_entropy",
 ]

@@ -1,0 +1,70 @@
+"""What a training step shows the network, strangers included."""
+
+import pytest
+import torch
+
+from galmorph.training.domain_norm import domain_norms, split_norms
+from galmorph.training.loaders import Batch, Pair
+from galmorph.training.networks import build_network
+from galmorph.training.options import NetworkOptions, ViewOptions
+from galmorph.training.step import observe
+from galmorph.training.stretch import Stretch
+
+CLASSES, SIZE = 3, 24
+
+
+def batch(seed, n):
+    images = torch.randn(n, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+    return Batch(images, torch.arange(n) % CLASSES, torch.arange(n))
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    options = NetworkOptions(encoder="deepmerge")
+    return build_network(options, Stretch("linear", [1.0]), bands=1, size=SIZE, classes=CLASSES)
+
+
+def look(network, given, **options):
+    return observe(network, given, ViewOptions(), torch.Generator().manual_seed(0), **options)
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+@pytest.mark.parametrize("second", [True, False])
+def test_strangers_come_beside_the_same_views(network, mixed, second):
+    """Where batches do not count, the answers to the domains' images are what they are without strangers."""
+    network.eval()
+    pair = Pair(batch(0, 6), batch(1, 5))
+    plain, more = (look(network, pair, mixed=mixed, strangers=flag) for flag in (False, True))
+    assert plain.strangers is None
+    assert more.strangers.logits.shape == (6, CLASSES)
+    for name in ("source", "target"):
+        one, other = getattr(plain, name), getattr(more, name)
+        torch.testing.assert_close(one.first.logits, other.first.logits)
+        assert (one.second is None) == (other.second is None)
+    # Made of the views: other than all of them.
+    distances = torch.cdist(more.strangers.embedding, more.source.first.embedding)
+    assert (distances > 1e-3).all()
+
+
+def test_second_views_are_other_ones_and_have_no_strangers(network):
+    outputs = look(network.eval(), batch(0, 6), second=True, strangers=True)
+    assert not torch.equal(outputs.source.first.logits, outputs.source.second.logits)
+    assert len(outputs.source.second.logits) == 6
+
+
+def test_strangers_are_normalised_with_the_source(network):
+    assert split_norms(network) > 0
+    images = []
+    layer = domain_norms(network)[0]
+    for name in ("source", "target"):
+        getattr(layer, name).register_forward_pre_hook(lambda _, given, name=name: images.append((name, len(given[0]))))
+    look(network, Pair(batch(0, 6), batch(1, 5)), strangers=True)
+    assert images == [("source", 12), ("target", 5)]
+
+
+def test_one_batch_for_all_where_domains_are_mixed(network):
+    images = []
+    network.encoder.register_forward_pre_hook(lambda _, given: images.append(len(given[0])))
+    look(network, Pair(batch(0, 6), batch(1, 5)), mixed=True, strangers=True)
+    assert images == [17]

@@ -1,0 +1,97 @@
+import math
+
+import pytest
+import torch
+
+from galmorph.training.strangers import APART, bend, join, lay_over, make_strangers
+
+SIZE = 48
+
+
+def disc(x: float, y: float, radius: float, level: float = 1.0) -> torch.Tensor:
+    """A disc about a place in pixels from the centre, shape (1, 2, N, N)."""
+    at = torch.arange(SIZE) - (SIZE - 1) / 2
+    inside = torch.hypot(at[None, :] - x, at[:, None] - y) <= radius
+    return (level * inside.float()).expand(1, 2, SIZE, SIZE).clone()
+
+
+def centre(image: torch.Tensor) -> tuple[float, float]:
+    """Where the light is, in pixels from the centre."""
+    at = torch.arange(SIZE) - (SIZE - 1) / 2
+    light = image.sum(0)
+    return float((light.sum(0) * at).sum() / light.sum()), float((light.sum(1) * at).sum() / light.sum())
+
+
+def test_each_pixel_is_of_one_of_both_and_the_brighter_is_above():
+    left, right = disc(-6, 0, 8, level=1.0), disc(6, 0, 8, level=2.0)
+    both = lay_over(left, right)
+    assert ((both == left) | (both == right)).all()
+    assert (both[right > 0] == 2).float().mean() > 0.9  # but for its edge, seen through the Gaussian
+    assert both[0, 0, SIZE // 2, SIZE // 2 - 12] == 1
+
+
+def test_sky_is_not_laid_over_sky():
+    generator = torch.Generator().manual_seed(0)
+    sky = torch.randn(20, 2, SIZE, SIZE, generator=generator)
+    other = torch.randn(20, 2, SIZE, SIZE, generator=generator) + 40 * disc(8, 8, 6)
+    made = lay_over(sky, other)
+    far = disc(8, 8, 12)[0, 0] == 0
+    assert torch.equal(made[:, :, far], sky[:, :, far])
+    assert made[:, :, disc(8, 8, 4)[0, 0] > 0].mean() > 30
+
+
+def test_an_arc_is_where_it_was_asked_for():
+    radius, angle = torch.tensor([0.5, 0.5]), torch.tensor([0.0, math.pi / 2])
+    arcs = bend(disc(0, 0, 8).repeat(2, 1, 1, 1), radius, angle, torch.tensor([2.0, 2.0]), torch.tensor([2.0, 2.0]))
+    distance = torch.hypot(*torch.meshgrid(*[torch.arange(SIZE) - (SIZE - 1) / 2] * 2, indexing="ij"))
+    for arc in arcs:
+        reach = distance[arc[0] > 0.5]
+        assert reach.min() > 24 * 0.5 - 5.5  # a disc of 8 pixels, half as wide
+        assert reach.max() < 24 * 0.5 + 5.5
+    (x, y), (u, v) = centre(arcs[0]), centre(arcs[1])
+    assert x > 5 and abs(y) < 1  # noqa: PT018
+    assert v > 5 and abs(u) < 1  # noqa: PT018
+
+
+def test_longer_arcs_have_more_light_and_thinner_ones_less():
+    def light(longer: float, thinner: float) -> float:
+        values = (torch.tensor([value]) for value in (0.5, 0.3, longer, thinner))
+        return float(bend(disc(0, 0, 6), *values).sum())
+
+    assert light(2.0, 1.0) == pytest.approx(2 * light(1.0, 1.0), rel=0.1)
+    assert light(1.0, 2.0) == pytest.approx(light(1.0, 1.0) / 2, rel=0.1)
+
+
+def test_a_cut_has_one_image_on_each_side():
+    one, other = torch.zeros(2, 1, SIZE, SIZE), torch.ones(2, 1, SIZE, SIZE)
+    made = join(one, other, torch.tensor([0.0, math.pi / 2]), torch.tensor([0.0, 0.5]))
+    assert torch.equal(made[0, 0, 0], (torch.arange(SIZE) >= SIZE / 2).float())
+    assert torch.equal(made[1, 0, :, 0], (torch.arange(SIZE) >= 0.75 * SIZE).float())
+
+
+def test_strangers_are_drawn_again_by_the_same_seed_and_differ_from_what_they_are_made_of():
+    images = torch.cat([disc(0, 0, 3 + i, level=1 + i) for i in range(9)])
+    made = make_strangers(images, torch.Generator().manual_seed(1))
+    assert made.shape == images.shape
+    assert torch.equal(made, make_strangers(images, torch.Generator().manual_seed(1)))
+    assert not torch.equal(made, make_strangers(images, torch.Generator().manual_seed(2)))
+    for image in made:
+        assert (image != images).flatten(1).any(dim=1).all()
+
+
+def test_no_object_is_laid_over_itself():
+    """Two discs of a level of their own: every stranger that lays one over another has both levels."""
+    images = torch.cat([disc(0, 0, 4, level=1 + i) for i in range(6)])
+    for seed in range(20):
+        made = make_strangers(images, torch.Generator().manual_seed(seed))
+        for number in (0, 3):
+            levels = {round(float(value), 3) for value in made[number].unique() if value > 0.95}
+            assert any(level > number + 1.01 for level in levels) or APART[1] * SIZE > 8
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_small_batches(n):
+    images = torch.randn(n, 3, 20, 20)
+    made = make_strangers(images, torch.Generator().manual_seed(0))
+    assert made.shape == images.shape
+    assert torch.isfinite(made).all()
