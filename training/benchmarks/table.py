@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adaptation import RESULTS, read_lines
-from experiments import ABLATION, EXPERIMENTS, SUPERVISED, TABLE, Experiment
+from experiments import ABLATION, EXPERIMENTS, STRANGERS, SUPERVISED, TABLE, Experiment
 from guard import BEYOND, count
 
 Line = Mapping[str, Any]
@@ -57,8 +57,16 @@ which looks at the target's unlabelled images too; a method that adapts sees as 
 Labels of the target serve for the measures alone, taken on its test part. *Target's labels used* is the same network
 trained on the target's labelled training part: a bound, as are numbers called oracle. AUROC is of the entropy, and
 beside it of the anomaly score. Methods under the name of a library are its own, on the same network, images and steps.
+*With strangers*: images of two known objects are learned as unknown ([decision 22](../decisions/0022-strangers.md)).
 Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
 """
+
+
+def _name(method: str) -> str:
+    """What a method is called in the tables."""
+    own, _, variant = method.replace("+", "/").partition("/")
+    called = NAMES.get(own, own)
+    return f"{called} with strangers" if variant == STRANGERS else method if variant else called
 
 
 def _number(lines: Iterable[Line], place: tuple[str, str]) -> str:
@@ -79,7 +87,7 @@ def _rows(name: str, experiment: Experiment) -> list[str]:
     for method in sorted({line["method"] for line in lines}, key=lambda m: (order.index(m) if m in order else 99, m)):
         chosen = [line for line in lines if line["method"] == method]
         numbers = " | ".join(_number(chosen, place) for _, place in columns)
-        rows.append(f"| {NAMES.get(method, method)} | {len(chosen)} | {numbers} |")
+        rows.append(f"| {_name(method)} | {len(chosen)} | {numbers} |")
     return rows
 
 
@@ -110,18 +118,21 @@ def _guard(lines: list[Line]) -> list[str]:
         f"that of the mean of the objects' changes (1, 0 or -1). {found['beyond_error']} models lost two points and "
         f"{BEYOND} standard errors more, as one that truly loses two points does in one case of twenty; "
         f"the guard stopped {found['beyond_error_stopped']} of them. "
-        "These are marked *beyond error*.",
+        "These are marked *beyond error*. Listed are the models that were harmed or stopped; "
+        "all are in `adaptation/guard.jsonl`.",
         "",
         "| experiment | method | seed | target before | after | source before | after | harmed | stopped because |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for line in lines:
+        if not line["harmed"] and not line["stopped"]:
+            continue
         before, after = line["before"], line["after"]
         numbers = f"{before['target']:.3f} | {after['target']:.3f} | {before['source']:.3f} | {after['source']:.3f}"
         reasons = ", ".join(line["signs"])
         title = EXPERIMENTS[line["experiment"]].title
         harm = "beyond error" if line["beyond_error"] else "yes" if line["harmed"] else ""
-        rows.append(f"| {title} | {line['method']} | {line['seed']} | {numbers} | {harm} | {reasons} |")
+        rows.append(f"| {title} | {_name(line['method'])} | {line['seed']} | {numbers} | {harm} | {reasons} |")
     return [*rows, ""]
 
 

@@ -148,7 +148,7 @@ def test_verdicts_are_counted_and_the_page_says_so(module, tmp_path):
         "Of 5 adapted models 2 were harmed. The guard stopped 1 of them, and 2 of the 3 that were not harmed; "
         "1 of those had gained more than two points on the target." in page
     )
-    assert [row.split(" | ")[-2] for row in page if row.startswith("| sdss")] == ["beyond error", "yes", "", "", ""]
+    assert [row.split(" | ")[-2] for row in page if row.startswith("| sdss")] == ["beyond error", "yes", "", ""]
 
 
 def test_limits_of_signs_are_chosen_on_other_experiments(module):
