@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from make_sky import make_tile
 import galmorph
 from galmorph.bundle import load_bundle, write_bundle
 from galmorph.cli import main
+from galmorph.cli.retrain import retrain as command
 from galmorph.cutout_set import read_cutout_set, write_cutout_set
 from galmorph.errors import ConfigError
 from galmorph.label_tables import write_label_table
@@ -307,3 +309,8 @@ def test_people_may_label_in_the_words_of_the_model(work, tmp_path):
     other = make_cutouts(tmp_path / "other", size=16)
     with pytest.raises(Exception, match="cut both alike"):
         join_sets(recipe.source, other, tmp_path / "joined")
+
+
+def test_the_command_offers_the_steps_there_are():
+    choices, _ = get_args(get_type_hints(command)["until"])
+    assert get_args(choices) == STEPS
