@@ -15,11 +15,14 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from galmorph.training.views import zoom_and_shift
 
-#: Of an image's side: standard deviation of the Gaussian that brightness is compared through, least a pixel's noise.
+#: Of an image's side: standard deviation of the Gaussian that brightness is compared through, no less than a pixel.
 SEEN_THROUGH = 1 / 48
 
 #: Share of its own peak above its own median that an object must have where it is laid over another: sky is not laid.
 LEAST_LIGHT = 0.05
+
+#: Share of the light that each of two objects must have for both to be seen.
+LEAST_SHARE = 0.2
 
 #: Of an image's side: distance of the second of two objects from the first.
 APART = (0.12, 0.30)
@@ -32,7 +35,7 @@ OFF_CENTRE = 0.30
 LONGER, THINNER = (1.0, 3.0), (1.0, 2.5)
 
 
-def lay_over(images: Tensor, others: Tensor) -> Tensor:
+def lay_over(images: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     """The objects of `others` over `images`, where they are the brighter.
 
     Parameters
@@ -42,17 +45,13 @@ def lay_over(images: Tensor, others: Tensor) -> Tensor:
 
     Returns
     -------
-    Tensor
+    made : Tensor
         Same shape. Each pixel is of one of both, so that neither noise nor sky tells of what was done.
+    strange : Tensor of bool
+        Whether both objects are to be seen in it, shape ``(n,)``.
     """
-    sigma = max(1.0, images.shape[-1] * SEEN_THROUGH)
-    below, above = (
-        gaussian_blur(one.mean(1, keepdim=True), 2 * math.ceil(2 * sigma) + 1, sigma) for one in (images, others)
-    )
-    flat = above.flatten(1)
-    sky = flat.median(dim=1).values
-    least = sky + LEAST_LIGHT * (flat.amax(dim=1) - sky)
-    return torch.where((above > below) & (above > least[:, None, None, None]), others, images)
+    below, above = _light(images), _light(others)
+    return _put_together(images, others, above > below)
 
 
 def bend(images: Tensor, radius: Tensor, angle: Tensor, longer: Tensor, thinner: Tensor) -> Tensor:
@@ -83,7 +82,7 @@ def bend(images: Tensor, radius: Tensor, angle: Tensor, longer: Tensor, thinner:
     return functional.grid_sample(images, places, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def join(images: Tensor, others: Tensor, angle: Tensor, offset: Tensor) -> Tensor:
+def join(images: Tensor, others: Tensor, angle: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
     """Of each pair the one on this side of a straight cut, and the other beyond.
 
     Parameters
@@ -97,12 +96,14 @@ def join(images: Tensor, others: Tensor, angle: Tensor, offset: Tensor) -> Tenso
 
     Returns
     -------
-    Tensor
+    made : Tensor
         Same shape.
+    strange : Tensor of bool
+        Whether both objects are to be seen in it, shape ``(n,)``.
     """
     x, y = _grid(images)
     across = x * angle.cos()[:, None, None] + y * angle.sin()[:, None, None]
-    return torch.where((across > offset[:, None, None])[:, None], others, images)
+    return _put_together(images, others, (across > offset[:, None, None])[:, None])
 
 
 def make_strangers(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -118,7 +119,8 @@ def make_strangers(images: Tensor, generator: torch.Generator) -> Tensor:
     Returns
     -------
     Tensor
-        Same shape. With one image it is paired with itself.
+        Fewer than `images`: what shows one object alone, since the other is hidden or cut off, is no stranger and left
+        out.
     """
     n, device = len(images), images.device
     others = images[_others(n, generator).to(device)]
@@ -131,16 +133,29 @@ def make_strangers(images: Tensor, generator: torch.Generator) -> Tensor:
     one, shift = torch.ones_like(angle), torch.stack([apart * angle.cos(), apart * angle.sin()], dim=1)
     bent = draw(*AROUND), angle, draw(*LONGER), draw(*THINNER)
     offset = draw(-OFF_CENTRE, OFF_CENTRE)
-    kinds: tuple[Callable[[slice], Tensor], ...] = (
+    kinds: tuple[Callable[[slice], tuple[Tensor, Tensor]], ...] = (
         lambda rows: lay_over(images[rows], zoom_and_shift(others[rows], one[rows], shift[rows], beyond="zeros")),
         lambda rows: lay_over(images[rows], bend(others[rows], *(value[rows] for value in bent))),
         lambda rows: join(images[rows], others[rows], angle[rows], offset[rows]),
     )
-    made = torch.empty_like(images)
-    for number, kind in enumerate(kinds):
-        rows = slice(number, None, len(kinds))
-        made[rows] = kind(rows)
-    return made
+    made = [kind(slice(number, None, len(kinds))) for number, kind in enumerate(kinds)]
+    return torch.cat([pictures[strange] for pictures, strange in made])
+
+
+def _light(images: Tensor) -> Tensor:
+    """Brightness of objects over all bands, seen through a Gaussian; 0 where there is sky. Shape ``(n, 1, N, N)``."""
+    sigma = max(1.0, images.shape[-1] * SEEN_THROUGH)
+    seen = gaussian_blur(images.mean(1, keepdim=True), 2 * math.ceil(2 * sigma) + 1, sigma)
+    seen = seen - seen.flatten(1).median(dim=1).values[:, None, None, None]
+    objects: Tensor = seen * (seen > LEAST_LIGHT * seen.amax((1, 2, 3), keepdim=True))
+    return objects
+
+
+def _put_together(images: Tensor, others: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """`others` where chosen, `images` elsewhere, and whether each of both has its share of the light then."""
+    shown = [(_light(one) * where).sum((1, 2, 3)) for one, where in ((images, ~chosen), (others, chosen))]
+    strange = torch.minimum(*shown) > LEAST_SHARE * (shown[0] + shown[1])
+    return torch.where(chosen, others, images), strange
 
 
 def _others(n: int, generator: torch.Generator) -> Tensor:

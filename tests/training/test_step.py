@@ -14,7 +14,10 @@ CLASSES, SIZE = 3, 24
 
 
 def batch(seed, n):
-    images = torch.randn(n, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+    """Discs in noise, that strangers can be made of."""
+    at = torch.arange(SIZE) - (SIZE - 1) / 2
+    disc = 5.0 * (torch.hypot(at[None, :], at[:, None]) < 5)
+    images = disc + torch.randn(n, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
     return Batch(images, torch.arange(n) % CLASSES, torch.arange(n))
 
 
@@ -37,7 +40,8 @@ def test_strangers_come_beside_the_same_views(network, mixed, second):
     pair = Pair(batch(0, 6), batch(1, 5))
     plain, more = (look(network, pair, mixed=mixed, strangers=flag) for flag in (False, True))
     assert plain.strangers is None
-    assert more.strangers.logits.shape == (6, CLASSES)
+    assert 0 < len(more.strangers.logits) <= 6
+    assert more.strangers.logits.shape[1] == CLASSES
     for name in ("source", "target"):
         one, other = getattr(plain, name), getattr(more, name)
         torch.testing.assert_close(one.first.logits, other.first.logits)
@@ -60,11 +64,14 @@ def test_strangers_are_normalised_with_the_source(network):
     for name in ("source", "target"):
         getattr(layer, name).register_forward_pre_hook(lambda _, given, name=name: images.append((name, len(given[0]))))
     look(network, Pair(batch(0, 6), batch(1, 5)), strangers=True)
-    assert images == [("source", 12), ("target", 5)]
+    (first, together), second = images
+    assert (first, second) == ("source", ("target", 5))
+    assert 6 < together <= 12
 
 
 def test_one_batch_for_all_where_domains_are_mixed(network):
     images = []
     network.encoder.register_forward_pre_hook(lambda _, given: images.append(len(given[0])))
     look(network, Pair(batch(0, 6), batch(1, 5)), mixed=True, strangers=True)
-    assert images == [17]
+    assert len(images) == 1
+    assert 11 < images[0] <= 17

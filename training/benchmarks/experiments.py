@@ -320,5 +320,16 @@ TRIALS: Mapping[str, Experiment] = {
     "mock galaxies": ABLATION["simulated-galaxies"],
     "SDSS": dataclasses.replace(TABLE["sdss-worse"], target="sdss/a_worse"),
 }
+#: A case more, for what acts on classes that are few: another survey's mock, of two.
+FEW_CLASSES = Experiment(
+    "LSST mock galaxies made worse, merger unknown",
+    "simulated/years_source",
+    "simulated/years_target",
+    ("spiral", "elliptical"),
+    epochs=24,
+    private=("merger",),
+    methods=OPEN,
+    settings={"fit": SMALL},
+)
 #: Methods of the trials.
 TRIED = ("source_only", "deepastrouda/start")

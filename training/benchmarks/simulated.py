@@ -2,10 +2,10 @@
 
     python training/benchmarks/simulated.py DATA
 
-divides DATA/digits/mnist and DATA/mocks/sdss (see ``digits.py`` and ``mocks.py``) into halves by object, and makes the
-second half worse: DATA/simulated/digits_source and digits_target, galaxies_source and galaxies_target. In
-strokes_target the second half of the digits is bolder and slanted instead. All labels are those of the labelled source
-that a user has.
+divides DATA/digits/mnist, DATA/mocks/sdss and DATA/mocks/y10 (see ``digits.py`` and ``mocks.py``) into halves by
+object, and makes the second half worse: DATA/simulated/digits_source and digits_target, galaxies_source and
+galaxies_target, years_source and years_target. In strokes_target the second half of the digits is bolder and slanted
+instead. All labels are those of the labelled source that a user has.
 """
 
 import argparse
@@ -19,7 +19,11 @@ from numpy.typing import NDArray
 from galmorph.cutout_set import read_cutout_set, write_cutout_set
 
 #: For each set: standard deviation of a blur in pixels, contrast, and noise as a share of the images' spread.
-SHIFTS = {"digits": ("digits/mnist", 1.0, 0.7, 0.35), "galaxies": ("mocks/sdss", 1.5, 0.8, 0.1)}
+SHIFTS = {
+    "digits": ("digits/mnist", 1.0, 0.7, 0.35),
+    "galaxies": ("mocks/sdss", 1.5, 0.8, 0.1),
+    "years": ("mocks/y10", 1.5, 0.8, 0.1),
+}
 
 
 def worsen(images: NDArray[np.float32], blur: float, contrast: float, noise: float) -> NDArray[np.float32]:

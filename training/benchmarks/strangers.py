@@ -2,8 +2,8 @@
 
     python training/benchmarks/strangers.py DATA [--seeds 0 1 2]
 
-prints a line of JSON for each training on mock galaxies, on SDSS galaxies made worse (the same galaxies in source and
-target, each in one part) and on digits, which strangers are not meant for. `weight` is that of
+prints a line of JSON for each training on mock galaxies of two kinds, on SDSS galaxies made worse (the same galaxies in
+source and target, each in one part) and on digits, which strangers are not meant for. `weight` is that of
 `galmorph.training.strangers` in the loss; 0 is without.
 """
 
@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from adaptation import asked_of_trial, measure, train_and_look
-from experiments import TRIALS, TRIED, Experiment
+from experiments import FEW_CLASSES, TRIALS, TRIED, Experiment
 
 from galmorph.training.recipe import Recipe
 
 WEIGHTS = (0.0, 0.2, 0.5)
+
+CASES = {**TRIALS, "LSST mock": FEW_CLASSES}
 
 
 class WithStrangers(Experiment):
@@ -47,7 +49,7 @@ def main() -> None:
     """Command line."""
     data, seeds = asked_of_trial(__doc__)
     for seed in seeds:
-        for name, experiment in TRIALS.items():
+        for name, experiment in CASES.items():
             for method in TRIED:
                 for weight in WEIGHTS:
                     facts = {"case": name, "method": method, "weight": weight, "seed": seed}
