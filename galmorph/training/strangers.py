@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2.functional import gaussian_blur
 
+from galmorph.training.losses.precision import full_precision
 from galmorph.training.views import zoom_and_shift
 
 #: Of an image's side: standard deviation of the Gaussian that brightness is compared through, no less than a pixel.
@@ -106,6 +107,7 @@ def join(images: Tensor, others: Tensor, angle: Tensor, offset: Tensor) -> tuple
     return _put_together(images, others, (across > offset[:, None, None])[:, None])
 
 
+@full_precision
 def make_strangers(images: Tensor, generator: torch.Generator) -> Tensor:
     """A stranger of each image and another of the batch, in turn by `lay_over`, `bend` and `join`.
 
@@ -119,8 +121,7 @@ def make_strangers(images: Tensor, generator: torch.Generator) -> Tensor:
     Returns
     -------
     Tensor
-        Fewer than `images`: what shows one object alone, since the other is hidden or cut off, is no stranger and left
-        out.
+        At most as many as `images`: what shows one object alone, since the other is hidden or cut off, is left out.
     """
     n, device = len(images), images.device
     others = images[_others(n, generator).to(device)]

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2.functional import gaussian_blur
 
+from galmorph.training.losses.precision import full_precision
 from galmorph.training.options import ViewOptions
 
 
@@ -126,6 +127,7 @@ def blur(images: Tensor, sigma: float, share: Tensor) -> Tensor:
     return torch.lerp(images, blurred, share[:, None, None, None])
 
 
+@full_precision
 def random_view(images: Tensor, options: ViewOptions, generator: torch.Generator) -> Tensor:
     """One random view of each image.
 

@@ -5,10 +5,14 @@ import torch
 
 from galmorph.training.domain_norm import domain_norms, split_norms
 from galmorph.training.loaders import Batch, Pair
+from galmorph.training.losses import NO_LABEL
+from galmorph.training.method_options import MethodOptions
+from galmorph.training.methods import METHODS, Objective
 from galmorph.training.networks import build_network
 from galmorph.training.options import NetworkOptions, ViewOptions
 from galmorph.training.step import observe
 from galmorph.training.stretch import Stretch
+from galmorph.training.terms import Setting
 
 CLASSES, SIZE = 3, 24
 
@@ -75,3 +79,34 @@ def test_one_batch_for_all_where_domains_are_mixed(network):
     look(network, Pair(batch(0, 6), batch(1, 5)), mixed=True, strangers=True)
     assert len(images) == 1
     assert 11 < images[0] <= 17
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_whole_step_of_every_method_in_mixed_precision(name):
+    """As on a GPU, with every kind of view: the total and all gradients are finite."""
+    torch.manual_seed(0)
+    options, stretch = NetworkOptions(encoder="deepmerge"), Stretch("linear", [1.0])
+    network = build_network(
+        options, stretch, bands=1, size=SIZE, classes=CLASSES, open_head=METHODS[name].open_head
+    ).train()
+    setting = Setting([4] * CLASSES, 8, *network.lengths(1, SIZE))
+    objective = Objective(MethodOptions(name=name, weights={"strangers": 0.5}), setting)
+    source = batch(0, 12)
+    given = Pair(source, Batch(source.images.flip(0)[:8], torch.full((8,), NO_LABEL), torch.arange(8)))
+    views = ViewOptions(shift=1.0, colour=1.0, brightness=0.3, blur=1.5)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = observe(
+            network,
+            given if objective.adapts else source,
+            views,
+            torch.Generator().manual_seed(0),
+            second=objective.second,
+            mixed=True,
+            strangers=True,
+        )
+        total, parts, _ = objective(outputs)
+    total.backward()
+    assert total.isfinite()
+    assert all(value.isfinite() for value in parts.values())
+    gradients = [value.grad for value in network.encoder.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)

@@ -110,3 +110,11 @@ def test_small_batches(n):
 
 def test_nothing_comes_of_empty_sky():
     assert len(make_strangers(torch.zeros(6, 2, SIZE, SIZE), torch.Generator().manual_seed(0))) == 0
+
+
+def test_strangers_are_the_same_where_the_network_is_in_half_precision():
+    images = 1e5 * torch.cat([disc(0, 0, 3 + i / 2, level=1 + i / 4) for i in range(9)])
+    plain = make_strangers(images, torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = make_strangers(images, torch.Generator().manual_seed(1))
+    assert torch.equal(mixed, plain)

@@ -94,3 +94,12 @@ def test_changes_of_colour_and_brightness_are_within_their_limits_and_draw_nothi
     assert factors[:, 0].std() > 0.01
     pale = random_view(images, ViewOptions(**still, colour=1.0), torch.Generator().manual_seed(1))
     assert (pale.var(dim=1) <= images.var(dim=1) + 1e-6).all()
+
+
+def test_views_are_the_same_where_the_network_is_in_half_precision(images):
+    """Fluxes are large numbers: a GPU's half precision would lose or overflow them."""
+    options = ViewOptions(shift=1.0, colour=0.5, brightness=0.3, blur=1.5)
+    plain = random_view(1e5 * images, options, torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = random_view(1e5 * images, options, torch.Generator().manual_seed(1))
+    assert torch.equal(mixed, plain)

@@ -1,4 +1,4 @@
-"""Losses are computed in full precision whatever the network ran in."""
+"""Losses are computed, and views drawn, in full precision whatever the network runs in."""
 
 import functools
 from collections.abc import Callable
