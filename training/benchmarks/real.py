@@ -62,7 +62,8 @@ def main() -> None:
     lines = [HEAD, f"Votes against edge-on of the {rings.sum()} rings: {seen.median():.2f} in the median, "
              f"{(seen < 0.5).sum()} of them below a half.", ""]  # fmt: skip
     average = record["recipe"]["fit"].get("average", 0.0)
-    lines += [f"Trained {f'with `fit.average = {average}`' if average else 'without an average of the weights'}.", ""]
+    strangers = record["recipe"]["method"].get("weights", {}).get("strangers", 0.0)
+    lines += [f"Trained with `fit.average = {average}`, and with a weight of {strangers} for strangers.", ""]
     lines += [f"The guard ships: **{guard['shipped']}**. Signs of harm: {'; '.join(guard['reasons']) or 'none'}.", ""]
     lines += [
         f"| model | source's validation part | images | {' | '.join(record['recipe']['source']['classes'])} |",
