@@ -87,11 +87,9 @@ class Cluster:
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         where = self.folder / f"process{len(self.processes)}"
         where.mkdir()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dask", *arguments, "--scheduler-file", str(self.file)],
-            cwd=where,
-            stderr=(where / "log").open("wb"),
-        )
+        command = [sys.executable, "-m", "dask", *arguments, "--scheduler-file", str(self.file)]
+        with (where / "log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=where, stderr=log)
         self.processes.append(process)
         return process
 
