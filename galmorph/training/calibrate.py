@@ -1,5 +1,6 @@
 """What a bundle decides, fitted on the source only: temperature, threshold, reference of features, statistics."""
 
+import logging
 import math
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from sklearn.mixture import GaussianMixture
 
-from galmorph.metrics import negative_log_likelihood
+from galmorph.metrics import best_h_score, negative_log_likelihood
 from galmorph.scores import (
     LEAST_USUAL,
     FeatureReference,
@@ -23,6 +24,8 @@ from galmorph.scores import (
 )
 from galmorph.training.options import ExportOptions
 
+logger = logging.getLogger(__name__)
+
 Float = NDArray[np.floating]
 
 #: Temperatures between which the best one is sought.
@@ -30,6 +33,9 @@ TEMPERATURES = (0.05, 20.0)
 
 #: Fewest different scores that two groups are sought in, and places at which their boundary is sought.
 FEWEST, PLACES = 10, 1001
+
+#: Least harmonic mean of the shares on their own sides at which strangers count as told; half is what chance has.
+TOLD = 0.65
 
 #: Training images that the reference of features holds.
 REFERENCE_IMAGES = 2000
@@ -78,12 +84,14 @@ def calibrate(
     labels: NDArray[np.integer],
     options: ExportOptions,
     target: tuple[Float, Float] | None = None,
+    strangers: tuple[Float, Float] | None = None,
 ) -> Calibration:
     """Fit temperature, reference and threshold.
 
     The threshold lets a chosen share of known objects of the source pass as unknown. An adapted model is less sure of
     the target than of the source, known objects included; there the threshold is no lower than the boundary between the
-    two groups that the target's own scores fall into, see `boundary`.
+    two groups that the target's own scores fall into, see `boundary`. With strangers it lies where they are told from
+    the images that they were made of, if they can be, see `between`.
 
     Parameters
     ----------
@@ -97,6 +105,9 @@ def calibrate(
         Which score decides, and which share of known objects it may call unknown.
     target : tuple of ndarray, optional
         Logits and features of unlabelled images of the target, shapes ``(m, K)`` and ``(m, d)``.
+    strangers : tuple of ndarray, optional
+        The same of strangers made of images of the target, or without a target of validation images, see
+        `galmorph.training.strangers`. Read where `ExportOptions.threshold` asks for them.
 
     Returns
     -------
@@ -106,10 +117,24 @@ def calibrate(
     temperature = fit_temperature(logits, labels)
     reference = fit_reference(fitted, features, entropy(softmax(logits, temperature)), logits.shape[1])
     free = Calibration(temperature, reference, options.unknown_score, math.inf)
-    values = getattr(free.score(logits, features), options.unknown_score)
-    threshold = fit_threshold(values, options.false_unknown_rate)
+
+    def values(answers: tuple[Float, Float]) -> Float:
+        found: Float = getattr(free.score(*answers), options.unknown_score)
+        return found
+
+    known = (logits, features)
+    threshold = fit_threshold(values(known), options.false_unknown_rate)
     if target is not None:
-        threshold = max(threshold, boundary(getattr(free.score(*target), options.unknown_score)))
+        threshold = max(threshold, boundary(values(target)))
+    if options.threshold == "strangers":
+        made = np.empty(0) if strangers is None else values(strangers)
+        told = between(values(known if target is None else target), made)
+        if told is None:
+            logger.warning(
+                "strangers cannot be told from the images that they were made of: the threshold is by "
+                "export.false_unknown_rate"
+            )
+        threshold = threshold if told is None else told
     return replace(free, threshold=threshold)
 
 
@@ -176,6 +201,29 @@ def boundary(values: Float) -> float:
     places = np.linspace(mixture.means_[lower, 0], mixture.means_[higher, 0], PLACES)
     beyond = mixture.predict_proba(places[:, None])[:, higher] > 0.5
     return float(places[beyond.argmax()]) if beyond.any() else -math.inf
+
+
+def between(values: Float, strangers: Float) -> float | None:
+    """Where images and strangers made of them are told apart best.
+
+    That is the largest harmonic mean of the share of the images below and the share of strangers above: the H-score,
+    were the ones all known and the others all unknown.
+
+    Parameters
+    ----------
+    values : ndarray of float
+        Unknown scores of images, shape ``(n,)``.
+    strangers : ndarray of float
+        Of strangers, shape ``(m,)``.
+
+    Returns
+    -------
+    float or None
+        One of the scores; None where that mean is below `TOLD`, or there is nothing to tell.
+    """
+    made = np.repeat([0, 1], [len(values), len(strangers)])
+    best, place = best_h_score(np.concatenate([values, strangers]), made == 0, made, classes=1)
+    return float(place) if best >= TOLD else None
 
 
 def fit_reference(features: Float, valid_features: Float, valid_entropies: Float, classes: int) -> FeatureReference:

@@ -46,6 +46,7 @@ from galmorph.training.networks import Classifier
 from galmorph.training.recipe import Recipe
 from galmorph.training.reference import chosen_rows, images_facts, sample_domain
 from galmorph.training.split import split_objects
+from galmorph.training.strangers import draw_strangers
 from galmorph.training.target import read_target, target_rows
 
 #: Finer pixels than the training set's, by up to this factor, are no obstacle: cutouts are resampled, and an image that
@@ -75,9 +76,9 @@ def export(
 ) -> Path:
     """Make a bundle of a trained network.
 
-    Everything that the bundle decides is fitted on the training and validation parts of the known classes, and on
-    unlabelled images of the target's training part; the test part and private classes only give the numbers in its
-    card.
+    Everything that the bundle decides is fitted on the training and validation parts of the known classes, on
+    unlabelled images of the target's training part, and on what is made of these; the test part and private classes
+    only give the numbers in its card.
 
     Parameters
     ----------
@@ -127,7 +128,10 @@ def export(
     unlabelled = _target_images(recipe, dataset, record, target)
     seen = None if unlabelled is None else predict(graphs[MODEL], *unlabelled)
     labels = dataset.labels[rows["validation"]]
-    calibration = calibrate(fitted, logits, features, labels, recipe.export, seen)
+    made = None
+    if recipe.export.threshold == "strangers":
+        made = _predict_strangers(graphs[MODEL], *(unlabelled or (dataset.images, rows["validation"])))
+    calibration = calibrate(fitted, logits, features, labels, recipe.export, seen, made)
     scores = calibration.score(logits, features)
     evaluations = {"validation": _summarise(scores, dataset, rows["validation"], recipe, "validation")}
     test = _test_rows(dataset, recipe)
@@ -153,6 +157,14 @@ def export(
         CARD: write_card(manifest, recipe.export.card).encode(),
     }
     return write_bundle(Path(out), manifest, files).path
+
+
+def _predict_strangers(
+    graph: bytes, images: NDArray[np.float32], rows: NDArray[np.intp]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """What a network says of strangers made of some images; None if none could be made."""
+    made = draw_strangers(images, rows)
+    return predict(graph, made, np.arange(len(made))) if len(made) else None
 
 
 def _graphs(

@@ -300,8 +300,13 @@ class ExportOptions:
     ----------
     unknown_score : {"entropy", "energy", "anomaly_score"}
         The score by which an object is called unknown.
+    threshold : {"known", "strangers"}
+        What sets the threshold: the share of known objects above it, or where strangers made of the target's
+        images (without a target, of the source's validation images) are told from these best. The latter is for methods
+        that train with strangers.
     false_unknown_rate : float
-        Share of known validation objects that may be called unknown; sets the threshold.
+        Share of known validation objects that may be called unknown. Where `threshold` is ``"strangers"``, it counts
+        if strangers cannot be told.
     scale_tolerance : float
         A survey's pixels may be larger than those of the training set by this factor.
     card : Path or None
@@ -319,6 +324,7 @@ class ExportOptions:
     __pydantic_config__ = STRICT
 
     unknown_score: Literal["entropy", "energy", "anomaly_score"] = "entropy"
+    threshold: Literal["known", "strangers"] = "known"
     false_unknown_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     scale_tolerance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
     card: Path | None = None

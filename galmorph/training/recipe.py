@@ -75,6 +75,13 @@ class Recipe:
     guard: GuardOptions = field(default_factory=GuardOptions)
     export: ExportOptions = field(default_factory=ExportOptions)
 
+    def __post_init__(self) -> None:
+        if self.export.threshold == STRANGERS and not self.method.weights.get(STRANGERS):
+            raise ValueError(
+                "export.threshold is strangers, which a network is unsure of only if it was trained with them: "
+                "set method.weights.strangers, or leave export.threshold out"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able values of every setting, defaults included."""
         values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), default=str))
@@ -92,6 +99,9 @@ class Recipe:
         """The recipe as a file, with every setting written out."""
         return tomli_w.dumps(_without_none(self.to_dict()))
 
+
+#: The name of strangers, among the weights of a method and as what sets a threshold.
+STRANGERS = "strangers"
 
 _ADAPTER = TypeAdapter(Recipe)
 

@@ -7,8 +7,11 @@ objects over each other (mergers, chance neighbours), one bent around another (a
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2.functional import gaussian_blur
@@ -34,6 +37,9 @@ OFF_CENTRE = 0.30
 
 #: How many times longer and thinner than the object an arc is.
 LONGER, THINNER = (1.0, 3.0), (1.0, 2.5)
+
+#: Images that a threshold's strangers are made of, and how many are put together at a time.
+DRAWN, TOGETHER = 600, 64
 
 
 def lay_over(images: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,6 +147,30 @@ def make_strangers(images: Tensor, generator: torch.Generator) -> Tensor:
     )
     made = [kind(slice(number, None, len(kinds))) for number, kind in enumerate(kinds)]
     return torch.cat([pictures[strange] for pictures, strange in made])
+
+
+def draw_strangers(images: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Strangers of some images, always the same ones, for a threshold to be fitted to.
+
+    Parameters
+    ----------
+    images : ndarray of float32
+        Shape ``(n, bands, N, N)``; read a few at a time.
+    rows : ndarray of int
+        Which of them may be used; at most `DRAWN` are.
+
+    Returns
+    -------
+    ndarray of float32
+        Shape ``(m, bands, N, N)``, ``m`` at most as many as were used, and 0 of fewer than two.
+    """
+    chosen = np.random.default_rng(0).permutation(rows)[:DRAWN]
+    generator = torch.Generator().manual_seed(0)
+    batches = np.array_split(chosen, max(1, math.ceil(len(chosen) / TOGETHER)))
+    made = [make_strangers(torch.from_numpy(images[np.sort(batch)]), generator) for batch in batches if len(batch) > 1]
+    if not made:
+        return np.zeros((0, *images.shape[1:]), dtype=np.float32)
+    return torch.cat(made).numpy()
 
 
 def _light(images: Tensor) -> Tensor:

@@ -12,8 +12,13 @@ from make_recipe import tiny_recipe
 from pytorch_lightning.callbacks import Callback
 
 from galmorph.bundle import load_bundle
+from galmorph.cutout_set import read_cutout_set
 from galmorph.errors import ConfigError
+from galmorph.training import export as exporting
+from galmorph.training.calibrate import calibrate
 from galmorph.training.checkpoint import read_checkpoint
+from galmorph.training.data import read_source
+from galmorph.training.domains import part_rows
 from galmorph.training.export import SOURCE_MODEL, export
 from galmorph.training.fit import load_training, train
 from galmorph.training.guarded import without_adaptation
@@ -60,6 +65,32 @@ def test_every_method_trains_and_ships(finished):
         assert history[-1]["adapting"] == 1
         assert result.best_epoch >= 1
     assert (SOURCE_MODEL in manifest.files) == (name == "deepastrouda")
+
+
+@pytest.mark.parametrize("name", ["dance", "source_only"])
+def test_a_threshold_by_strangers_is_of_the_images_that_it_is_for(cutouts, target, tmp_path, monkeypatch, name):
+    """Of the target's training part where there is a target, else of the source's validation part."""
+    method = {"name": name, "warmup_epochs": 0.5, "ramp_epochs": 0.5, "weights": {"strangers": 0.5}}
+    values = {"method": method, "export": {"threshold": "strangers"}}
+    recipe = recipe_for(cutouts, target, name, **values)
+    result = train(recipe, tmp_path / "out", device="cpu", progress=False)
+    used = []
+    made = np.random.default_rng(0).normal(size=(12, 3, 24, 24)).astype(np.float32)
+    monkeypatch.setattr(exporting, "draw_strangers", lambda *given: used.append(given) or made)
+    seen = []
+    monkeypatch.setattr(exporting, "calibrate", lambda *given: seen.append(given) or calibrate(*given))
+    bundle = load_bundle(export(result.checkpoint, tmp_path / "bundle"))
+    ((images, rows),) = used
+    (fitted,) = seen
+    source = read_source(recipe.source)
+    if name == "source_only":
+        assert np.array_equal(rows, part_rows(source, recipe)["validation"])
+        assert np.array_equal(images[rows], source.images[rows])
+    else:
+        assert np.array_equal(images[rows], read_cutout_set(target).images[rows])
+        assert len(rows) == len(fitted[5][0]) > 0
+    assert len(fitted[6][0]) == len(made)
+    assert bundle.manifest.unknown.threshold == calibrate(*fitted).threshold
 
 
 def test_strangers_are_learned_beside_any_method_and_by_the_twin(cutouts, target, tmp_path):

@@ -6,6 +6,7 @@ from galmorph.metrics import negative_log_likelihood
 from galmorph.scores import anomaly, softmax
 from galmorph.training.calibrate import (
     REFERENCE_IMAGES,
+    between,
     boundary,
     calibrate,
     fit_reference,
@@ -124,3 +125,41 @@ def test_a_target_less_sure_than_the_source_raises_the_threshold_and_never_lower
     assert flagged[:500].mean() < 0.02 < 0.98 < flagged[500:].mean()
     same = calibrate(features, vague + noise, features, labels, options, (sure, features))
     assert same.threshold == calibrate(features, vague + noise, features, labels, options).threshold
+
+
+def test_the_threshold_between_images_and_strangers_is_that_of_the_best_harmonic_mean():
+    # Above 3 are one of four images and all strangers, 2 * 0.75 / 1.75; above 4 two of three, 2 * 0.667 / 1.667.
+    assert between(np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.5, 5.0, 6.0])) == 3.0
+    assert between(np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.5, 5.0, 6.0, 7.0, 8.0])) == 4.0
+
+
+def test_strangers_that_cannot_be_told_give_no_threshold(rng):
+    values = rng.normal(size=2000)
+    assert between(values, rng.normal(size=2000)) is None
+    assert between(values + 3, values) is None
+    assert between(values, np.empty(0)) is None
+    assert between(np.zeros(5), np.zeros(5)) is None
+
+
+def test_strangers_set_the_threshold_where_they_were_asked_for(rng, caplog):
+    labels = rng.integers(0, 3, 500)
+    logits = 6.0 * np.eye(3)[labels] + 0.1 * rng.normal(size=(500, 3))
+    features = rng.normal(size=(500, 3)) + 4 * np.eye(3)[labels]
+    vague = (2.5 * np.eye(3)[labels] + 0.1 * rng.normal(size=(500, 3)), features)
+    strangers = (0.1 * rng.normal(size=(400, 3)), rng.normal(size=(400, 3)))
+
+    def fit(options, *more):
+        return calibrate(features, logits, features, labels, options, *more)
+
+    asked, usual = ExportOptions(threshold="strangers"), ExportOptions()
+    alone, adapted = fit(asked, None, strangers), fit(asked, vague, strangers)
+    for found, images in ((alone, (logits, features)), (adapted, vague)):
+        assert not found.score(*images).unknown.any()
+        assert found.score(*strangers).unknown.all()
+    # By the target's images where there are some: the source's are surer.
+    assert adapted.threshold > alone.threshold
+    assert fit(usual, vague, strangers).threshold == fit(usual, vague).threshold
+    assert not caplog.records
+    assert fit(asked, vague, vague).threshold == fit(usual, vague).threshold
+    assert fit(asked, vague).threshold == fit(usual, vague).threshold
+    assert caplog.text.count("strangers cannot be told") == 2

@@ -1,9 +1,10 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from galmorph.training.strangers import bend, join, lay_over, make_strangers
+from galmorph.training.strangers import DRAWN, bend, draw_strangers, join, lay_over, make_strangers
 
 SIZE = 48
 
@@ -118,3 +119,24 @@ def test_strangers_are_the_same_where_the_network_is_in_half_precision():
     with torch.autocast("cpu", torch.bfloat16):
         mixed = make_strangers(images, torch.Generator().manual_seed(1))
     assert torch.equal(mixed, plain)
+
+
+def test_strangers_for_a_threshold_are_of_the_images_that_may_be_used_and_always_the_same():
+    images = torch.cat([disc(0, 0, 4, level=1 + i) for i in range(8)]).numpy()
+    rows = np.array([1, 2, 5, 6])
+    made = draw_strangers(images, rows)
+    assert 0 < len(made) <= len(rows)
+    assert np.array_equal(made, draw_strangers(images, rows))
+    levels = {round(float(value)) for value in np.unique(made) if abs(value - round(value)) < 1e-4}
+    assert levels <= {0} | set((1 + rows).tolist())
+
+
+def test_no_more_images_are_drawn_for_a_threshold_than_it_needs():
+    sky = np.random.default_rng(0).normal(0, 0.01, (DRAWN + 40, 1, 16, 16)).astype(np.float32)
+    made = draw_strangers(sky + disc(0, 0, 4).numpy()[:, :1, 16:32, 16:32], np.arange(DRAWN + 40))
+    assert DRAWN / 4 < len(made) <= DRAWN
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_of_fewer_than_two_images_no_stranger_can_be_made(count):
+    assert draw_strangers(np.ones((3, 2, 20, 20), dtype=np.float32), np.arange(count)).shape == (0, 2, 20, 20)

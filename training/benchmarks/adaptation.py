@@ -39,6 +39,7 @@ from galmorph.training.fit import load_training, train
 from galmorph.training.guarded import predict
 from galmorph.training.options import ExportOptions
 from galmorph.training.split import split_objects, split_target
+from galmorph.training.strangers import draw_strangers
 
 #: What a network said of the parts of the data.
 Predictions = dict[str, NDArray[Any]]
@@ -88,13 +89,18 @@ def train_and_look(experiment: Experiment, method: str, seed: int, data: Path, o
         domain: Domain = "target" if part.startswith("target") else "source"
         logits, features = predict(module, images, chosen, domain)
         saved |= {f"{part}_logits": logits, f"{part}_features": features, f"{part}_names": names[chosen]}
+    if recipe.method.weights.get("strangers"):
+        made = draw_strangers(target.images, seen)
+        logits, features = predict(module, made, np.arange(len(made)), "target")
+        saved |= {"strangers_logits": logits, "strangers_features": features}
     return saved
 
 
 def measure(experiment: Experiment, saved: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """The line of the results that follows from what a network said.
 
-    Every method gets what the target's images say without labels, those that do not adapt too.
+    Every method gets what the target's images say without labels, those that do not adapt too; one that trained with
+    strangers its threshold by those of the target's images.
     """
 
     def answers(part: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -104,7 +110,9 @@ def measure(experiment: Experiment, saved: Mapping[str, NDArray[Any]]) -> dict[s
         return np.array([experiment.classes.index(name) for name in saved[f"{part}_names"]])
 
     fitted, valid = answers("fitted")[1], answers("valid")
-    calibration = calibrate(fitted, *valid, labels("valid"), ExportOptions(), answers("target_train"))
+    made = answers("strangers") if "strangers_logits" in saved else None
+    options = ExportOptions(threshold="known" if made is None else "strangers")
+    calibration = calibrate(fitted, *valid, labels("valid"), options, answers("target_train"), made)
     line: dict[str, Any] = json.loads(str(saved["facts"]))
     for domain in ("source", "target"):
         scores = calibration.score(*answers(domain))
