@@ -76,7 +76,7 @@ class Recipe:
     export: ExportOptions = field(default_factory=ExportOptions)
 
     def __post_init__(self) -> None:
-        if self.export.threshold == STRANGERS and not self.method.weights.get(STRANGERS):
+        if self.export.threshold == "strangers" and not self.method.weights.get("strangers"):
             raise ValueError(
                 "export.threshold is strangers, which a network is unsure of only if it was trained with them: "
                 "set method.weights.strangers, or leave export.threshold out"
@@ -99,9 +99,6 @@ class Recipe:
         """The recipe as a file, with every setting written out."""
         return tomli_w.dumps(_without_none(self.to_dict()))
 
-
-#: The name of strangers, among the weights of a method and as what sets a threshold.
-STRANGERS = "strangers"
 
 _ADAPTER = TypeAdapter(Recipe)
 

@@ -35,6 +35,12 @@ NETWORKS = {"resnet18": (32, 64), "deepmerge": (128, 75)}
 #: Batch (of both domains) and images in the bank, for the time of the clustering loss.
 SIZES = ((64, 5_000), (128, 10_000), (128, 40_000), (256, 20_000), (256, 40_000))
 
+#: What is compared, by name: every method, and two with strangers, which are another batch to look at.
+COMPARED = {name: MethodOptions(name=name) for name in METHODS} | {
+    f"{name} with strangers": MethodOptions(name=name, weights={"strangers": 0.5})
+    for name in ("source_only", "deepastrouda")
+}
+
 STEP_TARGET, BANK_MEGABYTES, PAIR_TARGET = 1.5, 50.0, 1.25
 
 
@@ -50,24 +56,24 @@ def take_turns(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
     return {name: median(values) for name, values in times.items()}
 
 
-def passes(name: str) -> int:
+def passes(options: MethodOptions) -> int:
     """How often a method has to look at a batch of one domain."""
-    objective = Objective(MethodOptions(name=name), Setting([1] * CLASSES, 1, 1, 1))
-    return (2 if objective.adapts else 1) * (2 if objective.second else 1)
+    objective = Objective(options, Setting([1] * CLASSES, 1, 1, 1))
+    return (2 if objective.adapts else 1) * (2 if objective.second else 1) + objective.strangers
 
 
-def step_of(name: str, encoder: str, images: torch.Tensor) -> Callable[[], None]:
+def step_of(chosen: MethodOptions, encoder: str, images: torch.Tensor) -> Callable[[], None]:
     """A step of a method, with every memory of the training full."""
     torch.manual_seed(0)
     size = images.shape[-1]
     stretch = fit_stretch(images.numpy(), np.arange(len(images)), StretchOptions())
-    method, options = METHODS[name], OptimiserOptions()
+    method, options = METHODS[chosen.name], OptimiserOptions()
     network = build_network(
         NetworkOptions(encoder=encoder), stretch, bands=3, size=size, classes=CLASSES, open_head=method.open_head
     )
     network.to(memory_format=torch.channels_last)
     setting = Setting([IMAGES // CLASSES] * CLASSES, IMAGES, *network.lengths(3, size))
-    objective = Objective(MethodOptions(name=name), setting)
+    objective = Objective(chosen, setting)
     for label, memory in objective.named_buffers():
         if label.endswith(("probabilities", "memory")):
             memory.copy_(torch.rand(memory.shape).softmax(dim=1))
@@ -83,7 +89,9 @@ def step_of(name: str, encoder: str, images: torch.Tensor) -> Callable[[], None]
     def step() -> None:
         optimiser.zero_grad()
         generator = torch.Generator().manual_seed(0)
-        outputs = observe(network, batch, ViewOptions(), generator, second=objective.second, mixed=True)
+        outputs = observe(
+            network, batch, ViewOptions(), generator, second=objective.second, mixed=True, strangers=objective.strangers
+        )
         objective(outputs)[0].backward()
         optimiser.step()
 
@@ -94,18 +102,18 @@ def steps(encoder: str, rounds: int) -> list[Result]:
     """Each method's step beside the plain one, by pass."""
     batch, size = NETWORKS[encoder]
     images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
-    times = take_turns({name: step_of(name, encoder, images) for name in METHODS}, rounds)
+    times = take_turns({name: step_of(chosen, encoder, images) for name, chosen in COMPARED.items()}, rounds)
     plain = times["source_only"]
     return [
         entry(
             f"{encoder}, {name}: step beside a plain one, by pass",
-            times[name] / plain / passes(name),
+            times[name] / plain / passes(chosen),
             STEP_TARGET,
             "most",
             seconds=round(times[name], 4),
-            passes=passes(name),
+            passes=passes(chosen),
         )
-        for name in METHODS
+        for name, chosen in COMPARED.items()
         if name != "source_only"
     ]
 
