@@ -1,6 +1,6 @@
 """Survey tiles with thousands of galaxies, made in seconds: fpacked bands with weights and a mask, for measurements.
 
-``python make_crowded.py FOLDER SIDE OBJECTS`` writes a tile in the layout of the mock surveys.
+``python make_crowded.py FOLDER SIDE OBJECTS`` writes a tile with the planes of the mock surveys.
 """
 
 import sys
@@ -9,6 +9,16 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from make_sky import BANDS, NOISE, tile_wcs
+
+#: How planes are stored: in squares of 100 pixels, as the coadds of the Legacy Surveys (``get_compression_string`` of
+#: legacypipe); `fpack` and astropy compress row by row unless told, which takes longer to read.
+STORED = {
+    "compression_type": "RICE_1",
+    "tile_shape": (100, 100),
+    "quantize_level": 16.0,
+    "quantize_method": 2,
+    "dither_seed": 1,
+}
 
 #: Root-mean-square half widths of galaxies, in pixels, and side of the stamps they are painted on.
 SIGMAS, STAMP = (2.0, 3.5), 41
@@ -62,7 +72,7 @@ def sky_planes(side: int, objects: int, seed: int = 0) -> dict[str, np.ndarray]:
 def make_crowded(
     folder: Path, name: str, side: int, objects: int, *, ra: float = 150.0, dec: float = 2.0, seed: int = 0
 ) -> list[Path]:
-    """Write a tile as the mock surveys have it, Rice-compressed: a file per band with IMAGE, INVVAR and MASK.
+    """Write a tile with the planes of the mock surveys, Rice-compressed: a file per band with IMAGE, INVVAR and MASK.
 
     Parameters
     ----------
@@ -87,14 +97,9 @@ def make_crowded(
         weight = np.full(image.shape, NOISE**-2, np.float32)
         mask = np.zeros(image.shape, np.int16)
         path = folder / f"{name}-{band}.fits.fz"
-        fits.HDUList(
-            [
-                fits.PrimaryHDU(),
-                fits.CompImageHDU(image, header, name="IMAGE", compression_type="RICE_1", quantize_level=16.0),
-                fits.CompImageHDU(weight, header, name="INVVAR", compression_type="RICE_1", quantize_level=16.0),
-                fits.CompImageHDU(mask, header, name="MASK", compression_type="RICE_1"),
-            ]
-        ).writeto(path, overwrite=True)
+        planes = {"IMAGE": image, "INVVAR": weight, "MASK": mask}
+        hdus = [fits.CompImageHDU(plane, header, name=plane_name, **STORED) for plane_name, plane in planes.items()]
+        fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path, overwrite=True)
         paths.append(path)
     return paths
 
