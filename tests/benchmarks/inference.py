@@ -43,11 +43,10 @@ from galmorph.inference.run import RunReport, run_tiles
 from galmorph.surveys import find_tiles, load_survey
 
 SURVEY, CLASSES = "mock-decals", ["elliptical", "spiral", "edge_on", "merger", "star"]
-#: Encoders with the side of their cutouts, side and galaxies of a tile that keeps a model busy, and tiles of each core.
-MODELS = {"resnet18": (128, 2000, 1500, 4), "resnet50": (256, 1000, 150, 8)}
+#: Encoders with the side of their cutouts, side and galaxies of a tile that keeps a model busy, and tiles of each core:
+#: as many as take minutes, since a survey's run takes hours and its start seconds.
+MODELS = {"resnet18": (128, 2000, 1500, 12), "resnet50": (256, 1000, 150, 16)}
 SECONDS = 8.0
-#: Times that a whole run is measured: of what the machine's other guests take now and then the median knows little.
-ROUNDS = 3
 ORDER = ("run", "peers", "workers", "tiles", "memory")
 
 
@@ -142,7 +141,7 @@ def bare(model: Path, size: int, batch: int, processes: int, seconds: float = SE
     return sum(float(process.communicate()[0].splitlines()[-1]) for process in feeding)
 
 
-def whole_run(folder: Path) -> list[Result]:
+def whole_run(folder: Path, repeats: int) -> list[Result]:
     """Tiles to parts beside scoring alone, on all cores: the median of some rounds."""
     results = []
     for encoder, (size, side, objects, count) in MODELS.items():
@@ -150,7 +149,7 @@ def whole_run(folder: Path) -> list[Result]:
         tiles = make_tiles(folder / f"tiles-{encoder}", count * cores(), side, objects)
         alone = {}
         for precision in ("float32", "int8"):
-            rounds = [one_round(folder / f"run-{encoder}", tiles, bundle, precision) for _ in range(ROUNDS)]
+            rounds = [one_round(folder / f"run-{encoder}", tiles, bundle, precision) for _ in range(repeats)]
             alone[precision] = float(np.median([each["bare_per_second"] for each in rounds]))
             ratio = float(np.median([each["ratio"] for each in rounds]))
             name = f"{encoder}@{size} {precision}: whole run beside bare onnxruntime"
@@ -361,6 +360,8 @@ def main() -> None:
     asked = parser(__doc__)
     asked.add_argument("--only", nargs="+", choices=ORDER, default=ORDER, help="comparisons to make")
     asked.add_argument("--zoobot", help="Python of an environment with Zoobot")
+    # Of what the machine's other guests take now and then the median knows little.
+    asked.add_argument("--rounds", type=int, default=3, help="times that a whole run is measured")
     asked.add_argument("--tiles", type=int, default=200, help="tiles of the longest run")
     asked.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     arguments = asked.parse_args()
@@ -370,7 +371,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     ort.set_default_logger_severity(3)
     comparisons: dict[str, Callable[[Path], list[Result]]] = {
-        "run": whole_run,
+        "run": lambda folder: whole_run(folder, arguments.rounds),
         "peers": lambda folder: peers(folder, arguments.zoobot),
         "workers": scaling,
         "tiles": lambda folder: flat_cost(folder, arguments.tiles),
