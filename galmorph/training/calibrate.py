@@ -1,4 +1,4 @@
-"""What a bundle decides, fitted on the source only: temperature, threshold, reference of features, statistics."""
+"""What a bundle decides, fitted without a label of the target: temperature, threshold, reference, statistics."""
 
 import logging
 import math
