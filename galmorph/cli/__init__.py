@@ -3,6 +3,8 @@
 import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,11 +69,26 @@ def _with_config(
     return app(tokens, exit_on_error=False, print_error=False)
 
 
+@contextmanager
+def _stop_prevails() -> Iterator[None]:
+    """What goes wrong while a stopped command closes what is open is no news: that it was stopped is."""
+    try:
+        yield
+    except Exception as error:
+        before = error.__context__
+        while before is not None and not isinstance(before, KeyboardInterrupt):
+            before = before.__context__
+        if before is not None:
+            raise before from None
+        raise
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every fault is a paragraph on standard error and exit code 2."""
     app.config = None
     try:
-        app.meta(arguments, exit_on_error=False, print_error=False)
+        with _stop_prevails():
+            app.meta(arguments, exit_on_error=False, print_error=False)
     except (GalmorphError, cyclopts.CycloptsError) as error:
         _fail(str(error))
     except FileNotFoundError as error:

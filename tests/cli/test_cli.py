@@ -6,13 +6,16 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
 from make_bundle import make_bundle
 from make_sky import BANDS, make_tile
 
-from galmorph.cli import app, main
+from galmorph import cli
+from galmorph.cli import Terminated, app, main
+from galmorph.errors import RunError
 
 VERBS = ["demo", "doctor", "surveys", "mock", "cutouts", "methods", "train", "export", "evaluate", "plan", "classify"]
 CATALOG_VERBS = ["info", "query", "candidates"]
@@ -200,3 +203,30 @@ def test_run_configurations_are_understood(capsys, run_folder, tmp_path, configu
     )  # fmt: skip
     assert code == 2
     assert "among the inputs" in err, err
+
+
+@pytest.mark.parametrize(("stop", "code"), [(Terminated, 143), (KeyboardInterrupt, 130)])
+@pytest.mark.parametrize("fault", [RuntimeError("a worker did not end in time"), RunError("the scheduler has gone")])
+def test_a_fault_while_a_stopped_command_ends_is_no_news(monkeypatch, capsys, stop, code, fault):
+    def stopped(*given, **options):
+        try:
+            raise stop
+        finally:
+            raise fault
+
+    monkeypatch.setattr(cli, "app", SimpleNamespace(meta=stopped))
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == code
+    assert "the same command goes on from there" in capsys.readouterr().err
+
+
+def test_a_fault_of_a_command_that_nobody_stopped_is_told(monkeypatch, capsys):
+    def failing(*given, **options):
+        raise RunError("the scheduler has gone")
+
+    monkeypatch.setattr(cli, "app", SimpleNamespace(meta=failing))
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert "the scheduler has gone" in capsys.readouterr().err

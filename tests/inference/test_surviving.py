@@ -441,7 +441,7 @@ def test_sigterm_ends_a_run_and_says_how_to_go_on(tiles, bundle, tmp_path, whole
     (os.killpg if whole_group else os.kill)(process.pid, signal.SIGTERM)
     # Batch systems give some tens of seconds between SIGTERM and SIGKILL.
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 143
+    assert process.returncode == 143, said
     assert "the same command goes on from there" in said
     assert "Traceback" not in said
     deadline = time.monotonic() + 30
