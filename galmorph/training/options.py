@@ -153,6 +153,8 @@ class ViewOptions:
         Rotations by multiples of 90 degrees.
     flip : bool
         Mirror images.
+    tilt : float
+        Largest rotation to either side, in degrees, beside quarter turns: with these, 45 gives every orientation.
     zoom : float
         Images are enlarged by a factor between 1 and this one; 300/256 is DeepAstroUDA's, 1 is none.
     shift : float
@@ -169,6 +171,7 @@ class ViewOptions:
 
     turn: bool = True
     flip: bool = True
+    tilt: Annotated[float, Field(ge=0, le=180)] = 0.0
     zoom: Annotated[float, Field(ge=1, le=4)] = 300 / 256
     shift: NotNegative = 0.0
     colour: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from galmorph.training.losses.precision import full_precision
-from galmorph.training.views import zoom_and_shift
+from galmorph.training.views import place
 
 #: Of an image's side: standard deviation of the Gaussian that brightness is compared through, no less than a pixel.
 SEEN_THROUGH = 1 / 48
@@ -141,7 +141,7 @@ def make_strangers(images: Tensor, generator: torch.Generator) -> Tensor:
     bent = draw(*AROUND), angle, draw(*LONGER), draw(*THINNER)
     offset = draw(-OFF_CENTRE, OFF_CENTRE)
     kinds: tuple[Callable[[slice], tuple[Tensor, Tensor]], ...] = (
-        lambda rows: lay_over(images[rows], zoom_and_shift(others[rows], one[rows], shift[rows], beyond="zeros")),
+        lambda rows: lay_over(images[rows], place(others[rows], one[rows], shift[rows], beyond="zeros")),
         lambda rows: lay_over(images[rows], bend(others[rows], *(value[rows] for value in bent))),
         lambda rows: join(images[rows], others[rows], angle[rows], offset[rows]),
     )

@@ -1,4 +1,4 @@
-"""Views of a batch of images: turned, mirrored, enlarged, displaced; paler, brighter, blurred.
+"""Views of a batch of images: turned, mirrored, tilted, enlarged, displaced; paler, brighter, blurred.
 
 All take and return tensors of shape ``(n, bands, N, N)``. Those that change where light is leave fluxes per area as
 they are; those that change colour, brightness and sharpness make a network look for what surveys agree on.
@@ -56,12 +56,16 @@ def flip(images: Tensor, chosen: Tensor) -> Tensor:
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
 
 
-def zoom_and_shift(
-    images: Tensor, factor: Tensor, shift: Tensor, beyond: Literal["border", "zeros"] = "border"
+def place(
+    images: Tensor,
+    factor: Tensor,
+    shift: Tensor,
+    angle: Tensor | None = None,
+    beyond: Literal["border", "reflection", "zeros"] = "border",
 ) -> Tensor:
-    """Enlarge each image about its centre and displace it, with bilinear interpolation.
+    """Enlarge and rotate each image about its centre and displace it, with one bilinear interpolation.
 
-    A factor of 300/256 and no shift is DeepAstroUDA's zoom: resize 256 to 300 pixels, crop the centre.
+    A factor of 300/256 and nothing else is DeepAstroUDA's zoom: resize 256 to 300 pixels, crop the centre.
 
     Parameters
     ----------
@@ -71,8 +75,10 @@ def zoom_and_shift(
         Enlargement, shape ``(n,)``.
     shift : Tensor
         Displacement of the content in pixels along x and y, shape ``(n, 2)``.
-    beyond : {"border", "zeros"}
-        What pixels from beyond the edge are: those of the edge again, or 0.
+    angle : Tensor, optional
+        Of rotation in radians, counter-clockwise as arrays are printed, shape ``(n,)``; by default none.
+    beyond : {"border", "reflection", "zeros"}
+        What pixels from beyond the edge are: those of the edge again, the image mirrored at its edge, or 0.
 
     Returns
     -------
@@ -80,11 +86,12 @@ def zoom_and_shift(
         Same shape.
     """
     n, size = len(images), images.shape[-1]
-    matrix = images.new_zeros(n, 2, 3)
-    matrix[:, 0, 0] = matrix[:, 1, 1] = 1 / factor
-    # affine_grid counts in half sides, and in the frame of the output mapped back to the input.
-    matrix[:, :, 2] = -shift / factor[:, None] * (2 / size)
-    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
+    angle = torch.zeros_like(factor) if angle is None else angle
+    cosine, sine = angle.cos() / factor, angle.sin() / factor
+    # affine_grid counts in half sides, and in the frame of the output mapped back to the input; y grows downwards.
+    back = torch.stack([cosine, -sine, sine, cosine], dim=1).reshape(n, 2, 2)
+    origin = -(back @ shift[:, :, None]) * (2 / size)
+    grid = functional.affine_grid(torch.cat([back, origin], dim=2), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode=beyond, align_corners=False)
 
 
@@ -154,9 +161,12 @@ def random_view(images: Tensor, options: ViewOptions, generator: torch.Generator
         images = turn(images, quarters)
     if options.flip:
         images = flip(images, mirrored)
-    if options.zoom > 1 or options.shift > 0:
-        images = zoom_and_shift(images, factor, shift)
     # What is off draws nothing, so that it does not change what the others draw.
+    if options.tilt > 0:
+        angle = (math.radians(options.tilt) * (2 * torch.rand(n, generator=generator) - 1)).to(device)
+        images = place(images, factor, shift, angle, beyond="reflection")
+    elif options.zoom > 1 or options.shift > 0:
+        images = place(images, factor, shift)
     if options.colour > 0:
         images = fade(images, options.colour * torch.rand(n, generator=generator).to(device))
     if options.brightness > 0:

@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 
 from galmorph.training.options import ViewOptions
-from galmorph.training.views import blur, fade, flip, random_view, turn, zoom_and_shift
+from galmorph.training.views import blur, fade, flip, place, random_view, turn
 
 
 @pytest.fixture
@@ -23,12 +25,12 @@ def test_turn_and_flip_are_exact(images):
 
 
 def test_no_zoom_and_no_shift_change_nothing(images):
-    torch.testing.assert_close(zoom_and_shift(images, torch.ones(8), torch.zeros(8, 2)), images)
+    torch.testing.assert_close(place(images, torch.ones(8), torch.zeros(8, 2)), images)
 
 
 def test_whole_pixel_shift_moves_the_content(images):
     shift = torch.tensor([[2.0, -1.0]]).expand(8, 2)
-    moved = zoom_and_shift(images, torch.ones(8), shift)
+    moved = place(images, torch.ones(8), shift)
     torch.testing.assert_close(moved[:, :, 3:8, 4:8], images[:, :, 4:9, 2:6])
 
 
@@ -38,14 +40,41 @@ def test_zoom_is_resize_and_centre_crop():
     image = torch.exp(-(x**2 + 2 * y**2) * 4)[None, None]
     resized = torch.nn.functional.interpolate(image, size=300, mode="bilinear", align_corners=False)
     expected = resized[:, :, 22:278, 22:278]
-    torch.testing.assert_close(
-        zoom_and_shift(image, torch.tensor([300 / 256]), torch.zeros(1, 2)), expected, atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(place(image, torch.tensor([300 / 256]), torch.zeros(1, 2)), expected, atol=1e-4, rtol=0)
 
 
 def test_zoom_keeps_surface_brightness():
     flat = torch.full((2, 3, 10, 10), 7.0)
-    torch.testing.assert_close(zoom_and_shift(flat, torch.tensor([1.0, 1.5]), torch.ones(2, 2)), flat)
+    torch.testing.assert_close(place(flat, torch.tensor([1.0, 1.5]), torch.ones(2, 2)), flat)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_right_angle_is_a_quarter_turn(images, number):
+    angle = torch.full((8,), number * math.pi / 2)
+    placed = place(images, torch.ones(8), torch.zeros(8, 2), angle)
+    torch.testing.assert_close(placed, turn(images, torch.full((8,), number)), atol=1e-4, rtol=0)
+
+
+def test_content_is_displaced_after_it_is_rotated_and_enlarged():
+    image = torch.zeros(1, 1, 41, 41)
+    image[0, 0, 20, 24] = 1  # four pixels to the right of the centre
+    angle, factor = torch.tensor([math.pi / 2]), torch.tensor([2.0])
+    placed = place(image, factor, torch.tensor([[3.0, -1.0]]), angle)[0, 0]
+    # A quarter turn counter-clockwise puts it above the centre, eight pixels away; then three right, one up.
+    assert divmod(int(placed.argmax()), 41) == (20 - 8 - 1, 20 + 3)
+
+
+def test_tilted_images_keep_their_light_and_have_no_empty_corners():
+    y, x = torch.meshgrid(torch.arange(48.0) - 23.5, torch.arange(48.0) - 23.5, indexing="ij")
+    image = (1 + torch.exp(-(x**2 / 8 + y**2 / 32)))[None, None].expand(50, 1, 48, 48)
+    still = {"turn": False, "flip": False, "zoom": 1.0}
+    views = random_view(image, ViewOptions(**still, tilt=45.0), torch.Generator().manual_seed(1))
+    torch.testing.assert_close(views.sum((1, 2, 3)), image.sum((1, 2, 3)), atol=0, rtol=1e-3)
+    assert views.min() > 0.999
+    light = views[:, 0] - 1
+    angles = 0.5 * torch.atan2(2 * (light * x * y).sum((1, 2)), (light * (y**2 - x**2)).sum((1, 2)))
+    assert angles.abs().max() <= math.radians(45.5)
+    assert angles.abs().max() > math.radians(40)
 
 
 def test_random_view_is_reproducible_and_varies(images):
