@@ -4,7 +4,7 @@ A gate that is not in the file is not asked for; one that is asked for and canno
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -197,6 +197,10 @@ class Gates:
     decide_by: Literal["interval", "value"] = "interval"
     resamples: Annotated[int, Field(ge=100)] = 1000
     seed: Natural = 0
+
+    def asked(self) -> dict[str, Any]:
+        """Options of the gates that are asked for, by name, in the order of the report."""
+        return {name: options for name in GATES if (options := getattr(self, name)) is not None}
 
 
 #: Names of the gates in the order of the report.

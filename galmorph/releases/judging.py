@@ -1,11 +1,11 @@
 """Two bundles on the same images: what the gates are decided by."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -15,7 +15,17 @@ from galmorph.bundle import SOURCE_MODEL, Bundle
 from galmorph.cutout_set import CutoutSet, read_cutout_set
 from galmorph.errors import DataError, GalmorphError
 from galmorph.releases import gates as gate
-from galmorph.releases.gate_options import GATES, Gates
+from galmorph.releases.gate_options import (
+    AgreementGate,
+    CalibrationGate,
+    EstimateGate,
+    Gates,
+    Int8Gate,
+    SourceGate,
+    SpeedGate,
+    TargetGate,
+    UnknownGate,
+)
 from galmorph.releases.verdict import Verdict, not_computed
 from galmorph.scores import Scores, score
 from galmorph.training.evaluate import check_fit, label_words, predict
@@ -73,11 +83,9 @@ def judge(old: Bundle, new: Bundle, material: Material, gates: Gates) -> list[Ve
     """
     bench = _Bench(old, new, material, gates)
     verdicts: list[Verdict] = []
-    for name in GATES:
-        if getattr(gates, name) is None:
-            continue
+    for name, options in gates.asked().items():
         try:
-            verdicts += getattr(bench, name)()
+            verdicts += bench.methods[name](options)
         except (GalmorphError, OSError, ValueError) as error:
             words = {"estimate": "accuracy on the new release, estimated without labels"}.get(name, name)
             verdicts.append(not_computed(name, words, str(error), estimate=name == "estimate"))
@@ -85,54 +93,50 @@ def judge(old: Bundle, new: Bundle, material: Material, gates: Gates) -> list[Ve
 
 
 class _Bench:
-    """Both models on both sets, scored once; a method for each gate."""
+    """Both models on both sets, scored once; a method for each gate, given what is asked of it."""
 
     def __init__(self, old: Bundle, new: Bundle, material: Material, gates: Gates) -> None:
         self.models, self.material, self.gates = (old, new), material, gates
+        self.methods: dict[str, Callable[[Any], list[Verdict]]] = {
+            "source": self.source,
+            "target": self.target,
+            "estimate": self.estimate,
+            "calibration": self.calibration,
+            "unknown": self.unknown,
+            "agreement": self.agreement,
+            "int8": self.int8,
+            "speed": self.speed,
+        }
 
-    def source(self) -> list[Verdict]:
-        options = self.gates.source
-        assert options is not None  # noqa: S101 - only asked-for gates are called
+    def source(self, options: SourceGate) -> list[Verdict]:
         metrics = self.models[0].manifest.metrics
         part = metrics.get("test") or metrics.get("validation") or {}
         recorded = part.get("known", {}).get(options.measure)
         return [gate.source_gate(*self._source, recorded, options, self.gates)]
 
-    def target(self) -> list[Verdict]:
-        options = self.gates.target
-        assert options is not None  # noqa: S101
+    def target(self, options: TargetGate) -> list[Verdict]:
         return [gate.target_gate(*self._labelled, options, self.gates)]
 
-    def estimate(self) -> list[Verdict]:
-        options = self.gates.estimate
-        assert options is not None  # noqa: S101
+    def estimate(self, options: EstimateGate) -> list[Verdict]:
         confidence = [scores.confidence for scores in self._release]
         both = [(case, numbers) for case, numbers in zip(self._source, confidence, strict=True)]
         return [gate.estimate_gate(both[0], both[1], options, self.gates)]
 
-    def calibration(self) -> list[Verdict]:
-        options = self.gates.calibration
-        assert options is not None  # noqa: S101
+    def calibration(self, options: CalibrationGate) -> list[Verdict]:
         target = None if options.target_error is None else self._labelled[1]
         return gate.calibration_gates(self._source[1], target, options, self.gates)
 
-    def unknown(self) -> list[Verdict]:
-        options = self.gates.unknown
-        assert options is not None  # noqa: S101
+    def unknown(self, options: UnknownGate) -> list[Verdict]:
         return [gate.unknown_gate(self._release[1].unknown, options, self.gates)]
 
-    def agreement(self) -> list[Verdict]:
-        options = self.gates.agreement
-        assert options is not None  # noqa: S101
+    def agreement(self, options: AgreementGate) -> list[Verdict]:
         if "snr" not in self._cutouts.labels:
             raise DataError(f"{self.material.target} has no column snr, which says what is bright")
         names = [_labels(model, scores) for model, scores in zip(self.models, self._release, strict=True)]
         snr = self._cutouts.labels["snr"].to_numpy(dtype=np.float64)
         return [gate.agreement_gate(names[0], names[1], snr, options, self.gates)]
 
-    def int8(self) -> list[Verdict]:
-        options = self.gates.int8
-        assert options is not None  # noqa: S101
+    def int8(self, options: Int8Gate) -> list[Verdict]:
         new = self.models[1]
         if INT8 not in new.manifest.files:
             raise DataError(f"the bundle {new.path} has no {INT8}")
@@ -140,9 +144,7 @@ class _Bench:
         logits, _ = predict(new.path / INT8, self._cutouts.images, rows)
         return [gate.int8_gate(self._release[1].label, logits.argmax(axis=1), options, self.gates)]
 
-    def speed(self) -> list[Verdict]:
-        options = self.gates.speed
-        assert options is not None  # noqa: S101
+    def speed(self, options: SpeedGate) -> list[Verdict]:
         images = np.ascontiguousarray(self._cutouts.images[:TIMED])
         seconds = measure_seconds([model.model_path for model in self.models], images)
         return [gate.speed_gate(seconds[0], seconds[1], options, self.gates)]

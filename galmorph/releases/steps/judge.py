@@ -29,7 +29,7 @@ def _do(work: Work) -> dict[str, Any]:
     verdicts = judge(work.present(), load_bundle(adapted["model"]), material, gates)
     return {
         "verdicts": [verdict.to_dict() for verdict in verdicts],
-        "not_asked": [name for name in GATES if getattr(gates, name) is None],
+        "not_asked": [name for name in GATES if name not in gates.asked()],
         # Without any gate nothing was shown.
         "passed": bool(verdicts) and all(verdict.passed for verdict in verdicts),
     }
