@@ -135,9 +135,7 @@ def _numbers(scores: Any, names: NDArray[np.str_], classes: tuple[str, ...]) -> 
 
 def _job(name: str, method: str, seed: int, data: Path, keep: Path) -> dict[str, Any]:
     """In a process of its own: one training with one thread."""
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore")
-    logging.getLogger("galmorph").setLevel(logging.ERROR)
+    quietly()
     keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         saved = train_and_look(EXPERIMENTS[name], method, seed, data, Path(scratch) / "training")
@@ -193,15 +191,20 @@ def run(
                 raise
 
 
+def quietly() -> None:
+    """Of a script of trials: one thread, and nothing said but its lines."""
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    logging.getLogger("galmorph").setLevel(logging.ERROR)
+
+
 def asked_of_trial(about: str | None) -> tuple[Path, list[int]]:
-    """Folder of data and seeds that a script of trials is asked for; one thread, and nothing said but its lines."""
+    """Folder of data and seeds that a script of trials is asked for, which is quiet from then on."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     given = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore")
-    logging.getLogger("galmorph").setLevel(logging.ERROR)
+    quietly()
     return given.data.resolve(), given.seeds
 
 
