@@ -14,18 +14,9 @@ from numpy.typing import NDArray
 from galmorph.bundle import SOURCE_MODEL, Bundle
 from galmorph.cutout_set import CutoutSet, read_cutout_set
 from galmorph.errors import DataError, GalmorphError
+from galmorph.releases import gate_options as asked
 from galmorph.releases import gates as gate
-from galmorph.releases.gate_options import (
-    AgreementGate,
-    CalibrationGate,
-    EstimateGate,
-    Gates,
-    Int8Gate,
-    SourceGate,
-    SpeedGate,
-    TargetGate,
-    UnknownGate,
-)
+from galmorph.releases.gate_options import Gates
 from galmorph.releases.verdict import Verdict, not_computed
 from galmorph.scores import Scores, score
 from galmorph.training.evaluate import check_fit, label_words, predict
@@ -108,35 +99,35 @@ class _Bench:
             "speed": self.speed,
         }
 
-    def source(self, options: SourceGate) -> list[Verdict]:
+    def source(self, options: asked.SourceGate) -> list[Verdict]:
         metrics = self.models[0].manifest.metrics
         part = metrics.get("test") or metrics.get("validation") or {}
         recorded = part.get("known", {}).get(options.measure)
         return [gate.source_gate(*self._source, recorded, options, self.gates)]
 
-    def target(self, options: TargetGate) -> list[Verdict]:
+    def target(self, options: asked.TargetGate) -> list[Verdict]:
         return [gate.target_gate(*self._labelled, options, self.gates)]
 
-    def estimate(self, options: EstimateGate) -> list[Verdict]:
+    def estimate(self, options: asked.EstimateGate) -> list[Verdict]:
         confidence = [scores.confidence for scores in self._release]
         both = [(case, numbers) for case, numbers in zip(self._source, confidence, strict=True)]
         return [gate.estimate_gate(both[0], both[1], options, self.gates)]
 
-    def calibration(self, options: CalibrationGate) -> list[Verdict]:
+    def calibration(self, options: asked.CalibrationGate) -> list[Verdict]:
         target = None if options.target_error is None else self._labelled[1]
         return gate.calibration_gates(self._source[1], target, options, self.gates)
 
-    def unknown(self, options: UnknownGate) -> list[Verdict]:
+    def unknown(self, options: asked.UnknownGate) -> list[Verdict]:
         return [gate.unknown_gate(self._release[1].unknown, options, self.gates)]
 
-    def agreement(self, options: AgreementGate) -> list[Verdict]:
+    def agreement(self, options: asked.AgreementGate) -> list[Verdict]:
         if "snr" not in self._cutouts.labels:
             raise DataError(f"{self.material.target} has no column snr, which says what is bright")
         names = [_labels(model, scores) for model, scores in zip(self.models, self._release, strict=True)]
         snr = self._cutouts.labels["snr"].to_numpy(dtype=np.float64)
         return [gate.agreement_gate(names[0], names[1], snr, options, self.gates)]
 
-    def int8(self, options: Int8Gate) -> list[Verdict]:
+    def int8(self, options: asked.Int8Gate) -> list[Verdict]:
         new = self.models[1]
         if INT8 not in new.manifest.files:
             raise DataError(f"the bundle {new.path} has no {INT8}")
@@ -144,7 +135,7 @@ class _Bench:
         logits, _ = predict(new.path / INT8, self._cutouts.images, rows)
         return [gate.int8_gate(self._release[1].label, logits.argmax(axis=1), options, self.gates)]
 
-    def speed(self, options: SpeedGate) -> list[Verdict]:
+    def speed(self, options: asked.SpeedGate) -> list[Verdict]:
         images = np.ascontiguousarray(self._cutouts.images[:TIMED])
         seconds = measure_seconds([model.model_path for model in self.models], images)
         return [gate.speed_gate(seconds[0], seconds[1], options, self.gates)]

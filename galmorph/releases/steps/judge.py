@@ -26,10 +26,11 @@ def _do(work: Work) -> dict[str, Any]:
 
     material = Material(Path(adapted["source"]), Path(gathered["cutouts"]), gathered["labelled"] > 0)
     gates = work.release.gates
+    asked = gates.asked()
     verdicts = judge(work.present(), load_bundle(adapted["model"]), material, gates)
     return {
         "verdicts": [verdict.to_dict() for verdict in verdicts],
-        "not_asked": [name for name in GATES if name not in gates.asked()],
+        "not_asked": [name for name in GATES if name not in asked],
         # Without any gate nothing was shown.
         "passed": bool(verdicts) and all(verdict.passed for verdict in verdicts),
     }
