@@ -18,7 +18,7 @@ from galmorph.training.fit import Device, load_training, moved, train
 from galmorph.training.folder import TrainResult
 from galmorph.training.guard import Answers, Verdict, judge, observe_signs
 from galmorph.training.method_options import MethodOptions
-from galmorph.training.methods import ADDED, find_method
+from galmorph.training.methods import ADDED, TERMS, find_method
 from galmorph.training.module import Training
 from galmorph.training.recipe import Recipe, load_recipe
 
@@ -92,7 +92,7 @@ def train_guarded(
 def without_adaptation(recipe: Recipe) -> Recipe:
     """The same recipe on the source alone."""
     method, weights = recipe.method, recipe.method.weights
-    kept = {name: weights[name] for name in ("cross_entropy", *ADDED) if name in weights}
+    kept = {name: weights[name] for name in ("cross_entropy", *ADDED) if name in weights and not TERMS[name].adapts}
     plain = MethodOptions(
         name="source_only", weights=kept, class_weights=method.class_weights, label_smoothing=method.label_smoothing
     )

@@ -118,7 +118,9 @@ class MethodOptions:
         A key of `galmorph.training.methods.METHODS`.
     weights : mapping
         Weights of the method's losses where they differ from its own. Any method takes ``strangers`` too: images that
-        are made of two known ones (`galmorph.training.strangers`) are to be answered evenly; 0.5 is usual.
+        are made of two known ones (`galmorph.training.strangers`) are to be answered evenly; 0.5 is usual. Any that
+        adapts takes ``balance``, 0.3 is usual: no class may vanish from the answers on the target
+        (`galmorph.training.losses.vanishing_loss`).
     class_weights : bool
         Weight classes by inverse frequency (DeepAstroUDA, equation 4).
     label_smoothing : float
@@ -129,6 +131,8 @@ class MethodOptions:
     ramp_epochs : float, optional
         Epochs over which their weights then rise linearly to the full, by default 20 % of all. Only later epochs can be
         the best.
+    least_share : float
+        For ``balance``: part of its share in the source that a class should keep among the answers on the target.
     confusion_temperature : float
         Divides logits in minimum class confusion.
     neighbour_temperature : float
@@ -145,6 +149,7 @@ class MethodOptions:
     label_smoothing: Fraction = 0.0
     warmup_epochs: NotNegative | None = None
     ramp_epochs: NotNegative | None = None
+    least_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     confusion_temperature: Positive = 2.5
     neighbour_temperature: Positive = 0.05
     clustering: ClusteringOptions = field(default_factory=ClusteringOptions)

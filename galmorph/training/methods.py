@@ -11,6 +11,7 @@ from galmorph.training.astrouda import Clustering, Separation
 from galmorph.training.method_options import MethodOptions
 from galmorph.training.outputs import Outputs
 from galmorph.training.terms import (
+    Balance,
     ConditionalAdversary,
     Confusion,
     Coral,
@@ -45,10 +46,11 @@ TERMS: Mapping[str, type[Term]] = {
     "one_vs_all": OneVsAll,
     "open_entropy": OpenEntropy,
     "strangers": Strangers,
+    "balance": Balance,
 }
 
-#: Losses that any method takes when a recipe gives them a weight.
-ADDED = ("strangers",)
+#: Losses that a method takes when a recipe gives them a weight: any method, or any that adapts if they do.
+ADDED = ("strangers", "balance")
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,8 @@ class Objective(nn.Module):
     Raises
     ------
     ConfigError
-        If there is no such method, or a weight is given for a loss that it neither has nor takes.
+        If there is no such method, or a weight is given for a loss that it neither has nor takes, or that needs a
+        target which the method does not.
     """
 
     def __init__(self, options: MethodOptions, setting: Setting) -> None:
@@ -202,6 +205,10 @@ class Objective(nn.Module):
             raise ConfigError(
                 f"method {options.name!r} has the losses {', '.join(method.losses)}, "
                 f"and {', '.join(ADDED)} can be added; method.weights names {', '.join(others)}"
+            )
+        if not method.adapts and (others := [name for name in losses if TERMS[name].adapts]):
+            raise ConfigError(
+                f"method {options.name!r} looks at no target, and method.weights.{others[0]} is for those that do"
             )
         weights = {name: options.weights.get(name, weight) for name, weight in losses.items()}
         self.weights = {

@@ -203,6 +203,22 @@ class Entropy(Term):
         return losses.entropy_minimisation(target_of(outputs).first.logits), {}
 
 
+class Balance(Term):
+    """No class vanishes among the answers on the target."""
+
+    shares: Tensor
+
+    def __init__(self, options: MethodOptions, setting: Setting) -> None:
+        super().__init__(options, setting)
+        self.least = options.least_share
+        counts = torch.tensor(setting.counts, dtype=torch.float32)
+        self.register_buffer("shares", counts / counts.sum(), persistent=False)
+
+    def forward(self, outputs: Outputs) -> tuple[Tensor, Facts]:
+        """Of the first view."""
+        return losses.vanishing_loss(target_of(outputs).first.logits, self.shares, self.least), {}
+
+
 class Confusion(Term):
     """Minimum class confusion of the target."""
 

@@ -1,5 +1,6 @@
 """A guarded training from end to end: both models, the verdict, and what is shipped."""
 
+import dataclasses
 import json
 
 import pytest
@@ -96,8 +97,11 @@ def test_without_a_guard_nothing_else_is_trained(cutouts, target, tmp_path):
 
 def test_the_source_only_twin_is_the_same_recipe_on_the_source(cutouts, target):
     recipe = recipe_for(cutouts, target, "deepastrouda")
+    weights = {"cross_entropy": 2.0, "strangers": 0.5, "balance": 0.3, "clustering": 3.0}
+    recipe = dataclasses.replace(recipe, method=dataclasses.replace(recipe.method, weights=weights))
     plain = without_adaptation(recipe)
     assert plain.method.name == "source_only"
+    assert plain.method.weights == {"cross_entropy": 2.0, "strangers": 0.5}
     assert plain.method.label_smoothing == recipe.method.label_smoothing
     assert plain.target is None
     assert (plain.fit, plain.network, plain.optimiser, plain.seed) == (

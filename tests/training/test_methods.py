@@ -296,7 +296,11 @@ def test_state_is_a_checkpoints(outputs, name):
         (MethodOptions(name="magic"), "method.name must be one of source_only, .*; got 'magic'"),
         (
             MethodOptions(weights={"mmd": 1.0}),
-            "has the losses cross_entropy, and strangers can be added; method.weights names mmd",
+            "has the losses cross_entropy, and strangers, balance can be added; method.weights names mmd",
+        ),
+        (
+            MethodOptions(weights={"balance": 0.3}),
+            "'source_only' looks at no target, and method.weights.balance is for those that do",
         ),
     ],
 )
@@ -315,3 +319,16 @@ def test_any_method_takes_strangers_and_none_has_them_unasked(outputs, name):
     total, parts, _ = objective(outputs)
     torch.testing.assert_close(parts["strangers"], expected)
     torch.testing.assert_close(total, plain(outputs)[0] + 0.5 * expected / len(COUNTS))
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.adapts])
+def test_any_method_that_adapts_can_keep_classes_from_vanishing(outputs, name):
+    plain, objective = make(name).eval(), make(name, weights={"balance": 0.3}, least_share=1.0).eval()
+    objective.load_state_dict(plain.state_dict(), strict=False)
+    shares = torch.tensor(COUNTS) / sum(COUNTS)
+    expected = losses.vanishing_loss(outputs.target.first.logits, shares, 1.0)
+    total, parts, _ = objective(outputs)
+    assert expected > 0
+    torch.testing.assert_close(parts["balance"], expected)
+    torch.testing.assert_close(total, plain(outputs)[0] + 0.3 * expected / len(COUNTS))
+    torch.testing.assert_close(objective(outputs, adapting=0.0)[0], plain(outputs, adapting=0.0)[0])

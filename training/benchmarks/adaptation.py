@@ -7,7 +7,7 @@ reads the sets below DATA (see the files beside this one for how to make them), 
 to ``docs/benchmarks/adaptation/EXPERIMENT.jsonl``; what is there is not done again. What the networks said stays in
 KEPT, and the second command takes the measures of it anew. Nothing of the target's labels is used but for the measures,
 which are of its test part. ``table.py`` makes the page of the lines. For EXPERIMENT a group can be given: table,
-ablation, hostile or rehearsal.
+longer, ablation, hostile or rehearsal.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from experiments import ABLATION, EXPERIMENTS, HOSTILE, REHEARSAL, SUPERVISED, TABLE, Experiment
+from experiments import ABLATION, EXPERIMENTS, HOSTILE, LONGER, REHEARSAL, SUPERVISED, TABLE, Experiment
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -177,7 +177,7 @@ def run(
         jobs = []
         for name in names:
             done = {(line["method"], line["seed"]) for line in read_lines(name, results)}
-            bound = (SUPERVISED,) if name in TABLE else ()
+            bound = (SUPERVISED,) if name in {**TABLE, **LONGER} else ()
             wanted = methods or (*EXPERIMENTS[name].methods, *bound)
             jobs += [(name, method, seed) for method in wanted if (method, seed) not in done]
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -226,7 +226,7 @@ def main() -> None:
     if given.verb == "again":
         again(given.keep, given.results)
         return
-    groups = {"table": TABLE, "ablation": ABLATION, "hostile": HOSTILE, "rehearsal": REHEARSAL}
+    groups = {"table": TABLE, "ablation": ABLATION, "hostile": HOSTILE, "rehearsal": REHEARSAL, "longer": LONGER}
     names = [name for given_name in given.experiments for name in groups.get(given_name, [given_name])]
     run(names, given.data, given.seeds, given.methods, given.workers, given.keep, given.results)
 

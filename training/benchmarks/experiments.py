@@ -34,9 +34,15 @@ OPEN = ("source_only", "dance", "ovanet", "deepastrouda")
 #: Kinds of hostile targets; wrong order of bands comes last, digits have one band.
 HOSTILE_CASES = ("mix", "fifty", "one", "unrelated", "same", "bands")
 
-#: The same with strangers made of galaxies, which no digit is like.
+#: The same with strangers made of galaxies, which no digit is like, and with no class that may vanish from the answers.
 STRANGERS = "strangers"
-OPEN_GALAXIES = (*OPEN, *(f"{name}/{STRANGERS}" for name in OPEN))
+BALANCED = "balanced"
+WITH_STRANGERS = (*(f"{name}/{STRANGERS}" for name in OPEN), f"deepastrouda/{BALANCED}-{STRANGERS}")
+OPEN_GALAXIES = (*OPEN, f"deepastrouda/{BALANCED}", *WITH_STRANGERS)
+
+#: Experiments of the table that are done once more with longer trainings, and how many times longer these are.
+GALAXIES = ("sdss-worse", "mock-ten")
+LONGER_BY = 3
 
 #: Methods that the guard is tried on.
 GUARDED = ("source_only", "deepastrouda", "mmd", "adversarial")
@@ -85,7 +91,11 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "warm-up-0.6": {},
 }
 #: What is added to a method.
-ADDED: Mapping[str, Mapping[str, Any]] = {STRANGERS: {"method": {"weights": {"strangers": 0.5}}}}
+ADDED: Mapping[str, Mapping[str, Any]] = {
+    STRANGERS: {"method": {"weights": {"strangers": 0.5}}},
+    BALANCED: {"method": {"weights": {"balance": 0.3}}},
+    f"{BALANCED}-{STRANGERS}": {"method": {"weights": {"strangers": 0.5, "balance": 0.3}}},
+}
 
 #: Share of the training that warm-up takes, where that is what differs.
 WARM_UP: Mapping[str, float] = {"warm-up-0.2": 0.2, "warm-up-0.6": 0.6}
@@ -230,7 +240,15 @@ def _mocks() -> dict[str, Experiment]:
         "mocks/noisy",
         ("other", "merger"),
         20,
-        methods=("source_only", "mmd", "mmd_f", "adversarial", "adversarial_f", "deepastrouda"),
+        methods=(
+            "source_only",
+            "mmd",
+            "mmd_f",
+            "adversarial",
+            "adversarial_f",
+            "deepastrouda",
+            f"deepastrouda/{BALANCED}",
+        ),
         settings={"fit": SMALL},
     )
     return {"mock-ten": ten, "mock-y1-y10": to_ten, "mock-y10-y1": to_one, "mock-mergers": mergers}
@@ -298,6 +316,18 @@ def _hostile(simulated: bool) -> dict[str, Experiment]:
     return found
 
 
+def lengthened(experiment: Experiment, times: int, tilt: float) -> Experiment:
+    """The same with so many times the steps, and views tilted by up to so many degrees."""
+    views = {**experiment.settings.get("views", {}), "tilt": tilt}
+    settings = {**experiment.settings, "views": views}
+    return dataclasses.replace(experiment, epochs=times * experiment.epochs, settings=settings)
+
+
+def _longer(experiment: Experiment) -> Experiment:
+    """An experiment of galaxies trained for longer, with strangers."""
+    return dataclasses.replace(lengthened(experiment, LONGER_BY, 45.0), methods=WITH_STRANGERS)
+
+
 #: Targets that a model may be harmed by.
 HOSTILE: Mapping[str, Experiment] = _hostile(simulated=False)
 
@@ -310,8 +340,11 @@ ABLATION: Mapping[str, Experiment] = _simulated()
 #: The table.
 TABLE: Mapping[str, Experiment] = {**_digits(), **_sdss(), **_mocks()}
 
+#: Those of galaxies with unknown classes once more, trained for longer and on every orientation.
+LONGER: Mapping[str, Experiment] = {f"longer-{name}": _longer(TABLE[name]) for name in GALAXIES}
+
 #: Every experiment by name.
-EXPERIMENTS: Mapping[str, Experiment] = {**TABLE, **ABLATION, **HOSTILE, **REHEARSAL}
+EXPERIMENTS: Mapping[str, Experiment] = {**TABLE, **LONGER, **ABLATION, **HOSTILE, **REHEARSAL}
 
 #: What a choice may be tried on in full, of labelled data alone: of SDSS the same galaxies in source and target, each
 #: in one part.

@@ -1,10 +1,11 @@
 """What the guard against harm says of adapted models, beside what adaptation did to them.
 
-    python training/benchmarks/guard.py KEPT [--rehearsal]
+    python training/benchmarks/guard.py KEPT [table | rehearsal | longer]
 
 takes the predictions that ``adaptation.py run … --keep KEPT`` left, and writes ``guard.jsonl`` beside the results, a
-line for each adapted model of the table and of the hostile targets. ``--rehearsal`` takes those of the simulated
-targets instead, on which the guard's limits are chosen, and writes ``guard_rehearsal.jsonl``. The counts are printed.
+line for each adapted model of the table and of the hostile targets. With ``rehearsal`` it takes those of the simulated
+targets instead, on which the guard's limits are chosen, and writes ``guard_rehearsal.jsonl``; with ``longer`` those of
+the longer trainings, and writes ``guard_longer.jsonl``. The counts are printed.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from adaptation import RESULTS
-from experiments import ABLATION, ADDED, HOSTILE, REHEARSAL, TABLE, Experiment
+from experiments import ABLATION, HOSTILE, LONGER, REHEARSAL, STRANGERS, TABLE, Experiment
 
 from galmorph.training.guard import Answers, judge, observe_signs
 from galmorph.training.methods import METHODS
@@ -37,6 +38,13 @@ SIGNS = {
     "vanished": "lost class",
     "moved away": "mix of classes",
     "silhouette": "clusters",
+}
+
+#: By group of experiments: the file of results, and the experiments.
+GROUPS: Mapping[str, tuple[str, Mapping[str, Experiment]]] = {
+    "table": ("guard", {**TABLE, **HOSTILE}),
+    "rehearsal": ("guard_rehearsal", {**ABLATION, **REHEARSAL}),
+    "longer": ("guard_longer", LONGER),
 }
 
 Predictions = Mapping[str, np.ndarray]
@@ -85,7 +93,7 @@ def pairs(experiments: Mapping[str, Experiment], folder: Path) -> Iterator[Pair]
             method, _, seed = path.stem.removeprefix(f"{name}-").rpartition("-")
             own, _, variant = method.partition("+")
             # What is no setting of adaptation the twin has too.
-            twin = folder / f"{name}-source_only{f'+{variant}' if variant in ADDED else ''}-{seed}.npz"
+            twin = folder / f"{name}-source_only{f'+{STRANGERS}' if STRANGERS in variant else ''}-{seed}.npz"
             if METHODS.get(own, METHODS["source_only"]).adapts and twin.is_file():
                 plain, adapted = dict(np.load(twin)), dict(np.load(path))
                 labels = np.array([experiment.classes.index(label) for label in plain["valid_names"]])
@@ -138,10 +146,9 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--rehearsal", action="store_true")
+    parser.add_argument("group", nargs="?", choices=GROUPS, default="table")
     given = parser.parse_args()
-    experiments = {**ABLATION, **REHEARSAL} if given.rehearsal else {**TABLE, **HOSTILE}
-    name = "guard_rehearsal" if given.rehearsal else "guard"
+    name, experiments = GROUPS[given.group]
     lines = list(verdicts(experiments, given.folder, GuardOptions()))
     (RESULTS / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     print(json.dumps(count(lines)))

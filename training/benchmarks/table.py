@@ -12,12 +12,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adaptation import RESULTS, read_lines
-from experiments import ABLATION, EXPERIMENTS, STRANGERS, SUPERVISED, TABLE, Experiment
+from experiments import ABLATION, BALANCED, EXPERIMENTS, LONGER, LONGER_BY, STRANGERS, SUPERVISED, TABLE, Experiment
 from guard import BEYOND, count
 
 Line = Mapping[str, Any]
 
 NAMES = {SUPERVISED: "*target's labels used*", "source_only": "source only"}
+
+#: What is added to a method, in words.
+VARIANTS = {
+    STRANGERS: " with strangers",
+    BALANCED: ", balanced",
+    f"{BALANCED}-{STRANGERS}": ", balanced, with strangers",
+}
 
 #: Columns of the table: title, and where the number is.
 CLOSED_COLUMNS = (("source", ("source", "accuracy")), ("target", ("target", "accuracy")))
@@ -42,10 +49,11 @@ python training/benchmarks/sdss.py ../shared/data/sdss_gz1 DATA/sdss
 python training/benchmarks/mocks.py DATA/mocks
 python training/benchmarks/simulated.py DATA
 python training/benchmarks/hostile.py DATA
-python training/benchmarks/adaptation.py run DATA table hostile --keep KEPT
+python training/benchmarks/adaptation.py run DATA table hostile longer --keep KEPT
 python training/benchmarks/adaptation.py run DATA ablation rehearsal --keep KEPT --seeds 0
-python training/benchmarks/guard.py KEPT --rehearsal
+python training/benchmarks/guard.py KEPT rehearsal
 python training/benchmarks/guard.py KEPT
+python training/benchmarks/guard.py KEPT longer
 python training/benchmarks/strangeness.py KEPT
 python training/benchmarks/peers.py DATA          # in an environment of its own, see there
 python training/benchmarks/table.py
@@ -58,7 +66,8 @@ Labels of the target serve for the measures alone, taken on its test part. *Targ
 trained on the target's labelled training part: a bound, as are numbers called oracle. AUROC is of the entropy, and
 beside it of the anomaly score. Methods under the name of a library are its own, on the same network, images and steps.
 *With strangers*: images of two known objects are learned as unknown, and the threshold is where such of the target's
-unlabelled images are told from these ([decision 22](../decisions/0022-strangers.md)).
+unlabelled images are told from these ([decision 22](../decisions/0022-strangers.md)). *Balanced*: no class may all but
+vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).
 Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
 """
 
@@ -67,7 +76,7 @@ def _name(method: str) -> str:
     """What a method is called in the tables."""
     own, _, variant = method.replace("+", "/").partition("/")
     called = NAMES.get(own, own)
-    return f"{called} with strangers" if variant == STRANGERS else method if variant else called
+    return f"{called}{VARIANTS[variant]}" if variant in VARIANTS else method if variant else called
 
 
 def _number(lines: Iterable[Line], place: tuple[str, str]) -> str:
@@ -100,9 +109,19 @@ def _section(title: str, experiments: Mapping[str, Experiment], text: str = "") 
     return parts
 
 
+def _counted(found: Mapping[str, int]) -> str:
+    """What the guard did, in words."""
+    benign = found["models"] - found["harmed"]
+    return (
+        f"Of {found['models']} adapted models {found['harmed']} were harmed. "
+        f"The guard stopped {found['harmed_stopped']} of them, and {found['others_stopped']} of the {benign} "
+        f"that were not harmed; {found['others_stopped_that_gained']} of those had gained more than two points "
+        "on the target."
+    )
+
+
 def _guard(lines: list[Line]) -> list[str]:
     found = count(lines)
-    benign = found["models"] - found["harmed"]
     rows = [
         "## No harm",
         "",
@@ -110,10 +129,7 @@ def _guard(lines: list[Line]) -> list[str]:
         "or of the source. The guard sees no label of the target; its limits were chosen on targets that were "
         "simulated from labelled data, which are not among these.",
         "",
-        f"Of {found['models']} adapted models {found['harmed']} were harmed. "
-        f"The guard stopped {found['harmed_stopped']} of them, and {found['others_stopped']} of the {benign} "
-        f"that were not harmed; {found['others_stopped_that_gained']} of those had gained more than two points "
-        "on the target.",
+        _counted(found),
         "",
         "Both models answer for the same objects, so that a loss has a standard error: "
         f"that of the mean of the objects' changes (1, 0 or -1). {found['beyond_error']} models lost two points and "
@@ -164,6 +180,13 @@ def _read(name: str) -> list[Line]:
 def main() -> None:
     """Write the page."""
     parts = [HEAD, *_section("The table", TABLE)]
+    about = (
+        f"Galaxies with unknown classes once more, with {LONGER_BY} times the steps and views of every orientation, "
+        "which was chosen on simulated shifts ([decision 23](../decisions/0023-longer-training.md)); with strangers."
+    )
+    if verdicts := _read("guard_longer"):
+        about += f" {_counted(count(verdicts))}"
+    parts += _section("Trained for longer", LONGER, about)
     if verdicts := _read("guard"):
         parts += _guard(verdicts)
     about = (

@@ -8,6 +8,7 @@ from galmorph.training.losses.adversarial import (
     reversal_ramp,
     reverse_gradient,
 )
+from galmorph.training.losses.balance import vanishing_loss
 from galmorph.training.losses.clustering import NO_LABEL, Marks, clustering_loss, rank_codes
 from galmorph.training.losses.confusion import class_confusion
 from galmorph.training.losses.coral import coral
@@ -46,5 +47,6 @@ __all__ = [
     "reversal_ramp",
     "reverse_gradient",
     "stranger_loss",
+    "vanishing_loss",
     "weighted_cross_entropy",
 ]

@@ -22,6 +22,7 @@ from galmorph.training.losses import (
     one_vs_all_loss,
     open_entropy,
     randomised_map,
+    vanishing_loss,
 )
 
 N, D, K = 6, 4, 3
@@ -70,6 +71,7 @@ LOSSES = {
     "separation": (lambda x: entropy_separation(x, 0.55, 0.1), (K,)),
     "clustering": (pairs, (K,)),
     "confusion": (class_confusion, (K,)),
+    "balance": (lambda x: vanishing_loss(x, torch.tensor([0.5, 0.3, 0.2]).to(x.dtype), 1.0), (K,)),
     "neighbourhood": (neighbours, (D,)),
     "one_vs_all": (lambda x: one_vs_all_loss(x, labels_for(x)), (K, 2)),
     "open_entropy": (open_entropy, (K, 2)),
@@ -95,7 +97,7 @@ def test_gradient(name):
 
 def test_order_of_samples_does_not_matter():
     order = torch.tensor([3, 0, 1, 5, 4, 2])
-    for name in ("mmd", "coral", "domain", "entropy", "separation", "confusion", "open_entropy"):
+    for name in ("mmd", "coral", "domain", "entropy", "separation", "confusion", "balance", "open_entropy"):
         function, shape = LOSSES[name]
         x = draw(N, *shape)
         torch.testing.assert_close(function(x), function(x[order]))
