@@ -42,7 +42,7 @@ from galmorph.training.fit import load_training
 from galmorph.training.graph import add_facts, compare, export_graph
 from galmorph.training.guarded import read_verdict, shipped_checkpoint
 from galmorph.training.module import Training
-from galmorph.training.networks import Classifier
+from galmorph.training.orientations import as_served
 from galmorph.training.recipe import Recipe
 from galmorph.training.reference import chosen_rows, images_facts, sample_domain
 from galmorph.training.split import split_objects
@@ -61,6 +61,9 @@ TARGET_IMAGES = 4000
 
 #: Resamples that the card's intervals are taken from: their ends are good to a fraction of their width.
 RESAMPLES = 200
+
+#: Images in a batch of a survey run, and the fewest where each is looked at in several orientations.
+BATCH, LEAST_BATCH = 8, 2
 
 #: Real images on which graph and network are compared.
 PARITY_IMAGES = 32
@@ -120,7 +123,7 @@ def export(
     if dataset.digests != record["digests"]:
         raise DataError(f"{recipe.source.path} is not the data of the training: its digests differ. Train again")
     rows = part_rows(dataset, recipe)
-    graphs, parity = _graphs(module.network, record, np.asarray(dataset.images[rows["validation"][:PARITY_IMAGES]]))
+    graphs, parity = _graphs(module, record, np.asarray(dataset.images[rows["validation"][:PARITY_IMAGES]]))
     # What is fitted to labelled images is fitted to what the source's own branch says of them.
     model = graphs.get(SOURCE_MODEL, graphs[MODEL])
     _, fitted = predict(model, dataset.images, rows["train"])
@@ -168,17 +171,18 @@ def _predict_strangers(
 
 
 def _graphs(
-    network: Classifier, record: dict[str, Any], images: NDArray[np.float32]
+    module: Training, record: dict[str, Any], images: NDArray[np.float32]
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Graphs by file name: the target's, and the source's where they differ; parity of the first."""
     graphs: dict[str, bytes] = {}
     parity: dict[str, Any] = {}
-    branches: tuple[Domain, ...] = ("source", "target") if domain_norms(network) else ("source",)
+    branches: tuple[Domain, ...] = ("source", "target") if domain_norms(module.network) else ("source",)
+    served = as_served(module.network, module.recipe.export.orientations)
     for branch in branches:
-        set_domain(network, branch)
+        set_domain(module.network, branch)
         name = MODEL if branch == branches[-1] else SOURCE_MODEL
-        graphs[name] = export_graph(network, tuple(record["shape"]))
-        parity = compare(graphs[name], network, images)
+        graphs[name] = export_graph(served, tuple(record["shape"]))
+        parity = compare(graphs[name], served, images)
     return graphs, parity
 
 
@@ -289,6 +293,7 @@ def _manifest(
         unit=facts["unit"],
         stretch=record["stretch"],
         features=calibration.reference.directions.shape[1],
+        batch=max(LEAST_BATCH, BATCH // recipe.export.orientations),
         temperature=calibration.temperature,
         rho=math.log(len(classes)) / 2 if separation is None else separation.tuner.rho,
         unknown=UnknownRule(

@@ -20,6 +20,7 @@ from galmorph.training.guard import Answers, Verdict, judge, observe_signs
 from galmorph.training.method_options import MethodOptions
 from galmorph.training.methods import ADDED, TERMS, find_method
 from galmorph.training.module import Training
+from galmorph.training.orientations import as_served
 from galmorph.training.recipe import Recipe, load_recipe
 
 logger = logging.getLogger(__name__)
@@ -171,7 +172,7 @@ def _answers(module: Training, domains: Domains) -> Answers:
 
 
 def predict(module: Training, images: NDArray[Any], rows: NDArray[np.intp], domain: Domain) -> tuple[Any, Any]:
-    """Logits and features of chosen images.
+    """Logits and features of chosen images, as a bundle of the model would give them.
 
     Parameters
     ----------
@@ -190,8 +191,9 @@ def predict(module: Training, images: NDArray[Any], rows: NDArray[np.intp], doma
         Shapes ``(len(rows), K)`` and ``(len(rows), d)``.
     """
     set_domain(module.network, domain)
+    served = as_served(module.network, module.recipe.export.orientations)
     batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
     with torch.inference_mode():
-        parts = [module(torch.from_numpy(images[batch])) for batch in batches]
+        parts = [served(torch.from_numpy(images[batch]).to(memory_format=torch.channels_last)) for batch in batches]
     logits, features = (torch.cat(list(part)).numpy() for part in zip(*parts, strict=True))
     return logits, features

@@ -83,9 +83,21 @@ class Classifier(nn.Module):
         """Everything that losses look at; see `forward` for `images`."""
         embedding = self.encoder(self.stretch(images))
         features = self.neck(embedding)
+        return Activations(embedding, features, *self._heads(features))
+
+    def features(self, stretched: Tensor) -> Tensor:
+        """What the last layer takes, shape ``(n, d)``, of images that are stretched already."""
+        features: Tensor = self.neck(self.encoder(stretched))
+        return features
+
+    def answer(self, features: Tensor) -> Tensor:
+        """Logits of features; see `forward`."""
+        logits, open_logits = self._heads(features)
+        return logits if open_logits is None else joint_logits(logits, open_logits)
+
+    def _heads(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
         taken = self.dropout(features)
-        open_logits = None if self.open_head is None else self.open_head(taken)
-        return Activations(embedding, features, self.head(taken), open_logits)
+        return self.head(taken), None if self.open_head is None else self.open_head(taken)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and features.
@@ -102,8 +114,8 @@ class Classifier(nn.Module):
         features : Tensor
             What the last layer takes, shape ``(n, d)``.
         """
-        _, features, logits, open_logits = self.activations(images)
-        return logits if open_logits is None else joint_logits(logits, open_logits), features
+        features = self.features(self.stretch(images))
+        return self.answer(features), features
 
 
 class DeepMergeEncoder(nn.Sequential):

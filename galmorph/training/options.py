@@ -322,6 +322,9 @@ class ExportOptions:
         Most that the accuracy on validation images may fall by.
     flags_kept : float
         Least share of the validation images (and of the target's, unlabelled) called unknown that still have to be.
+    orientations : {1, 4, 8}
+        What is said of an image is the mean over so many of its orientations: as it is, its quarter turns, or these and
+        their mirror images (`galmorph.training.orientations`). A survey run takes as many times as long for it.
     """
 
     __pydantic_config__ = STRICT
@@ -334,6 +337,7 @@ class ExportOptions:
     precisions: tuple[Literal["int8", "float16"], ...] = ()
     accuracy_drop: Annotated[float, Field(ge=0, le=1)] = 0.005
     flags_kept: Annotated[float, Field(ge=0, le=1)] = 0.99
+    orientations: Literal[1, 4, 8] = 1
 
 
 @dataclass(frozen=True, kw_only=True)

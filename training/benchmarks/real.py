@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from galmorph.cutout_set import CutoutSet, read_cutout_set
 from galmorph.training.fit import load_training
-from galmorph.training.guarded import GUARD, PLAIN
+from galmorph.training.guarded import GUARD, PLAIN, predict
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "sdss-to-decals.md"
 
@@ -36,15 +35,11 @@ features, and hardly one edge-on, so that *edge_on* is wrong there by their vote
 
 
 def shares(training: Path, cutouts: CutoutSet, chosen: NDArray[np.bool_]) -> list[float]:
-    """Share of some images that a training's best network gives each class."""
+    """Share of some images that a training's best network, as it is served, gives each class."""
     module, record = load_training(training)
-    rows = np.flatnonzero(chosen)
-    counts = torch.zeros(len(record["counts"]))
-    with torch.no_grad():
-        for start in range(0, len(rows), 128):
-            images = torch.from_numpy(np.asarray(cutouts.images[rows[start : start + 128]], dtype=np.float32))
-            counts += torch.bincount(module(images)[0].argmax(dim=1), minlength=len(counts))
-    return (counts / counts.sum()).tolist()
+    logits, _ = predict(module, cutouts.images, np.flatnonzero(chosen), "target")
+    counts = np.bincount(logits.argmax(axis=1), minlength=len(record["counts"]))
+    return [float(share) for share in counts / counts.sum()]
 
 
 def main() -> None:
