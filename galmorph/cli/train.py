@@ -151,6 +151,7 @@ def export(
     data: Path | None = None,
     target: Path | None = None,
     precisions: list[Literal["int8", "float16"]] | None = None,
+    orientations: Literal[1, 4, 8] | None = None,
 ) -> None:
     """Make a model bundle from a training: ONNX graph, manifest, reference statistics and model card.
 
@@ -166,6 +167,8 @@ def export(
         Unlabelled images that it was adapted to, if they were moved.
     precisions
         In what precisions the bundle holds the network beside float32, in place of the recipe's.
+    orientations
+        How many quarter turns and mirror images of an object the model looks at, in place of the recipe's: 1, 4 or 8.
     """
     try:
         from galmorph.bundle import load_bundle
@@ -173,7 +176,8 @@ def export(
     except ImportError as error:
         raise _missing(error) from error
     chosen = None if precisions is None else tuple(precisions)
-    console, bundle = Console(highlight=False), run_export(checkpoint, out, data=data, target=target, precisions=chosen)
+    bundle = run_export(checkpoint, out, data=data, target=target, precisions=chosen, orientations=orientations)
+    console = Console(highlight=False)
     for name, result in load_bundle(bundle).manifest.precisions.items():
         told = (
             f"left out, {result['refused']}"

@@ -76,6 +76,7 @@ def export(
     data: Path | None = None,
     target: Path | None = None,
     precisions: tuple[Literal["int8", "float16"], ...] | None = None,
+    orientations: Literal[1, 4, 8] | None = None,
 ) -> Path:
     """Make a bundle of a trained network.
 
@@ -95,6 +96,7 @@ def export(
     target : Path, optional
         Where the unlabelled images are that the network was adapted to, if they were moved.
     precisions : tuple of {"int8", "float16"}, optional
+    orientations : {1, 4, 8}, optional
         In place of those of the recipe; see `galmorph.training.options.ExportOptions`.
 
     Returns
@@ -112,8 +114,12 @@ def export(
     checkpoint = shipped_checkpoint(checkpoint)
     module, record = load_training(checkpoint)
     recipe, verdict = module.recipe, read_verdict(checkpoint)
-    if precisions is not None:
-        recipe = replace(recipe, export=replace(recipe.export, precisions=precisions))
+    options = replace(
+        recipe.export,
+        precisions=recipe.export.precisions if precisions is None else precisions,
+        orientations=orientations or recipe.export.orientations,
+    )
+    recipe = module.recipe = replace(recipe, export=options)
     if record["facts"].get("unit") not in (UNIT, PIXEL_VALUES):
         raise BundleError(
             f"{checkpoint} was not trained on a set of cutouts, whose unit and framing a bundle has to state. "

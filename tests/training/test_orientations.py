@@ -1,6 +1,7 @@
 """A network that looks at an image in several orientations."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from galmorph.bundle import load_bundle
 from galmorph.cutout_set import read_cutout_set
 from galmorph.inference.session import ScoringSession
 from galmorph.training.export import export
-from galmorph.training.fit import train
+from galmorph.training.fit import load_training, train
 from galmorph.training.guarded import predict
 from galmorph.training.networks import build_network
 from galmorph.training.options import NetworkOptions
@@ -92,19 +93,19 @@ def test_one_orientation_is_the_network_itself():
 
 def test_a_bundle_answers_so_in_every_precision(cutouts, tmp_path):
     """Graph, guard and a survey run say the same of an image and of its turned copies."""
-    options = {"orientations": 8, "precisions": ["int8", "float16"], "accuracy_drop": 1.0, "flags_kept": 0.0}
+    options = {"precisions": ["int8", "float16"], "accuracy_drop": 1.0, "flags_kept": 0.0}
     encoder = {"encoder": "resnet18", "encoder_options": {"channels": [8, 8, 16, 16]}}
     recipe = tiny_recipe(cutouts, network=encoder, fit={"epochs": 1}, export=options)
     trained = train(recipe, tmp_path / "training", device="cpu", progress=False)
-    bundle = load_bundle(export(trained.checkpoint, tmp_path / "bundle"))
+    bundle = load_bundle(export(trained.checkpoint, tmp_path / "bundle", orientations=8))
+    assert bundle.manifest.training["recipe"]["export"]["orientations"] == 8
     assert bundle.manifest.batch == 2
     assert set(bundle.manifest.precisions) == {"int8", "float16"}
     assert not any("refused" in one for one in bundle.manifest.precisions.values())
     images = np.array(read_cutout_set(cutouts).images[:6])
     turned = np.ascontiguousarray(np.rot90(images, axes=(2, 3))[..., ::-1])
-    from galmorph.training.fit import load_training
-
     module, _ = load_training(trained.checkpoint)
+    module.recipe = replace(module.recipe, export=replace(module.recipe.export, orientations=8))
     expected = predict(module, images, np.arange(6), "source")[0]
     for precision, tolerance in (("float32", 1e-4), ("float16", 0.02), ("int8", 0.2)):
         session = ScoringSession(bundle, precision=precision)
