@@ -119,8 +119,8 @@ class MethodOptions:
     weights : mapping
         Weights of the method's losses where they differ from its own. Any method takes ``strangers`` too: images that
         are made of two known ones (`galmorph.training.strangers`) are to be answered evenly; 0.5 is usual. Any that
-        adapts takes ``balance``: no class may vanish from the answers on the target
-        (`galmorph.training.losses.vanishing_loss`); 0.3 is usual, and what DeepAstroUDA has.
+        adapts takes ``balance``, 0.3 is usual: no class may vanish from the answers on the target
+        (`galmorph.training.losses.vanishing_loss`).
     class_weights : bool
         Weight classes by inverse frequency (DeepAstroUDA, equation 4).
     label_smoothing : float

@@ -123,9 +123,9 @@ METHODS: Mapping[str, Method] = {
         warmup=0.4,
     ),
     "deepastrouda": Method(
-        summary="adaptive clustering with a bank of both domains and tuned entropy separation, no class lost, open set",
-        reference="DeepAstroUDA (Ćiprijanović et al. 2023), equations 1 to 4, algorithm 1; without balance as printed",
-        losses={"cross_entropy": 1.0, "clustering": 1.0, "separation": 0.1, "balance": 0.3},
+        summary="adaptive clustering with a bank of both domains and tuned entropy separation, open set",
+        reference="DeepAstroUDA (Ćiprijanović et al. 2023), equations 1 to 4, algorithm 1",
+        losses={"cross_entropy": 1.0, "clustering": 1.0, "separation": 0.1},
         tuned=True,
         warmup=0.4,
     ),

@@ -24,8 +24,8 @@ SHOWN = ("accuracy", "h_score", "oracle_h_score", "auroc", "auroc_anomaly")
 
 def weighed(experiment: Experiment, balance: float, strangers: float) -> Experiment:
     """The same with these losses."""
-    method = {"weights": {"balance": balance, "strangers": strangers}}
-    return dataclasses.replace(experiment, settings={**experiment.settings, "method": method})
+    weights = {name: value for name, value in (("balance", balance), ("strangers", strangers)) if value}
+    return dataclasses.replace(experiment, settings={**experiment.settings, "method": {"weights": weights}})
 
 
 def one(experiment: Experiment, seed: int, data: Path) -> dict[str, Any]:

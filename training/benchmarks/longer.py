@@ -11,11 +11,11 @@ import tempfile
 from pathlib import Path
 
 from adaptation import asked_of_trial, measure, train_and_look
-from experiments import AS_PRINTED, LONGER_BY, STRANGERS, TRIALS, lengthened
+from experiments import LONGER_BY, STRANGERS, TRIALS, lengthened
 
 #: Times as many steps, and the largest tilt in degrees.
 SETTINGS = ((1, 0.0), (LONGER_BY, 0.0), (LONGER_BY, 45.0))
-METHODS = (f"source_only/{STRANGERS}", f"dance/{STRANGERS}", f"{AS_PRINTED}-{STRANGERS}")
+METHODS = tuple(f"{name}/{STRANGERS}" for name in ("source_only", "dance", "deepastrouda"))
 SHOWN = ("accuracy", "h_score", "oracle_h_score", "auroc", "auroc_anomaly")
 
 

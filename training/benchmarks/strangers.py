@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from adaptation import asked_of_trial, measure, train_and_look
-from experiments import AS_PRINTED, FEW_CLASSES, STRANGERS, TRIALS, Experiment
+from experiments import FEW_CLASSES, STRANGERS, TRIALS, Experiment
 
 CASES = {**TRIALS, "LSST mock": FEW_CLASSES}
-METHODS = ("source_only", f"source_only/{STRANGERS}", AS_PRINTED, f"{AS_PRINTED}-{STRANGERS}")
+METHODS = [f"{name}{variant}" for name in ("source_only", "deepastrouda") for variant in ("", f"/{STRANGERS}")]
 
 
 def one(experiment: Experiment, method: str, seed: int, data: Path) -> dict[str, Any]:

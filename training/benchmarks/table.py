@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adaptation import RESULTS, read_lines
-from experiments import ABLATION, EXPERIMENTS, LONGER, LONGER_BY, STRANGERS, SUPERVISED, TABLE, UNBALANCED, Experiment
+from experiments import ABLATION, BALANCED, EXPERIMENTS, LONGER, LONGER_BY, STRANGERS, SUPERVISED, TABLE, Experiment
 from guard import BEYOND, count
 
 Line = Mapping[str, Any]
@@ -22,8 +22,8 @@ NAMES = {SUPERVISED: "*target's labels used*", "source_only": "source only"}
 #: What is added to a method, in words.
 VARIANTS = {
     STRANGERS: " with strangers",
-    UNBALANCED: ", unbalanced",
-    f"{UNBALANCED}-{STRANGERS}": ", unbalanced, with strangers",
+    BALANCED: ", balanced",
+    f"{BALANCED}-{STRANGERS}": ", balanced, with strangers",
 }
 
 #: Columns of the table: title, and where the number is.
@@ -66,8 +66,8 @@ Labels of the target serve for the measures alone, taken on its test part. *Targ
 trained on the target's labelled training part: a bound, as are numbers called oracle. AUROC is of the entropy, and
 beside it of the anomaly score. Methods under the name of a library are its own, on the same network, images and steps.
 *With strangers*: images of two known objects are learned as unknown, and the threshold is where such of the target's
-unlabelled images are told from these ([decision 22](../decisions/0022-strangers.md)). *Unbalanced*: without the
-loss by which no class may all but vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).
+unlabelled images are told from these ([decision 22](../decisions/0022-strangers.md)). *Balanced*: no class may all but
+vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).
 Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
 """
 
