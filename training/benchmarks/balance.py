@@ -2,9 +2,10 @@
 
     python training/benchmarks/balance.py DATA [--seeds 0 1 2]
 
-prints a line of JSON for each training on the simulated shifts, with weights of the loss from 0 upwards, and on SDSS
-galaxies made worse (the same galaxies in source and target, each in one part) with strangers and a longer training,
-where clustering draws the target to one class.
+prints a line of JSON for each training on the simulated shifts, with weights of the loss from 0 upwards and with half
+or a fifth of a class's share as the least, and on SDSS galaxies made worse (the same galaxies in source and target,
+each in one part): with strangers and a longer training, where clustering draws the target to one class, and with five
+sixths of the target in one class, which truly leaves little to the others.
 """
 
 import dataclasses
@@ -16,16 +17,18 @@ from typing import Any
 from adaptation import asked_of_trial, measure, train_and_look
 from experiments import ABLATION, FEW_CLASSES, LONGER_BY, TRIALS, Experiment, lengthened
 
-WEIGHTS = (0.0, 0.3, 1.0)
+#: Weights, and the least part of a class's share (`method.least_share`).
+SETTINGS = ((0.0, 0.5), (0.3, 0.5), (1.0, 0.5), (0.3, 0.2))
 CASES = {**{name: (case, 0.0) for name, case in ABLATION.items()}, "LSST mock": (FEW_CLASSES, 0.0)}
-CASES |= {"SDSS, longer": (lengthened(TRIALS["SDSS"], LONGER_BY, 45.0), 0.5)}
+MIX = dataclasses.replace(TRIALS["SDSS"], target="hostile/simsdss_mix", test="hostile/simsdss_mix")
+CASES |= {"SDSS, longer": (lengthened(TRIALS["SDSS"], LONGER_BY, 45.0), 0.5), "SDSS, another mix": (MIX, 0.0)}
 SHOWN = ("accuracy", "h_score", "oracle_h_score", "auroc", "auroc_anomaly")
 
 
-def weighed(experiment: Experiment, balance: float, strangers: float) -> Experiment:
+def weighed(experiment: Experiment, balance: float, least: float, strangers: float) -> Experiment:
     """The same with these losses."""
-    weights = {name: value for name, value in (("balance", balance), ("strangers", strangers)) if value}
-    return dataclasses.replace(experiment, settings={**experiment.settings, "method": {"weights": weights}})
+    method = {"weights": {"balance": balance, "strangers": strangers}, "least_share": least}
+    return dataclasses.replace(experiment, settings={**experiment.settings, "method": method})
 
 
 def one(experiment: Experiment, seed: int, data: Path) -> dict[str, Any]:
@@ -40,9 +43,9 @@ def main() -> None:
     data, seeds = asked_of_trial(__doc__)
     for seed in seeds:
         for name, (experiment, strangers) in CASES.items():
-            for weight in WEIGHTS:
-                facts = {"case": name, "balance": weight, "seed": seed}
-                print(json.dumps(facts | one(weighed(experiment, weight, strangers), seed, data)), flush=True)
+            for weight, least in SETTINGS:
+                facts = {"case": name, "balance": weight, "least_share": least, "seed": seed}
+                print(json.dumps(facts | one(weighed(experiment, weight, least, strangers), seed, data)), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 makes of DATA/digits and DATA/sdss (see ``digits.py`` and ``sdss.py``), below DATA/hostile: ``*_mix``, another mix of
 classes; ``*_fifty``, fifty images; ``*_one``, one class only; ``*_unrelated``, the other kind of pictures;
 ``*_bands``, red and blue exchanged; ``*_same``, images of the source's own kind. The same of DATA/simulated (see
-``simulated.py``), where the guard's limits were chosen.
+``simulated.py``), where the guard's limits were chosen, and another mix of the source's SDSS galaxies made worse.
 """
 
 import argparse
@@ -91,6 +91,7 @@ def make_hostile(data: Path) -> dict[str, int]:
     for name, like in (("sdss", "sdss/a"), ("simgalaxies", "mocks/sdss")):
         write(f"{name}_unrelated", "digits/usps", _some(MOST // 2), like=like)
     write("sdss_bands", "sdss/b", _some(MOST), swap=True)
+    write("simsdss_mix", "sdss/a_worse", _mix("sdss"))
     write("simgalaxies_bands", "simulated/galaxies_target", _some(MOST), swap=True)
     return counts
 

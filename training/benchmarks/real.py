@@ -58,10 +58,12 @@ def main() -> None:
              f"{(seen < 0.5).sum()} of them below a half.", ""]  # fmt: skip
     average = record["recipe"]["fit"].get("average", 0.0)
     strangers = record["recipe"]["method"].get("weights", {}).get("strangers", 0.0)
-    lines += [f"Trained with `fit.average = {average}`, and with a weight of {strangers} for strangers.", ""]
+    lines += [f"Trained with `fit.average = {average}`, and with a weight of {strangers} for strangers."]
+    lines += [f"Images are looked at in {record['recipe']['export'].get('orientations', 1)} orientations.", ""]
     lines += [f"The guard ships: **{guard['shipped']}**. Signs of harm: {'; '.join(guard['reasons']) or 'none'}.", ""]
+    classes = " | ".join(record["recipe"]["source"]["classes"])
     lines += [
-        f"| model | source's validation part | images | {' | '.join(record['recipe']['source']['classes'])} |",
+        f"| model | source's validation part, in training | images | {classes} |",
         "|---|---|---|---|---|---|",
     ]
     for name, folder in (("source only", given.training / PLAIN), ("adapted", given.training)):

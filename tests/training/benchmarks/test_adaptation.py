@@ -251,7 +251,7 @@ def test_hostile_targets_are_what_they_say(module, tmp_path):
     fine = ["round_smooth", "cigar_smooth", "loose_spiral", "lens"] * 30
     for name in ("digits/usps", "digits/mnist", "simulated/digits_target", "simulated/digits_source"):
         write(name, digits, 1, 28, name)
-    for name in ("sdss/a", "sdss/b", "sdss/b_worse"):
+    for name in ("sdss/a", "sdss/a_worse", "sdss/b", "sdss/b_worse"):
         write(name, shapes, 3, 48, name)
     for name in ("mocks/sdss", "simulated/galaxies_target", "simulated/galaxies_source"):
         write(name, fine, 3, 48, name)
