@@ -1,7 +1,7 @@
 """The model card: the bundle's README, from a template and the manifest."""
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def _values(manifest: Manifest) -> dict[str, str]:
         "pixel_scale": f"{manifest.pixel_scale:g}",
         "framing": f"{framing.size} x {framing.size} pixels, {frame}",
         "encoder": recipe["network"]["encoder"],
-        "method": recipe["method"]["name"],
+        "method": recipe["method"]["name"] + _harm(training.get("guard") or {}),
         "images": ", ".join(f"{name} {count}" for name, count in training["images_per_class"].items()),
         "temperature": f"{manifest.temperature:.3f}",
         "unknown": f"{manifest.unknown.score} above {manifest.unknown.threshold:.4g}",
@@ -77,6 +77,13 @@ def _values(manifest: Manifest) -> dict[str, str]:
         + "\n\n".join(_measures(part, result) for part, result in manifest.metrics.items()),
         "versions": ", ".join(f"{name} {number}" for name, number in training["versions"].items()),
     }
+
+
+def _harm(guard: Mapping[str, Any]) -> str:
+    """Signs of harm where it is the adapted model that goes on for all that."""
+    if guard.get("model") != "adapted" or not guard["reasons"]:
+        return ""
+    return f". Adaptation may have done harm: {'; '.join(guard['reasons'])}"
 
 
 def _measures(part: str, result: dict[str, Any]) -> str:

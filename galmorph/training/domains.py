@@ -1,6 +1,7 @@
 """The images of a training: labelled ones of the source, unlabelled ones of the target, and their parts."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from galmorph.training.split import PARTS, check_no_copies, check_no_leak, split
 from galmorph.training.target import read_target, target_rows
 
 Rows = dict[str, NDArray[np.intp]]
+
+#: Objects that a message names.
+NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def read_domains(recipe: Recipe) -> Domains:
         If the data cannot be used.
     """
     source = read_source(recipe.source)
+    _check_finite(source, recipe.source.path)
     rows = part_rows(source, recipe)
     shown = {part: [(source.images, rows[part], source.object_ids)] for part in PARTS}
     if not find_method(recipe.method.name).adapts:
@@ -69,6 +74,7 @@ def read_domains(recipe: Recipe) -> Domains:
             "give the recipe a table [target] with their path"
         )
     target = read_target(recipe.target, source)
+    _check_finite(target, recipe.target.path)
     parts = split_objects(source.object_ids, source.names, recipe.split)
     chosen = target_rows(target, source, parts, recipe.split)
     check_no_leak(
@@ -81,6 +87,18 @@ def read_domains(recipe: Recipe) -> Domains:
         shown[part].append((target.images, numbers, target.object_ids))
     check_no_copies(shown)
     return Domains(source, rows, target, chosen)
+
+
+def _check_finite(dataset: Dataset, path: Path) -> None:
+    """Fail if an image has pixels that are no numbers, which no measure of a training would survive."""
+    ids = dataset.object_ids
+    bad = [str(ids[row]) for row in range(len(ids)) if not np.isfinite(dataset.images[row]).all()]
+    if bad:
+        named = f"{', '.join(bad[:NAMED])}{', …' if len(bad) > NAMED else ''}"
+        raise DataError(
+            f"{path}: {len(bad)} of {len(ids)} images hold values that are not finite, of object {named}. "
+            "Repair these or leave them out, and make the set again"
+        )
 
 
 def part_rows(dataset: Dataset, recipe: Recipe) -> dict[str, NDArray[np.intp]]:

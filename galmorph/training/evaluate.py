@@ -26,7 +26,7 @@ Part = Literal["all", "train", "validation", "test"]
 Domain = Literal["source", "target"]
 
 #: Images scored at a time.
-BATCH = 256
+BATCH = 32
 
 #: Resamples that intervals are taken from unless told otherwise.
 RESAMPLES = 1000
@@ -83,6 +83,12 @@ def evaluate(
         if "split" not in recipe:
             raise DataError(f"bundle {bundle} does not say how its data were divided; only part 'all' can be measured")
         options = SplitOptions(**recipe["split"])
+        if options.stratified and not own:
+            logger.warning(
+                "%s: split.stratified divided the objects of the labelled set by their classes, which this one does "
+                "not tell; objects that are in both may be in another part here",
+                data,
+            )
         # Of other sets than the labelled one the training knew no classes: identifiers alone decide.
         options = options if own else dataclasses.replace(options, stratified=False)
         chosen &= split_objects(ids, names, options) == part

@@ -27,6 +27,7 @@ from galmorph.bundle import (
 )
 from galmorph.cutout_set import PIXEL_VALUES, UNIT, read_cutout_set
 from galmorph.cutouts import Framing
+from galmorph.digests import file_sha256
 from galmorph.errors import BundleError, DataError
 from galmorph.reference import SOURCE, TARGET, ReferenceSample, join_samples, write_sample
 from galmorph.scores import FeatureReference, Scores
@@ -38,9 +39,9 @@ from galmorph.training.domain_norm import Domain, domain_norms, set_domain
 from galmorph.training.domains import part_rows
 from galmorph.training.evaluate import predict
 from galmorph.training.evaluation import Evaluation, summarise
-from galmorph.training.fit import load_training
+from galmorph.training.fit import checkpoint_file, load_training
 from galmorph.training.graph import add_facts, compare, export_graph
-from galmorph.training.guarded import read_verdict, shipped_checkpoint
+from galmorph.training.guarded import read_verdict, shipped_checkpoint, which_model
 from galmorph.training.module import Training
 from galmorph.training.orientations import as_served
 from galmorph.training.recipe import Recipe
@@ -111,7 +112,7 @@ def export(
     DataError
         If the checkpoint or the data cannot be used, or the data changed since the training.
     """
-    checkpoint = shipped_checkpoint(checkpoint)
+    checkpoint = checkpoint_file(shipped_checkpoint(checkpoint))
     module, record = load_training(checkpoint)
     recipe, verdict = module.recipe, read_verdict(checkpoint)
     options = replace(
@@ -153,8 +154,9 @@ def export(
     manifest = _manifest(module, record, calibration, evaluations, parity).model_copy(update={"precisions": judged})
     paths = (Path(data) if data else recipe.source.path, _target_set(recipe, record, target))
     sample, manifest.training["images_of"] = _sample(graphs, model, recipe, dataset, paths)
+    manifest.training["checkpoint"] = file_sha256(checkpoint)
     if verdict is not None:
-        manifest.training["guard"] = verdict.to_dict()
+        manifest.training["guard"] = verdict.to_dict() | {"model": which_model(checkpoint)}
     table = io.BytesIO()
     statistics(scores, features, dataset.classes).to_parquet(table, index=False)
     facts = _graph_facts(recipe, record, calibration)
@@ -200,9 +202,10 @@ def _some(rows: NDArray[np.intp], count: int) -> NDArray[np.intp]:
 def _judges(
     dataset: Dataset, recipe: Recipe, target: tuple[NDArray[np.float32], NDArray[np.intp]] | None
 ) -> list[Judges]:
-    """Images to judge graphs in fewer bits by: the source's validation part, with private classes, and the target's."""
+    """Images to judge graphs in fewer bits by: of the source's validation part, and of the target's."""
     parts = split_objects(dataset.object_ids, dataset.names, recipe.split)
-    rows = np.flatnonzero(parts == "validation")
+    # Those of private classes decide nothing, neither the threshold in fewer bits nor whether these are good enough.
+    rows = np.flatnonzero((parts == "validation") & ~np.isin(dataset.names, recipe.source.private))
     judges = [Judges(dataset.images, rows, dataset.labels[rows])]
     if target is not None:
         judges.append(Judges(*target, np.full(len(target[1]), -1)))

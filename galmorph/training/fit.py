@@ -112,7 +112,7 @@ def train(
         last = out / CHECKPOINTS / f"{LAST}{SUFFIX}"
         trainer.fit(
             module,
-            training_part(recipe, domains),
+            training_part(recipe, domains, trainer.world_size),
             validation_part(recipe, domains),
             ckpt_path=str(last) if last.is_file() else None,
         )
@@ -127,12 +127,14 @@ def settle(recipe: Recipe | Path, data: Path | None, target: Path | None, device
     return moved(recipe, data, target)
 
 
-def training_part(recipe: Recipe, domains: Domains) -> DataLoader[Any]:
-    """Shuffled batches of the training part, of both domains if the method adapts."""
+def training_part(recipe: Recipe, domains: Domains, processes: int = 1) -> DataLoader[Any]:
+    """Shuffled batches of the training part, of both domains if the method adapts, for so many processes."""
     source = Rows(domains.source, domains.rows["train"])
     target = None if domains.target is None else Rows(domains.target, domains.target_rows["train"])
     fit = recipe.fit
-    return training_batches(source, target, batch_size=fit.batch_size, seed=recipe.seed, workers=fit.workers)
+    return training_batches(
+        source, target, batch_size=fit.batch_size, seed=recipe.seed, workers=fit.workers, processes=processes
+    )
 
 
 def validation_part(recipe: Recipe, domains: Domains) -> list[DataLoader[Batch]]:
@@ -190,6 +192,12 @@ def _check_epochs(recipe: Recipe) -> None:
         )
 
 
+def checkpoint_file(checkpoint: Path) -> Path:
+    """A checkpoint, or of the folder of a training its best."""
+    checkpoint = Path(checkpoint)
+    return checkpoint / CHECKPOINTS / f"{BEST}{SUFFIX}" if checkpoint.is_dir() else checkpoint
+
+
 def load_training(checkpoint: Path) -> tuple[Training, dict[str, Any]]:
     """Network of a checkpoint, ready for use on the CPU.
 
@@ -210,9 +218,7 @@ def load_training(checkpoint: Path) -> tuple[Training, dict[str, Any]]:
     DataError
         If it is not such a checkpoint.
     """
-    checkpoint = Path(checkpoint)
-    if checkpoint.is_dir():
-        checkpoint = checkpoint / CHECKPOINTS / f"{BEST}{SUFFIX}"
+    checkpoint = checkpoint_file(checkpoint)
     state = read_checkpoint(checkpoint)
     if "record" not in state:
         raise DataError(f"{checkpoint} is not a checkpoint of a galmorph training; give a file of its checkpoints/")

@@ -81,6 +81,8 @@ def train_guarded(
     recipe = moved(recipe if isinstance(recipe, Recipe) else load_recipe(recipe), data, target)
     adapted = train(recipe, out, device=device, progress=progress, callbacks=callbacks)
     if recipe.guard.mode == "off" or not find_method(recipe.method.name).adapts:
+        # A verdict from when the guard was on decides no more.
+        (Path(out) / GUARD).unlink(missing_ok=True)
         return GuardedResult(adapted, None)
     plain = train(without_adaptation(recipe), Path(out) / PLAIN, device=device, progress=progress, callbacks=callbacks)
     verdict = compare_trainings(recipe, plain.checkpoint, adapted.checkpoint)
@@ -137,10 +139,20 @@ def read_verdict(checkpoint: Path) -> Verdict | None:
     Verdict or None
         Of the training in OUT.
     """
-    checkpoint = Path(checkpoint).resolve()
-    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
+    folder = _folder(checkpoint)
     path = (folder.parent if folder.name == PLAIN else folder) / GUARD
     return Verdict.from_dict(json.loads(path.read_text())) if path.is_file() else None
+
+
+def which_model(checkpoint: Path) -> str:
+    """Whether a checkpoint of a guarded training is of its ``adapted`` or of its ``source_only`` model."""
+    return "source_only" if _folder(checkpoint).name == PLAIN else "adapted"
+
+
+def _folder(checkpoint: Path) -> Path:
+    """The folder of a checkpoint's training."""
+    checkpoint = Path(checkpoint).resolve()
+    return checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
 
 
 def shipped_checkpoint(checkpoint: Path) -> Path:
@@ -192,7 +204,8 @@ def predict(module: Training, images: NDArray[Any], rows: NDArray[np.intp], doma
     """
     set_domain(module.network, domain)
     served = as_served(module.network, module.recipe.export.orientations)
-    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    step = BATCH // module.recipe.export.orientations
+    batches = [rows[start : start + step] for start in range(0, len(rows), step)]
     with torch.inference_mode():
         parts = [served(torch.from_numpy(images[batch]).to(memory_format=torch.channels_last)) for batch in batches]
     logits, features = (torch.cat(list(part)).numpy() for part in zip(*parts, strict=True))

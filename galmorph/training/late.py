@@ -36,6 +36,10 @@ class _Late(pl.Callback):
 class LateStopping(_Late, EarlyStopping):
     """Early stopping that begins to count at an epoch: `first`, and options as of Lightning's."""
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop a training that goes on after it was to stop: interrupted between that and its end."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
 
 class LateCheckpoint(_Late, ModelCheckpoint):
     """Checkpoints that begin at an epoch: `first`, and options as of Lightning's.

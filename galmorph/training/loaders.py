@@ -158,7 +158,9 @@ def _whole(batch: Any) -> Any:
     return batch
 
 
-def training_batches(source: Rows, target: Rows | None, *, batch_size: int, seed: int, workers: int) -> DataLoader[Any]:
+def training_batches(
+    source: Rows, target: Rows | None, *, batch_size: int, seed: int, workers: int, processes: int = 1
+) -> DataLoader[Any]:
     """Shuffled batches; a last one that is not full is left out if there are others.
 
     Parameters
@@ -169,6 +171,8 @@ def training_batches(source: Rows, target: Rows | None, *, batch_size: int, seed
         That of the unlabelled images, for methods that adapt.
     batch_size, seed, workers : int
         As in the recipe.
+    processes : int
+        Among which Lightning divides the rows of an epoch.
 
     Returns
     -------
@@ -185,7 +189,7 @@ def training_batches(source: Rows, target: Rows | None, *, batch_size: int, seed
         sampler=sampler,
         collate_fn=_whole,
         # Batch statistics of a handful of images are poor, and those of one do not exist.
-        drop_last=len(source) > batch_size,
+        drop_last=-(-len(source) // processes) > batch_size,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),

@@ -179,8 +179,9 @@ def find_method(name: str) -> Method:
 class Objective(nn.Module):
     """The weighted sum of a method's losses.
 
-    The cross-entropy's class weights sum to 1, which makes it 1/K of the plain one where classes are equally frequent.
-    The other losses are divided by K too, so that their weights mean the same for any number of classes.
+    The cross-entropy's class weights sum to 1, which makes it 1/K of the plain one where classes are equally frequent,
+    and less where they are not. The other losses are divided by as much (`Setting.scale`), so that their weights mean
+    the same for any classes.
 
     Parameters
     ----------
@@ -211,9 +212,8 @@ class Objective(nn.Module):
                 f"method {options.name!r} looks at no target, and method.weights.{others[0]} is for those that do"
             )
         weights = {name: options.weights.get(name, weight) for name, weight in losses.items()}
-        self.weights = {
-            name: weight if name == "cross_entropy" else weight / setting.classes for name, weight in weights.items()
-        }
+        scale = setting.scale if options.class_weights else setting.classes
+        self.weights = {name: weight if name == "cross_entropy" else weight / scale for name, weight in weights.items()}
         self.terms = nn.ModuleDict({name: TERMS[name](options, setting) for name in losses})
 
     @property

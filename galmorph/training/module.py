@@ -140,7 +140,9 @@ class Training(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimiser and a schedule that is stepped after every batch."""
         options, epochs = self.recipe.optimiser, self.recipe.fit.epochs
-        optimiser = build_optimiser(parameter_groups(self.network, self.objective.terms.values(), options), options)
+        idle = self.onset.warmup > 0
+        groups = parameter_groups(self.network, self.objective.terms.values(), options, idle=idle)
+        optimiser = build_optimiser(groups, options)
         steps = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
         schedule = build_schedule(optimiser, options, steps, epochs)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

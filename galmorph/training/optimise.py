@@ -18,7 +18,9 @@ MOMENTUM = 0.9
 TRIANGLE_FLOOR = 0.1
 
 
-def parameter_groups(network: nn.Module, terms: Iterable[Any], options: OptimiserOptions) -> list[dict[str, Any]]:
+def parameter_groups(
+    network: nn.Module, terms: Iterable[Any], options: OptimiserOptions, *, idle: bool = False
+) -> list[dict[str, Any]]:
     """The network's parameters, and those of losses with learning rates of their own.
 
     Parameters
@@ -29,6 +31,9 @@ def parameter_groups(network: nn.Module, terms: Iterable[Any], options: Optimise
         Losses, each with a `rate`: a multiple of the recipe's.
     options : OptimiserOptions
         The recipe's rate.
+    idle : bool
+        Whether there is a time in which losses that adapt do not count. Adam's penalty would be all that their
+        parameters learn from then, in full steps, and would leave nothing of them: they have none.
 
     Returns
     -------
@@ -37,7 +42,8 @@ def parameter_groups(network: nn.Module, terms: Iterable[Any], options: Optimise
     """
     groups: list[dict[str, Any]] = [{"params": list(network.parameters())}]
     own = [(list(term.parameters()), term.rate) for term in terms]
-    groups += [{"params": some, "lr": options.learning_rate * rate} for some, rate in own if some]
+    penalty = {"weight_decay": 0.0} if idle and options.name == "adam" else {}
+    groups += [{"params": some, "lr": options.learning_rate * rate} | penalty for some, rate in own if some]
     return groups
 
 

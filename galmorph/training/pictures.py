@@ -74,23 +74,28 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.float32]:
     Returns
     -------
     ndarray of float32
-        Shape ``(bands, N, N)``: one band for a grey picture, else red, green and blue.
+        Shape ``(bands, N, N)``: one band for a grey picture, of any number of bits, else red, green and blue.
 
     Raises
     ------
     DataError
-        If it cannot be read or is not square.
+        If it cannot be read, is not square, or holds values that are not finite.
     """
     try:
         with Image.open(path) as file:
             image: Image.Image = file
-            if image.mode not in ("L", "RGB"):
+            if image.mode[0] in "IF":
+                # More than 8 bits a pixel, which RGB cannot hold.
+                image = Image.fromarray(np.asarray(image, dtype=np.float32))
+            elif image.mode not in ("L", "RGB"):
                 image = image.convert("RGB")
             if size is not None:
                 image = image.resize((size, size), Image.Resampling.BILINEAR)
             pixels = np.asarray(image, dtype=np.float32)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read the image {path}: {error}. Repair it or take it out") from error
+    if not np.isfinite(pixels).all():
+        raise DataError(f"the image {path} holds values that are not finite. Repair it or take it out")
     planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     if planes.shape[1] != planes.shape[2]:
         raise DataError(f"{path} must be square, is {planes.shape[1]} x {planes.shape[2]}; set a size to resize to")

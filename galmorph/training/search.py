@@ -17,7 +17,8 @@ from pytorch_lightning.callbacks import Callback
 from galmorph.errors import ConfigError
 from galmorph.training.domains import Domains, read_domains
 from galmorph.training.fit import Device, first_epoch, moved, train
-from galmorph.training.folder import CHECKPOINTS
+from galmorph.training.folder import CHECKPOINTS, METRICS
+from galmorph.training.history import read_history
 from galmorph.training.recipe import Recipe, load_recipe
 from galmorph.training.search_space import Scalar, Space, load_space, with_settings
 
@@ -183,7 +184,7 @@ def _try(
     chosen = space.suggest(trial)
     try:
         settings = with_settings(recipe, chosen)
-        stops = [_Stop(trial, space.objective, first_epoch(settings))] if space.pruning else []
+        stops = [_Stop(trial, space.objective, first_epoch(settings), folder)] if space.pruning else []
         result = train(settings, folder, device=device, progress=False, callbacks=stops)
         value = result.metrics[space.objective]
         if not np.isfinite(value):
@@ -210,12 +211,22 @@ class _Stop(Callback):
         The objective.
     first : int
         First epoch that can be the best.
+    folder : Path
+        Of the training. The epochs that it has from before an interruption are reported too: others are compared with
+        them.
     """
 
-    def __init__(self, trial: Trial, metric: str, first: int) -> None:
+    def __init__(self, trial: Trial, metric: str, first: int, folder: Path) -> None:
         self.trial = trial
         self.metric = metric
         self.first = first
+        self.folder = folder
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report what there is."""
+        for row in read_history(self.folder / METRICS):
+            if self.first <= row["epoch"] < trainer.current_epoch:
+                self.trial.report(row[self.metric], int(row["epoch"]))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report, and perhaps stop."""

@@ -11,6 +11,7 @@ from typing import Any
 from pytorch_lightning.callbacks import Callback
 
 from galmorph.bundle import load_bundle
+from galmorph.digests import file_sha256
 from galmorph.errors import BundleError, ConfigError
 from galmorph.training.evaluate import Part, evaluate
 from galmorph.training.evaluation import Evaluation
@@ -211,8 +212,11 @@ def _spreads(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Spread]:
 
 
 def _bundle(result: TrainResult, path: Path, data: Path | None) -> Path:
-    """The bundle of a training, made if it is not there."""
+    """The bundle of a training, made if that of this checkpoint is not there."""
     try:
-        return load_bundle(path).path
+        bundle = load_bundle(path)
+        if bundle.manifest.training.get("checkpoint") == file_sha256(result.checkpoint):
+            return bundle.path
     except BundleError:
-        return export(result.checkpoint, path, data=data)
+        pass
+    return export(result.checkpoint, path, data=data)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import harmonic_mean
 from typing import ClassVar
 
 import torch
@@ -50,6 +51,11 @@ class Setting:
     def classes(self) -> int:
         """K."""
         return len(self.counts)
+
+    @property
+    def scale(self) -> float:
+        """The plain cross-entropy over the weighted one, of images drawn as the training set's; K for equal counts."""
+        return sum(self.counts) / harmonic_mean(self.counts)
 
 
 class Term(nn.Module, ABC):

@@ -7,6 +7,7 @@ from PIL import Image
 from galmorph.errors import DataError
 from galmorph.training.data import PRIVATE, UNLABELLED, read_source
 from galmorph.training.options import Source
+from galmorph.training.pictures import read_picture
 
 CLASSES = ("elliptical", "edge_on", "merger")
 
@@ -169,3 +170,21 @@ def test_arrays_that_do_not_fit(arrays, name, content, message):
     np.save(arrays.path.parent / name, content, allow_pickle=True)
     with pytest.raises(DataError, match=message):
         read_source(arrays)
+
+
+@pytest.mark.parametrize("kind", ["uint16", "int32", "float32"])
+def test_pictures_of_more_than_8_bits_keep_their_values(tmp_path, kind):
+    stored = (np.arange(4096).reshape(64, 64) * 10 / (40960 if kind == "float32" else 1)).astype(kind)
+    Image.fromarray(stored).save(tmp_path / "deep.tif")
+    np.testing.assert_array_equal(read_picture(tmp_path / "deep.tif"), stored[None].astype(np.float32))
+    halved = read_picture(tmp_path / "deep.tif", size=32)
+    assert halved.shape == (1, 32, 32)
+    assert halved.mean() == pytest.approx(stored.mean(), rel=0.01)
+
+
+def test_pictures_that_are_not_finite_are_refused(tmp_path):
+    stored = np.ones((8, 8), dtype=np.float32)
+    stored[2, 2] = np.nan
+    Image.fromarray(stored).save(tmp_path / "nan.tif")
+    with pytest.raises(DataError, match=r"nan\.tif holds values that are not finite"):
+        read_picture(tmp_path / "nan.tif")

@@ -140,13 +140,37 @@ def test_control_c_is_a_keyboard_interrupt_and_can_be_gone_on_from(uninterrupted
 
 
 def test_loss_that_is_no_number_ends_the_training(cutouts, tmp_path):
-    broken = shutil.copytree(cutouts, tmp_path / "broken")
-    images = np.load(broken / "images.npy")
-    recipe = tiny_recipe(broken, stretch={"kind": "linear"}, fit={"epochs": 2})
-    images[part_rows(read_source(recipe.source), recipe)["train"][0]] = np.nan
-    np.save(broken / "images.npy", images)
-    with pytest.raises(ConfigError, match="the loss of epoch 0 is nan"):
+    optimiser = {"name": "sgd", "learning_rate": 1e30, "schedule": "constant", "warmup_epochs": 0.0, "clip": 0.0}
+    recipe = tiny_recipe(cutouts, optimiser=optimiser, fit={"epochs": 2})
+    with pytest.raises(ConfigError, match=r"the loss of epoch 0 is (nan|inf)"):
         train(recipe, tmp_path / "out", device="cpu", progress=False)
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+@pytest.mark.parametrize("broken", ["source", "target"])
+def test_images_that_are_not_finite_are_named(cutouts, tmp_path, part, broken):
+    sets = {name: shutil.copytree(cutouts, tmp_path / name) for name in ("source", "target")}
+    recipe = tiny_recipe(
+        sets["source"], target={"path": str(sets["target"])}, method={"name": "mmd"}, fit={"epochs": 9}
+    )
+    dataset = read_source(recipe.source)
+    row = part_rows(dataset, recipe)[part][0]
+    images = np.load(sets[broken] / "images.npy")
+    images[row, 0, 3, 3] = np.nan
+    np.save(sets[broken] / "images.npy", images)
+    with pytest.raises(DataError, match=rf"{broken}: 1 of 160 images hold .* of object {dataset.object_ids[row]}\."):
+        train(recipe, tmp_path / "out", device="cpu", progress=False)
+
+
+def test_a_training_that_was_to_stop_stops_when_it_goes_on(cutouts, tmp_path):
+    """Killed between the checkpoint of its last epoch and the file that says that it is finished."""
+    optimiser = {"learning_rate": 3e-2, "schedule": "constant"}
+    recipe = tiny_recipe(cutouts, optimiser=optimiser, fit={"epochs": 30, "patience": 2, "monitor": "loss"})
+    first = train(recipe, tmp_path / "out", device="cpu", progress=False)
+    (tmp_path / "out/result.json").unlink()
+    again = train(recipe, tmp_path / "out", device="cpu", progress=False)
+    assert first.epochs < 30
+    assert (again.epochs, again.best_epoch, again.metrics) == (first.epochs, first.best_epoch, first.metrics)
 
 
 def test_finished_training_is_not_repeated(trained, cutouts):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 from make_cutouts import make_cutouts
@@ -11,6 +12,7 @@ from galmorph.bundle import load_bundle
 from galmorph.training.export import export
 from galmorph.training.fit import train
 from galmorph.training.guarded import GUARD, PLAIN, read_verdict, shipped_checkpoint, train_guarded, without_adaptation
+from galmorph.training.seeds import train_seeds
 
 
 def recipe_for(cutouts, target, name="mmd", **guard):
@@ -43,8 +45,9 @@ def test_a_sign_of_harm_ships_the_source_only_model(fallen, tmp_path):
     assert result.shipped.checkpoint.parents[1] == out / PLAIN
     assert shipped_checkpoint(out) == out / PLAIN
     training = load_bundle(export(out, tmp_path / "bundle")).manifest.training
-    assert training["recipe"]["method"]["name"] == "source_only"
+    assert training["recipe"]["method"]["name"] == training["guard"]["model"] == "source_only"
     assert training["guard"]["reasons"] == list(result.verdict.reasons)
+    assert "may have done harm" not in (tmp_path / "bundle/README.md").read_text()
 
 
 def test_the_adapted_model_can_be_shipped_all_the_same(fallen, tmp_path):
@@ -52,8 +55,9 @@ def test_the_adapted_model_can_be_shipped_all_the_same(fallen, tmp_path):
     adapted = fallen[0] / "checkpoints" / result.shipped.checkpoint.name
     training = load_bundle(export(adapted, tmp_path / "bundle")).manifest.training
     assert training["recipe"]["method"]["name"] == "mmd"
-    # What was said of it stays with it.
-    assert training["guard"]["shipped"] == "source_only"
+    # What was said of it stays with it, and the card tells it.
+    assert (training["guard"]["shipped"], training["guard"]["model"]) == ("source_only", "adapted")
+    assert f"may have done harm: {result.verdict.reasons[0]}" in (tmp_path / "bundle/README.md").read_text()
 
 
 def test_other_limits_judge_anew_without_training_again(fallen, cutouts, target):
@@ -86,6 +90,25 @@ def test_the_guard_may_only_warn(fallen, cutouts, target, caplog):
     )
     assert result.verdict.shipped == "adapted"
     assert "too few" in caplog.text
+
+
+def test_a_guard_that_is_put_off_decides_no_more(fallen, cutouts, target, tmp_path):
+    out = shutil.copytree(fallen[0], tmp_path / "out")
+    train_guarded(recipe_for(cutouts, target, least_images=10_000), out, device="cpu", progress=False)
+    assert shipped_checkpoint(out) == out / PLAIN
+    train_guarded(recipe_for(cutouts, target, mode="off"), out, device="cpu", progress=False)
+    assert shipped_checkpoint(out) == out
+    assert read_verdict(out) is None
+
+
+def test_what_is_measured_of_seeds_is_what_the_guard_ships(cutouts, target, tmp_path):
+    names = []
+    for mode in ("fallback", "warn"):
+        recipe = recipe_for(cutouts, target, least_images=10_000, mode=mode)
+        train_seeds(recipe, tmp_path / "out", [0], sets=[cutouts], device="cpu", progress=False)
+        manifest = load_bundle(tmp_path / "out/seed-0/model").manifest
+        names.append(manifest.training["recipe"]["method"]["name"])
+    assert names == ["source_only", "mmd"]
 
 
 def test_without_a_guard_nothing_else_is_trained(cutouts, target, tmp_path):

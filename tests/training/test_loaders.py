@@ -68,3 +68,12 @@ def test_all_of_a_large_target_is_seen_in_time():
 def test_validation_is_in_order():
     rows = torch.cat([batch.rows for batch in ordered_batches(SOURCE, batch_size=5)])
     assert rows.tolist() == list(range(16))
+
+
+@pytest.mark.parametrize(
+    ("images", "processes", "dropped"), [(40, 1, True), (40, 2, False), (41, 2, True), (20, 1, False)]
+)
+def test_a_process_with_one_batch_keeps_it(images, processes, dropped):
+    source = Rows(dataset(images, 0), np.arange(images))
+    loader = training_batches(source, None, batch_size=20, seed=0, workers=0, processes=processes)
+    assert loader.drop_last == dropped

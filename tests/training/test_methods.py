@@ -48,6 +48,23 @@ def make(name="source_only", setting=SETTING, **options):
     return Objective(MethodOptions(name=name, **options), setting)
 
 
+@pytest.mark.parametrize("counts", [[5, 5, 5], [24, 3, 3], [294, 3, 3], [7]])
+def test_weights_are_relative_to_the_plain_cross_entropy_however_uneven_classes_are(counts):
+    """By the cross-entropies themselves, of a network that knows nothing."""
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    logits = torch.zeros(len(labels), len(counts))
+    if len(counts) == 1:  # ln 1: both are 0
+        assert Setting(counts).scale == 1
+        return
+    weighted = losses.weighted_cross_entropy(logits, labels, losses.class_weights(counts))
+    plain = torch.nn.functional.cross_entropy(logits, labels)
+    assert Setting(counts).scale == pytest.approx(float(plain / weighted), rel=1e-5)
+    made = Objective(MethodOptions(name="mmd"), Setting(counts)).weights["mmd"]
+    assert made == pytest.approx(float(weighted / plain), rel=1e-5)
+    even = Objective(MethodOptions(name="mmd", class_weights=False), Setting(counts)).weights["mmd"]
+    assert even == pytest.approx(1 / len(counts))
+
+
 def test_every_method_names_losses_that_exist():
     assert all(set(method.losses) <= set(TERMS) for method in METHODS.values())
     assert {name for method in METHODS.values() for name in method.losses} | set(ADDED) == set(TERMS)
@@ -318,7 +335,7 @@ def test_any_method_takes_strangers_and_none_has_them_unasked(outputs, name):
     expected = losses.stranger_loss(outputs.strangers.logits, outputs.strangers.open_logits)
     total, parts, _ = objective(outputs)
     torch.testing.assert_close(parts["strangers"], expected)
-    torch.testing.assert_close(total, plain(outputs)[0] + 0.5 * expected / len(COUNTS))
+    torch.testing.assert_close(total, plain(outputs)[0] + 0.5 * expected / SETTING.scale)
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.adapts])
@@ -330,5 +347,5 @@ def test_any_method_that_adapts_can_keep_classes_from_vanishing(outputs, name):
     total, parts, _ = objective(outputs)
     assert expected > 0
     torch.testing.assert_close(parts["balance"], expected)
-    torch.testing.assert_close(total, plain(outputs)[0] + 0.3 * expected / len(COUNTS))
+    torch.testing.assert_close(total, plain(outputs)[0] + 0.3 * expected / SETTING.scale)
     torch.testing.assert_close(objective(outputs, adapting=0.0)[0], plain(outputs, adapting=0.0)[0])

@@ -71,3 +71,18 @@ def test_losses_learn_at_rates_of_their_own():
     optimiser.step()
     schedule.step()
     assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([0.001, 0.01])
+
+
+@pytest.mark.parametrize(("name", "idle", "left"), [("adam", True, 1), ("adam", False, 0), ("adamw", True, 1)])
+def test_a_loss_that_does_not_count_yet_loses_nothing_of_its_own(name, idle, left):
+    """Adam's penalty alone would be a full step each time."""
+    options = OptimiserOptions(name=name, learning_rate=0.01, weight_decay=1e-4)
+    network, judge = torch.nn.Linear(2, 2), torch.nn.Linear(2, 1, bias=False)
+    judge.rate = 1.0
+    torch.nn.init.ones_(judge.weight)
+    optimiser = build_optimiser(parameter_groups(network, [judge], options, idle=idle), options)
+    for _ in range(200):
+        optimiser.zero_grad()
+        (0.0 * judge(torch.ones(3, 2)).sum()).backward()
+        optimiser.step()
+    assert float(judge.weight.detach().mean()) == pytest.approx(left, abs=0.05)

@@ -1,6 +1,7 @@
 """Searches over settings of a recipe, on blobs."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -81,6 +82,17 @@ def test_interrupted_search_ends_the_same(found, recipe, tmp_path, monkeypatch):
     again = search(recipe, SPACE, tmp_path / "out", trials=4, device="cpu")
     pd.testing.assert_frame_equal(table(tmp_path / "out"), table(out))
     assert again.settings == result.settings
+
+
+def test_a_trial_that_goes_on_reports_the_epochs_that_it_has(tmp_path):
+    """Other trials are compared with every epoch of it."""
+    (tmp_path / "metrics.csv").write_text("epoch,valid_recall\n0,0.1\n1,0.2\n2,0.3\n3,0.4\n")
+    reported = {}
+    trial = SimpleNamespace(report=lambda value, epoch: reported.update({epoch: value}))
+    module._Stop(trial, "valid_recall", 1, tmp_path).on_train_start(SimpleNamespace(current_epoch=3), None)
+    assert reported == {1: 0.2, 2: 0.3}
+    module._Stop(trial, "valid_recall", 1, tmp_path / "new").on_train_start(SimpleNamespace(current_epoch=0), None)
+    assert len(reported) == 2
 
 
 def test_another_search_in_the_folder_is_refused(found, recipe, cutouts):

@@ -34,6 +34,7 @@ OPEN_COLUMNS = (
     ("known recall", ("target", "known_recall")),
     ("unknown recall", ("target", "unknown_recall")),
     ("AUROC", ("target", "auroc")),
+    ("of energy", ("target", "auroc_energy")),
     ("of anomaly score", ("target", "auroc_anomaly")),
     ("oracle H", ("target", "oracle_h_score")),
 )
@@ -64,7 +65,8 @@ methods have the same network (DeepMerge's), images, steps and optimiser, and th
 which looks at the target's unlabelled images too; a method that adapts sees as many target images beside the source's.
 Labels of the target serve for the measures alone, taken on its test part. *Target's labels used* is the same network
 trained on the target's labelled training part: a bound, as are numbers called oracle. AUROC is of the entropy, and
-beside it of the anomaly score. Methods under the name of a library are its own, on the same network, images and steps.
+beside it of the energy, in which OVANet's classifiers of one class against all others speak
+([decision 22](../decisions/0022-strangers.md)), and of the anomaly score. Methods under the name of a library are its own, on the same network, images and steps.
 *With strangers*: images of two known objects are learned as unknown, and the threshold is where such of the target's
 unlabelled images are told from these ([decision 22](../decisions/0022-strangers.md)). *Balanced*: no class may all but
 vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).

@@ -65,8 +65,9 @@ def joint_logits(logits: Tensor, open_logits: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        ``ln p_k + ln p_k(is)``, shape ``(n, K)``. Its energy ``-ln sum_k`` is minus the log-probability of being
-        known, so that the one-against-all classifiers decide on the unknown through the energy.
+        ``ln p_k + ln p_k(is)``, shape ``(n, K)``. Its energy ``-ln sum_k``, at a temperature of 1, is minus the
+        log-probability of being known: what the one-against-all classifiers say of the unknown is in the energy, and
+        the entropy sees only where they differ between classes.
     """
     inside: Tensor = functional.log_softmax(open_logits, dim=2)[:, :, 1]
     return torch.add(functional.log_softmax(logits, dim=1), inside)
