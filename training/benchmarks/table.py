@@ -66,7 +66,8 @@ which looks at the target's unlabelled images too; a method that adapts sees as 
 Labels of the target serve for the measures alone, taken on its test part. *Target's labels used* is the same network
 trained on the target's labelled training part: a bound, as are numbers called oracle. AUROC is of the entropy, and
 beside it of the energy, in which OVANet's classifiers of one class against all others speak
-([decision 22](../decisions/0022-strangers.md)), and of the anomaly score. Methods under the name of a library are its own, on the same network, images and steps.
+([decision 22](../decisions/0022-strangers.md)), and of the anomaly score. Methods under the name of a library are its
+own, on the same network, images and steps.
 *With strangers*: images of two known objects are learned as unknown, and the threshold is where such of the target's
 unlabelled images are told from these ([decision 22](../decisions/0022-strangers.md)). *Balanced*: no class may all but
 vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).
