@@ -143,7 +143,9 @@ def scan_rates(
         except _Enough:
             logger.info("the loss diverged at a learning rate of %g", climb.rates[len(climb.losses)])
     if len(climb.losses) < 2:
-        raise ConfigError("the loss of the first steps is no number: check that all values of the images are finite")
+        raise ConfigError(
+            "the loss of the first steps is no number: check the images, and the weights that the training starts from"
+        )
     scan = RateScan(climb.rates[: len(climb.losses)], np.array(climb.losses))
     if scan.suggestion in (LOWEST, HIGHEST):
         logger.warning("the least loss is at the end of the scan, at %g: it says little", scan.suggestion)

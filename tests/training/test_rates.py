@@ -1,6 +1,5 @@
 import csv
 import math
-import shutil
 import warnings
 
 import numpy as np
@@ -13,7 +12,7 @@ from PIL import Image
 from galmorph.cli import main
 from galmorph.errors import ConfigError
 from galmorph.training import rates as rates_module
-from galmorph.training.fit import train
+from galmorph.training.fit import build, train
 from galmorph.training.rates import HIGHEST, LOWEST, RateScan, scan_rates
 
 
@@ -85,14 +84,15 @@ def test_methods_that_adapt_are_scanned_at_full_weight(short, cutouts, tmp_path)
     assert scans[0].losses[3] != scans[1].losses[3]
 
 
-def test_images_that_are_no_numbers(short, cutouts, tmp_path):
-    recipe = tiny_recipe(cutouts, stretch={"kind": "linear"})
-    images = np.load(cutouts / "images.npy")
-    broken = shutil.copytree(cutouts, tmp_path / "broken")
-    images[..., 0] = np.nan
-    np.save(broken / "images.npy", images)
+def test_a_network_that_gives_no_numbers(short, cutouts, tmp_path, monkeypatch):
+    def broken(*arguments):
+        module = build(*arguments)
+        torch.nn.init.constant_(module.network.head.bias, float("nan"))
+        return module
+
+    monkeypatch.setattr("galmorph.training.rates.build", broken)
     with pytest.raises(ConfigError, match="the loss of the first steps is no number"):
-        scan_rates(recipe, tmp_path / "out", data=broken, device="cpu", progress=False)
+        scan_rates(tiny_recipe(cutouts), tmp_path / "out", device="cpu", progress=False)
     assert not (tmp_path / "out").exists()
 
 
