@@ -45,8 +45,10 @@ class Framing:
         Half side in units of the object's radius.
     angle : float
         Side in arcsec for mode ``"angle"``.
-    min_angle, max_angle : float
-        Limits of the side in arcsec for mode ``"radius"``.
+    min_angle : float
+        Smallest side in arcsec for mode ``"radius"``.
+    max_angle : float
+        Largest side in arcsec for mode ``"radius"``.
 
     Raises
     ------

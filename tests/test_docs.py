@@ -63,3 +63,10 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("catalogs/examples/*.sql")), ids=lambda path: path.name)
+def test_examples_of_sql_can_be_given_on_the_command_line(path):
+    """As `galmorph catalog query RUN/catalog "$(cat FILE)"`: what begins with a dash is taken for an option."""
+    _command, bound, _ = app.parse_args(["catalog", "query", "run/catalog", path.read_text()], exit_on_error=False)
+    assert path.read_text() in bound.arguments.values()

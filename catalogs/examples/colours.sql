@@ -1,4 +1,4 @@
--- Median colour and size of each class, where both fluxes are well measured.
+/* Median colour and size of each class, where both fluxes are well measured. */
 SELECT
     label,
     count(*) AS n,

@@ -1,4 +1,4 @@
--- Objects that the model wavers about: known, well measured, and nearly as much one class as another.
+/* Objects that the model wavers about: known, well measured, and nearly as much one class as another. */
 SELECT object_id, ra, dec, label, confidence, entropy, snr
 FROM catalog
 WHERE "primary"

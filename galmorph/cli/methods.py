@@ -20,3 +20,4 @@ def methods() -> None:
     console.print(table)
     console.print('\nIn a recipe: method.name = "NAME"; method.weights changes the weights of its losses.')
     console.print("Any method takes method.weights.strangers = 0.5: made-up images of two objects are kept unknown.")
+    console.print("Any that adapts takes method.weights.balance = 0.3: no class vanishes; for targets of the same mix.")

@@ -50,7 +50,7 @@ def plan(
     deadline
         Time in which the survey has to be done, as 12h or 2d.
     price
-        Of a core for an hour.
+        Price of one core for one hour, in any currency; gives the cost.
     positions
         Table with RA and Dec (Parquet, FITS or CSV) to measure instead of detecting.
     option
@@ -58,7 +58,7 @@ def plan(
     workers
         Worker processes on this machine; by default one per core.
     device
-        auto, cpu, cuda or cuda:N.
+        auto, cpu, cuda, cuda:N or tensorrt.
     precision
         Which of the model's graphs scores; by default the fastest for the device that the model holds.
     embedding

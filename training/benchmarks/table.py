@@ -45,8 +45,8 @@ Made by `python training/benchmarks/table.py` from the lines in `docs/benchmarks
 `training/benchmarks/adaptation.py run` did; that file says how to make them, on two cores and without a GPU:
 
 ```
-python training/benchmarks/digits.py ../shared/data/digits DATA/digits
-python training/benchmarks/sdss.py ../shared/data/sdss_gz1 DATA/sdss
+python training/benchmarks/digits.py DIGITS DATA/digits          # a folder with mnist_5k.csv.gz and usps.h5
+python training/benchmarks/sdss.py SDSS DATA/sdss                # pictures, and labels.csv with file and label
 python training/benchmarks/mocks.py DATA/mocks
 python training/benchmarks/simulated.py DATA
 python training/benchmarks/hostile.py DATA
@@ -133,6 +133,9 @@ def _guard(lines: list[Line]) -> list[str]:
         "simulated from labelled data, which are not among these.",
         "",
         _counted(found),
+        "",
+        "Balanced trainings on hostile targets are not among them: of the five on another mix all were "
+        "harmed and one was stopped ([decision 24](../decisions/0024-balance.md)).",
         "",
         "Both models answer for the same objects, so that a loss has a standard error: "
         f"that of the mean of the objects' changes (1, 0 or -1). {found['beyond_error']} models lost two points and "
