@@ -90,7 +90,8 @@ def make_labelled_cutouts(
     survey : Survey
         Profile of the tiles.
     labels : Path
-        Parquet, FITS or CSV with identifier, RA, Dec and `label`; an empty label gives an unlabelled cutout.
+        Parquet, FITS, VOTable, ECSV or CSV with identifier, RA, Dec and `label`; an empty label gives an unlabelled
+        cutout.
     out : Path
         Folder of the set to make.
     framing : Framing

@@ -91,7 +91,7 @@ def classify(
     out : str or Path
         Run folder; the catalogue is its subfolder ``catalog``.
     positions : str or Path, optional
-        Table of positions (Parquet, FITS or CSV with RA and Dec) to measure instead of detecting.
+        Table of positions (Parquet, FITS, VOTable, ECSV or CSV with RA and Dec) to measure instead of detecting.
     options : mapping, optional
         Settings of a profile that takes some, such as ``generic``.
     release : str, optional

@@ -50,6 +50,9 @@ RADIUS_NAMES = ("radius", "radiusarcsec")
 LABEL_NAMES = ("label", "class", "morphology")
 RA_UCD, DEC_UCD, ID_UCD = "pos.eq.ra", "pos.eq.dec", "meta.id"
 
+#: Endings of the tables that are read.
+KINDS = ".parquet, .fits, .vot, .ecsv, .csv, .tsv or .txt (also .gz)"
+
 #: Units of right ascension that are refused.
 HOURS = ("h", "hr", "hour", "hours", "hourangle", "h:m:s", "hms", '"h:m:s"')
 RADIANS = ("rad", "radian", "radians")
@@ -95,7 +98,7 @@ SOURCE_CATALOGS = (
 
 
 def read_positions(path: str | Path) -> pd.DataFrame:
-    """Positions from a Parquet file, a FITS table, a VOTable or a CSV file (also .gz).
+    """Positions from a Parquet file, a FITS table, a VOTable, an ECSV or a CSV file (also .gz).
 
     Columns are known by their usual names (ra, RAJ2000, "RA [deg]", alpha_j2000 ...), whatever the case, or, in FITS,
     VOTable and Parquet, by their UCD (pos.eq.ra;meta.main). Without a column of identifiers rows are numbered from 1.
@@ -187,7 +190,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     Parameters
     ----------
     path : Path
-        Parquet, FITS, VOTable or CSV (also .gz).
+        Parquet, FITS, VOTable, ECSV or CSV (also .gz).
 
     Returns
     -------
@@ -203,7 +206,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
         If the file is not there or cannot be read as a table.
     """
     if not path.is_file():
-        raise DataError(f"{path} does not exist or is no file; expected a table of positions (Parquet, FITS or CSV)")
+        raise DataError(f"{path} does not exist or is no file; expected a table of positions ({KINDS})")
     name = path.name.lower().removesuffix(".gz")
     try:
         if name.endswith((".parquet", ".pq", ".parq")):
@@ -212,6 +215,8 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
             return _read_fits(path)
         if name.endswith((".vot", ".votable", ".xml")):
             return _read_votable(path)
+        if name.endswith(".ecsv"):
+            return _read_ecsv(path)
         if name.endswith((".csv", ".txt", ".tsv")):
             separator = "\t" if name.endswith(".tsv") else ","
             # Identifiers are read as text, not to lose digits of long ones.
@@ -224,7 +229,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
         raise DataError(
             f"{path} cannot be read as a table ({reason}); the file is damaged or of another format"
         ) from error
-    raise DataError(f"{path} is of an unknown kind; expected .parquet, .fits, .vot, .csv, .tsv or .txt (also .gz)")
+    raise DataError(f"{path} is of an unknown kind; expected {KINDS}")
 
 
 def _read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -271,6 +276,19 @@ def _read_votable(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     frame = table[flat].to_pandas()
     frame.attrs["units"] = {field.name: str(field.unit or "") for field in tree.fields}
     return frame, ucds
+
+
+def _read_ecsv(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    from astropy.table import Table
+    from astropy.table.serialize import represent_mixins_as_columns
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table = represent_mixins_as_columns(Table.read(path, format="ascii.ecsv"))
+    flat = [name for name in table.colnames if table[name].ndim == 1]
+    frame = table[flat].to_pandas()
+    frame.attrs["units"] = {name: str(table[name].unit or "") for name in flat}
+    return frame, {name: str((table[name].meta or {}).get("ucd", "")) for name in flat}
 
 
 def _plain(name: str) -> str:

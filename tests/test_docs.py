@@ -9,6 +9,7 @@ import pytest
 
 import galmorph
 from galmorph.cli import app
+from galmorph.surveys import load_survey
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -63,6 +64,17 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def test_profile_in_the_docs_is_one(tmp_path):
+    profiles = [code for _, code in blocks("toml") if "[[layouts]]" in code]
+    assert profiles
+    for code in profiles:
+        (tmp_path / "profile.toml").write_text(code)
+        assert load_survey(tmp_path / "profile.toml").layouts
+        # What is commented out is right too.
+        (tmp_path / "profile.toml").write_text(re.sub(r"^# (?=\[|\w+ = )", "", code, flags=re.MULTILINE))
+        assert load_survey(tmp_path / "profile.toml").layouts[0].mask is not None
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("catalogs/examples/*.sql")), ids=lambda path: path.name)

@@ -40,7 +40,9 @@ def test_usual_names_in_every_format(tmp_path, ra, dec):
     frame.to_parquet(tmp_path / "p.parquet")
     Table.from_pandas(frame).write(tmp_path / "p.fits")
     (tmp_path / "p.fits.gz").write_bytes(gzip.compress((tmp_path / "p.fits").read_bytes()))
-    for name in ("p.csv", "p.csv.gz", "p.parquet", "p.fits", "p.fits.gz"):
+    Table.from_pandas(frame).write(tmp_path / "p.ecsv")
+    (tmp_path / "p.ecsv.gz").write_bytes(gzip.compress((tmp_path / "p.ecsv").read_bytes()))
+    for name in ("p.csv", "p.csv.gz", "p.parquet", "p.fits", "p.fits.gz", "p.ecsv", "p.ecsv.gz"):
         check(read_positions(tmp_path / name))
 
 
@@ -51,7 +53,8 @@ def test_identifiers_keep_every_digit(tmp_path, name):
     frame.to_csv(tmp_path / "p.csv", index=False)
     frame.to_parquet(tmp_path / "p.parquet")
     Table.from_pandas(frame).write(tmp_path / "p.fits")
-    for file in ("p.csv", "p.parquet", "p.fits"):
+    Table.from_pandas(frame).write(tmp_path / "p.ecsv")
+    for file in ("p.csv", "p.parquet", "p.fits", "p.ecsv"):
         check(read_positions(tmp_path / file), map(str, ids))
 
 
@@ -148,7 +151,8 @@ def test_hours_are_refused_wherever_the_unit_is_told(tmp_path):
     field = pa.field("ra", pa.float64(), metadata={"unit": "h"})
     columns = pa.schema([field, pa.field("dec", pa.float64())])
     pq.write_table(pa.table([pa.array(RA), pa.array(DEC)], schema=columns), tmp_path / "p.parquet")
-    for name in ("p.vot", "p.parquet"):
+    table.write(tmp_path / "p.ecsv")
+    for name in ("p.vot", "p.parquet", "p.ecsv"):
         with pytest.raises(DataError, match=r"hours.*Multiply it by 15"):
             read_positions(tmp_path / name)
 

@@ -47,11 +47,11 @@ def classify(
     survey
         Name of a built-in profile (see `galmorph surveys`) or path of a profile in TOML.
     model
-        Folder of the model bundle.
+        Folder of the model bundle, or one of the registry, as models:/NAME@champion.
     out
         Run folder.
     positions
-        Table with RA and Dec (Parquet, FITS or CSV) to measure instead of detecting.
+        Table with RA and Dec (Parquet, FITS, VOTable, ECSV or CSV) to measure instead of detecting.
     release
         Name of the data release, in place of the profile's.
     option

@@ -38,7 +38,8 @@ def cutouts(
     tiles
         Files, folders or globs.
     labels
-        Table with identifier, RA, Dec and label (Parquet, FITS or CSV); rows without a label give unlabelled cutouts.
+        Table with identifier, RA, Dec and label (Parquet, FITS, VOTable, ECSV or CSV); rows without a label give
+        unlabelled cutouts.
     out
         Folder of the set. Rows without a cutout are in its rejects.csv, with the reason.
     survey

@@ -20,6 +20,9 @@ EXTRAS = {
     "training": ("training, export and evaluation", "torch"),
     "mocks": ("mock surveys", "galsim"),
     "lsdb": ("catalogues in LSDB", "lsdb"),
+    "likeness": ("objects like a given one, found in large catalogues", "usearch"),
+    "cluster": ("Dask's dashboard, jobs on SLURM", "dask-jobqueue"),
+    "drift": ("new tiles beside what a model was made for", "scikit-learn"),
     "tracking": ("trainings recorded with MLflow", "mlflow-skinny"),
     "search": ("searches over settings of a training", "optuna"),
 }

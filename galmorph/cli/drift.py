@@ -33,7 +33,7 @@ def drift(
     source
         Catalogue that the model made, or its run folder; or tiles: files, folders or globs.
     against
-        Folder of the model bundle.
+        Folder of the model bundle, or one of the registry, as models:/NAME@champion.
     out
         Folder for drift.json, drift.txt and drift.png; tiles are classified in its folder run.
     survey

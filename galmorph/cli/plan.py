@@ -44,7 +44,7 @@ def plan(
     survey
         Name of a built-in profile (see `galmorph surveys`) or path of a profile in TOML.
     model
-        Folder of the model bundle.
+        Folder of the model bundle, or one of the registry, as models:/NAME@champion.
     sample
         Tiles that are measured, from the smallest to the largest.
     deadline
@@ -52,7 +52,7 @@ def plan(
     price
         Price of one core for one hour, in any currency; gives the cost.
     positions
-        Table with RA and Dec (Parquet, FITS or CSV) to measure instead of detecting.
+        Table with RA and Dec (Parquet, FITS, VOTable, ECSV or CSV) to measure instead of detecting.
     option
         Settings of a profile that takes some, as --option.bands g,r,z.
     workers

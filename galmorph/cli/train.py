@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from galmorph.training.seeds import SeedSummary
 
 
+#: What the bundle of a guarded training holds, by its model and whether the guard chose that.
+GUARDED = {
+    ("adapted", True): "model: the adapted one, as the guard decided",
+    ("source_only", True): "model: that of the training on the source alone, as the guard decided; no adapted one",
+    ("adapted", False): "model: the adapted one, though the guard found harm and chose the other; its card says so",
+    ("source_only", False): "model: that of the training on the source alone, though the guard chose the adapted one",
+}
+
+
 def train(
     recipe: Path,
     /,
@@ -177,8 +186,11 @@ def export(
         raise _missing(error) from error
     chosen = None if precisions is None else tuple(precisions)
     bundle = run_export(checkpoint, out, data=data, target=target, precisions=chosen, orientations=orientations)
-    console = Console(highlight=False)
-    for name, result in load_bundle(bundle).manifest.precisions.items():
+    console, manifest = Console(highlight=False), load_bundle(bundle).manifest
+    guard = manifest.training.get("guard")
+    if guard is not None:
+        console.print(GUARDED[guard["model"], guard["model"] == guard["shipped"]], soft_wrap=True)
+    for name, result in manifest.precisions.items():
         told = (
             f"left out, {result['refused']}"
             if "refused" in result

@@ -23,6 +23,8 @@ from galmorph.surveys import Survey, TileSource, find_tiles, load_survey
 
 #: Tiles that are classified to be looked at, unless told otherwise.
 TILES = 24
+#: Comparable objects below which a verdict carries a note; what `galmorph drift` notices was measured with 480.
+FEW = 300
 #: Folder of the run in the folder of the report.
 RUN = "run"
 
@@ -174,6 +176,11 @@ def drift_of_catalog(catalog: Catalog, bundle: Bundle, limits: Limits, seed: int
         notes.append(
             "too few objects are as bright and large as those that the model was made on: nothing can be said of "
             f"features and scores ({len(now)} objects here, {len(before)} in the bundle)"
+        )
+    elif shift.comparable < FEW:
+        notes.append(
+            f"only {shift.comparable} objects can be compared ({len(now)} here, {len(before)} in the bundle), which "
+            "proves nothing but large changes: more tiles, or a model of more labelled objects, would tell more"
         )
     parts = shifts_of_regions(rows, before, now, bundle.manifest.classes, seed)
     verdict, reasons, regions = conclude(shift, parts, limits)

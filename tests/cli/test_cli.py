@@ -1,5 +1,6 @@
 """The command line as a user meets it: help, errors in words, output for reading and for programs."""
 
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -12,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from make_bundle import make_bundle
 from make_sky import BANDS, make_tile
+from packaging.requirements import Requirement
 
 from galmorph import cli
 from galmorph.cli import Terminated, app, main
+from galmorph.cli.doctor import EXTRAS
 from galmorph.errors import RunError
 
 VERBS = ["demo", "doctor", "surveys", "mock", "cutouts", "methods", "train", "export", "evaluate", "plan", "classify"]
@@ -121,6 +124,15 @@ def test_doctor_says_what_is_there(capsys):
     assert re.search(r"providers.*CPUExecutionProvider", out)
     assert re.search(r"gpu +scoring on a GPU +missing: pip install", out)
     assert re.search(r"torch \d", out)
+
+
+def test_doctor_knows_every_extra_by_a_distribution_of_it():
+    requirements = [Requirement(each) for each in importlib.metadata.requires("galmorph-survey") or []]
+    extras = set(importlib.metadata.metadata("galmorph-survey").get_all("Provides-Extra")) - {"dev"}
+    assert set(EXTRAS) == extras
+    for extra, (_, distribution) in EXTRAS.items():
+        asked = [each for each in requirements if each.marker and each.marker.evaluate({"extra": extra})]
+        assert distribution in {each.name for each in asked}, extra
 
 
 def test_surveys_are_listed_and_shown(capsys):

@@ -76,6 +76,8 @@ def test_the_same_kind_of_sky_is_as_before(catalog, bundle, tmp_path):
     assert found.release == "mock 2"
     assert found.imaging["now"].pixel_scale == pytest.approx(0.262, rel=1e-3)
     assert any("does not tell noise" in note for note in found.notes)
+    told = f"only {found.shift.comparable} objects can be compared"
+    assert any(told in note for note in found.notes)
     written = json.loads((tmp_path / "report" / "drift.json").read_text())
     assert written["verdict"] == "as before"
     assert (tmp_path / "report" / "drift.png").read_bytes().startswith(b"\x89PNG")
@@ -106,6 +108,13 @@ def test_older_bundles_and_catalogues_say_what_they_lack(catalog, bundle, tmp_pa
     shown = capsys.readouterr().out
     assert "keeps no embeddings" in shown
     assert "looks, by scores" in shown
+
+
+def test_enough_objects_carry_no_note(catalog, bundle, monkeypatch):
+    monkeypatch.setattr("galmorph.releases.notice.FEW", 100)
+    found = drift_of_catalog(catalog, bundle, Limits())
+    assert found.shift.comparable > 100
+    assert not any("can be compared" in note for note in found.notes)
 
 
 def test_what_cannot_be_compared_is_refused(catalog, bundle, tmp_path):

@@ -9,6 +9,7 @@ from make_cutouts import make_cutouts
 from make_recipe import tiny_recipe
 
 from galmorph.bundle import load_bundle
+from galmorph.cli import main
 from galmorph.training.export import export
 from galmorph.training.fit import train
 from galmorph.training.guarded import GUARD, PLAIN, read_verdict, shipped_checkpoint, train_guarded, without_adaptation
@@ -58,6 +59,14 @@ def test_the_adapted_model_can_be_shipped_all_the_same(fallen, tmp_path):
     # What was said of it stays with it, and the card tells it.
     assert (training["guard"]["shipped"], training["guard"]["model"]) == ("source_only", "adapted")
     assert f"may have done harm: {result.verdict.reasons[0]}" in (tmp_path / "bundle/README.md").read_text()
+
+
+def test_export_says_which_of_the_two_it_takes(fallen, tmp_path, capsys):
+    out, _ = fallen
+    main(["export", str(out), "--out", str(tmp_path / "chosen")])
+    assert "on the source alone, as the guard decided" in capsys.readouterr().out
+    main(["export", str(out / "checkpoints" / "best.safetensors"), "--out", str(tmp_path / "other")])
+    assert "the adapted one, though the guard found harm" in capsys.readouterr().out
 
 
 def test_other_limits_judge_anew_without_training_again(fallen, cutouts, target):
