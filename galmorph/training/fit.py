@@ -26,6 +26,7 @@ from galmorph.training.folder import (
     TrainResult,
     open_folder,
     read_result,
+    with_present_settings,
     write_result,
 )
 from galmorph.training.history import History
@@ -223,7 +224,7 @@ def load_training(checkpoint: Path) -> tuple[Training, dict[str, Any]]:
     if "record" not in state:
         raise DataError(f"{checkpoint} is not a checkpoint of a galmorph training; give a file of its checkpoints/")
     record: dict[str, Any] = state["record"]
-    recipe = parse_recipe(record["recipe"], folder=Path("/"), name=str(checkpoint))
+    recipe = with_present_settings(parse_recipe(record["recipe"], folder=Path("/"), name=str(checkpoint)), checkpoint)
     module = _assemble(recipe, Stretch.from_dict(record["stretch"]), record)
     module.load_state_dict(state["state_dict"])
     return module.eval(), record

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from galmorph.training.checkpoint import SUFFIX, read_checkpoint
 from galmorph.training.domains import Domains
 from galmorph.training.gather import is_first
 from galmorph.training.history import read_history
-from galmorph.training.recipe import Recipe
+from galmorph.training.recipe import Recipe, load_recipe
 
 RECIPE, IDENTITY, METRICS, RESULT = "recipe.toml", "identity.json", "metrics.csv", "result.json"
 REJECTS = "rejects.csv"
@@ -20,6 +20,8 @@ REJECTS = "rejects.csv"
 RATES, RATES_PLOT = "learning-rate.csv", "learning-rate.png"
 #: Settings of source and target that do not make another training of the same data.
 ELSEWHERE = ("path", "labels", "faults")
+#: What a recipe says of the result of a training: it may change in a folder, and nothing is trained again.
+AFTERWARDS = ("description", "guard", "export")
 CHECKPOINTS, BEST, LAST = "checkpoints", "best", "last"
 
 
@@ -69,9 +71,7 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains, initial: Path | Non
     """
     if not is_first():
         return
-    settings = recipe.portable()
-    # What is done with the result does not change the training.
-    del settings["guard"]
+    settings = {key: value for key, value in recipe.portable().items() if key not in AFTERWARDS}
     # The digests say which data; where they lie may change.
     for table in ("source", "target"):
         if settings[table] is not None:
@@ -95,6 +95,32 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains, initial: Path | Non
     (out / RECIPE).write_text(recipe.to_toml())
     marker.write_text(json.dumps(mine, indent=2) + "\n")
     _write_rejects(out / REJECTS, domains)
+
+
+def with_present_settings(recipe: Recipe, checkpoint: Path) -> Recipe:
+    """The recipe that a checkpoint was trained by, with what the recipe of its folder says of the result now.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        As the checkpoint holds it.
+    checkpoint : Path
+        File of the checkpoint. One that was taken out of the folder of its training keeps all that it holds.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    ConfigError
+        If the recipe in the folder was made one that cannot be used.
+    """
+    folder = checkpoint.resolve().parent.parent
+    if not ((folder / IDENTITY).is_file() and (folder / RECIPE).is_file()):
+        return recipe
+    present = load_recipe(folder / RECIPE)
+    return replace(recipe, **{name: getattr(present, name) for name in AFTERWARDS})
 
 
 def _write_rejects(path: Path, domains: Domains) -> None:

@@ -226,6 +226,23 @@ def test_folders_that_hold_something_else(trained, cutouts, tmp_path):
         train(tiny_recipe(cutouts), tmp_path, device="cpu", progress=False)
 
 
+def test_what_a_recipe_says_of_the_result_may_change_in_a_folder(cutouts, tmp_path):
+    out = tmp_path / "out"
+    first = train(tiny_recipe(cutouts, fit={"epochs": 1}), out, device="cpu", progress=False)
+    before = first.checkpoint.read_bytes()
+    changed = tiny_recipe(cutouts, fit={"epochs": 1}, export={"false_unknown_rate": 0.2}, guard={"away": 0.5})
+    other = dataclasses.replace(changed, description="For faint ones.")
+    again = train(other, out, device="cpu", progress=False)
+    assert again == first
+    assert again.checkpoint.read_bytes() == before
+    module, record = load_training(again.checkpoint)
+    assert module.recipe.description == "For faint ones."
+    assert (module.recipe.export.false_unknown_rate, module.recipe.guard.away) == (0.2, 0.5)
+    assert record["recipe"]["export"]["false_unknown_rate"] == 0.05
+    # A checkpoint that was taken elsewhere keeps all that it holds.
+    assert load_training(shutil.copy(again.checkpoint, tmp_path))[0].recipe.export.false_unknown_rate == 0.05
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_device_that_is_not_there(cutouts, tmp_path):
     with pytest.raises(ConfigError, match="'cuda' was asked for"):
