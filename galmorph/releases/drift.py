@@ -27,6 +27,8 @@ class Limits:
     ----------
     significance : float
         Largest p-value, shared among all samples that are looked at.
+    second : float
+        Largest p-value of the discrepancy that supports the classifier; not shared.
     moved, other : float
         Area under the ROC curve of telling objects of one class, brightness and size apart, from which the model should
         be calibrated anew, or trained anew.
@@ -40,6 +42,7 @@ class Limits:
     """
 
     significance: float = 0.01
+    second: float = 0.05
     moved: float = 0.65
     other: float = 0.85
     stability: float = 0.25
@@ -157,7 +160,7 @@ def judge(shift: Shift, limits: Limits, looked_at: int = 1) -> tuple[Verdict, tu
     sure = limits.significance / looked_at
     found: list[tuple[Verdict, str]] = []
     # The discrepancy is a second opinion, and does not share its significance: permutations allow of no tiny p-values.
-    if shift.auc >= limits.moved and shift.auc_p <= sure and shift.discrepancy_p <= limits.significance:
+    if shift.auc >= limits.moved and shift.auc_p <= sure and shift.discrepancy_p <= limits.second:
         verdict: Verdict = "retrain" if shift.auc >= limits.other else "recalibrate"
         found.append(
             (

@@ -3,6 +3,7 @@
 import logging
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,7 @@ def calibrate(
     The threshold lets a chosen share of known objects of the source pass as unknown. An adapted model is less sure of
     the target than of the source, known objects included; there the threshold is no lower than the boundary between the
     two groups that the target's own scores fall into, see `boundary`. With strangers it lies where they are told from
-    the images that they were made of, if they can be, see `between`.
+    the images that they were made of, if they can be, see `between`; and it may be the score that tells them best.
 
     Parameters
     ----------
@@ -116,25 +117,26 @@ def calibrate(
     """
     temperature = fit_temperature(logits, labels)
     reference = fit_reference(fitted, features, entropy(softmax(logits, temperature)), logits.shape[1])
-    free = Calibration(temperature, reference, options.unknown_score, math.inf)
-
-    def values(answers: tuple[Float, Float]) -> Float:
-        found: Float = getattr(free.score(*answers), options.unknown_score)
-        return found
-
-    known = (logits, features)
-    threshold = fit_threshold(values(known), options.false_unknown_rate)
-    if target is not None:
-        threshold = max(threshold, boundary(values(target)))
+    names: tuple[UnknownScore, ...] = get_args(UnknownScore)
+    if options.unknown_score != "strangers":
+        names = (options.unknown_score,)
+    free = Calibration(temperature, reference, names[0], math.inf)
+    known = free.score(logits, features)
+    seen = known if target is None else free.score(*target)
     if options.threshold == "strangers":
-        made = np.empty(0) if strangers is None else values(strangers)
-        told = between(values(known if target is None else target), made)
-        if told is None:
-            logger.warning(
-                "strangers cannot be told from the images that they were made of: the threshold is by "
-                "export.false_unknown_rate"
-            )
-        threshold = threshold if told is None else told
+        if strangers is not None:
+            made = free.score(*strangers)
+            told = {name: between(getattr(seen, name), getattr(made, name)) for name in names}
+            best = max(names, key=lambda name: told[name].mean)
+            if told[best].mean >= TOLD:
+                return replace(free, unknown_score=best, threshold=told[best].threshold)
+        logger.warning(
+            "strangers cannot be told from the images that they were made of: the threshold is by "
+            "export.false_unknown_rate"
+        )
+    threshold = fit_threshold(getattr(known, names[0]), options.false_unknown_rate)
+    if target is not None:
+        threshold = max(threshold, boundary(getattr(seen, names[0])))
     return replace(free, threshold=threshold)
 
 
@@ -203,11 +205,26 @@ def boundary(values: Float) -> float:
     return float(places[beyond.argmax()]) if beyond.any() else -math.inf
 
 
-def between(values: Float, strangers: Float) -> float | None:
+class Told(NamedTuple):
+    """How well images and strangers made of them are told apart by a score.
+
+    Parameters
+    ----------
+    mean : float
+        Largest harmonic mean of the share of the images below a threshold and the share of strangers above it; 0 if
+        there is nothing to tell.
+    threshold : float
+        The score at which it is reached, one of those given.
+    """
+
+    mean: float
+    threshold: float
+
+
+def between(values: Float, strangers: Float) -> Told:
     """Where images and strangers made of them are told apart best.
 
-    That is the largest harmonic mean of the share of the images below and the share of strangers above: the H-score,
-    were the ones all known and the others all unknown.
+    What counts is the H-score, were the ones all known and the others all unknown.
 
     Parameters
     ----------
@@ -218,12 +235,11 @@ def between(values: Float, strangers: Float) -> float | None:
 
     Returns
     -------
-    float or None
-        One of the scores; None where that mean is below `TOLD`, or there is nothing to tell.
+    Told
     """
     made = np.repeat([0, 1], [len(values), len(strangers)])
-    best, place = best_h_score(np.concatenate([values, strangers]), made == 0, made, classes=1)
-    return float(place) if best >= TOLD else None
+    mean, place = best_h_score(np.concatenate([values, strangers]), made == 0, made, classes=1)
+    return Told(float(np.nan_to_num(mean)), float(place))
 
 
 def fit_reference(features: Float, valid_features: Float, valid_entropies: Float, classes: int) -> FeatureReference:

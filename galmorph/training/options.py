@@ -301,8 +301,9 @@ class ExportOptions:
 
     Parameters
     ----------
-    unknown_score : {"entropy", "energy", "anomaly_score"}
-        The score by which an object is called unknown.
+    unknown_score : {"entropy", "energy", "anomaly_score", "strangers"}
+        The score by which an object is called unknown. ``strangers``, which goes with the same for `threshold`: that
+        of the three which tells strangers best, or the entropy if they cannot be told.
     threshold : {"known", "strangers"}
         What sets the threshold: the share of known objects above it, or where strangers made of the target's
         images (without a target, of the source's validation images) are told from these best. The latter is for methods
@@ -329,7 +330,7 @@ class ExportOptions:
 
     __pydantic_config__ = STRICT
 
-    unknown_score: Literal["entropy", "energy", "anomaly_score"] = "entropy"
+    unknown_score: Literal["entropy", "energy", "anomaly_score", "strangers"] = "entropy"
     threshold: Literal["known", "strangers"] = "known"
     false_unknown_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     scale_tolerance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
@@ -338,6 +339,10 @@ class ExportOptions:
     accuracy_drop: Annotated[float, Field(ge=0, le=1)] = 0.005
     flags_kept: Annotated[float, Field(ge=0, le=1)] = 0.99
     orientations: Literal[1, 4, 8] = 1
+
+    def __post_init__(self) -> None:
+        if self.unknown_score == "strangers" != self.threshold:
+            raise ValueError("unknown_score = 'strangers' goes with threshold = 'strangers'")
 
 
 @dataclass(frozen=True, kw_only=True)

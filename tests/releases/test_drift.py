@@ -117,7 +117,8 @@ def test_too_few_objects_give_no_shift(before):
         ({}, "as before", None),
         # An effect without significance and one without size are none.
         ({"auc": 0.9, "auc_p": 0.2, "discrepancy_p": 0.2}, "as before", None),
-        ({"auc": 0.9, "auc_p": 1e-9, "discrepancy_p": 0.02}, "as before", None),
+        ({"auc": 0.9, "auc_p": 1e-9, "discrepancy_p": 0.06}, "as before", None),
+        ({"auc": 0.82, "auc_p": 1e-57, "discrepancy_p": 0.014}, "recalibrate", "AUC of 0.82"),
         ({"auc": 0.55, "auc_p": 1e-9, "discrepancy_p": 0.002}, "as before", None),
         ({"auc": 0.7, "auc_p": 1e-9, "discrepancy_p": 0.002}, "recalibrate", "AUC of 0.70"),
         ({"auc": 0.9, "auc_p": 1e-9, "discrepancy_p": 0.002}, "retrain", "AUC of 0.90"),

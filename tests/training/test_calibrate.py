@@ -129,16 +129,38 @@ def test_a_target_less_sure_than_the_source_raises_the_threshold_and_never_lower
 
 def test_the_threshold_between_images_and_strangers_is_that_of_the_best_harmonic_mean():
     # Above 3 are one of four images and all strangers, 2 * 0.75 / 1.75; above 4 two of three, 2 * 0.667 / 1.667.
-    assert between(np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.5, 5.0, 6.0])) == 3.0
-    assert between(np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.5, 5.0, 6.0, 7.0, 8.0])) == 4.0
+    assert between(np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.5, 5.0, 6.0])) == (pytest.approx(1.5 / 1.75), 3.0)
+    assert between(np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.5, 5.0, 6.0, 7.0, 8.0])) == (pytest.approx(8 / 9), 4.0)
 
 
-def test_strangers_that_cannot_be_told_give_no_threshold(rng):
+def test_strangers_that_cannot_be_told_are_known_by_their_mean(rng):
     values = rng.normal(size=2000)
-    assert between(values, rng.normal(size=2000)) is None
-    assert between(values + 3, values) is None
-    assert between(values, np.empty(0)) is None
-    assert between(np.zeros(5), np.zeros(5)) is None
+    assert between(values, rng.normal(size=2000)).mean == pytest.approx(0.5, abs=0.02)
+    assert between(values + 3, values).mean < 0.2
+    assert between(values, np.empty(0)).mean == 0
+    assert between(np.zeros(5), np.zeros(5)).mean == 0
+
+
+def test_the_score_that_tells_strangers_best_is_taken(rng):
+    labels = rng.integers(0, 3, 500)
+    logits = 6.0 * np.eye(3)[labels] + 0.1 * rng.normal(size=(500, 3))
+    features = rng.normal(size=(500, 3)) + 4 * np.eye(3)[labels]
+    # The same probabilities as known images have, of all classes less; and the same with every class as likely.
+    less, vague = (logits - 5.0, features), (0.1 * rng.normal(size=(500, 3)) + 6.0, features)
+
+    def fit(strangers, score="strangers"):
+        options = ExportOptions(threshold="strangers", unknown_score=score)
+        return calibrate(features, logits, features, labels, options, None, strangers)
+
+    found = fit(less)
+    assert found.unknown_score == "energy"
+    assert found.score(*less).unknown.all()
+    assert not found.score(logits, features).unknown.any()
+    assert fit(vague).unknown_score == "entropy"
+    # As if this score had been asked for; and where nothing tells them, the entropy.
+    assert fit(less).threshold == fit(less, "energy").threshold
+    none, usual = fit((logits, features)), fit((logits, features), "entropy")
+    assert (none.unknown_score, none.threshold) == ("entropy", usual.threshold)
 
 
 def test_strangers_set_the_threshold_where_they_were_asked_for(rng, caplog):

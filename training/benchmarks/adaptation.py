@@ -21,15 +21,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from experiments import ABLATION, EXPERIMENTS, HOSTILE, LONGER, REHEARSAL, SUPERVISED, TABLE, Experiment
+from experiments import ABLATION, EXPERIMENTS, HOSTILE, LONGER, REHEARSAL, STRANGERS, SUPERVISED, TABLE, Experiment
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from galmorph.cutout_set import CutoutSet, read_cutout_set
+from galmorph.scores import UnknownScore
 from galmorph.training.calibrate import calibrate
 from galmorph.training.data import read_source
 from galmorph.training.domain_norm import Domain
@@ -96,11 +97,13 @@ def train_and_look(experiment: Experiment, method: str, seed: int, data: Path, o
     return saved
 
 
-def measure(experiment: Experiment, saved: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+def measure(
+    experiment: Experiment, saved: Mapping[str, NDArray[Any]], told_by: Literal["strangers", "entropy"] = "strangers"
+) -> dict[str, Any]:
     """The line of the results that follows from what a network said.
 
     Every method gets what the target's images say without labels, those that do not adapt too; one that trained with
-    strangers its threshold by those of the target's images.
+    strangers its score (or `told_by`) and its threshold by those of the target's images.
     """
 
     def answers(part: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -111,16 +114,16 @@ def measure(experiment: Experiment, saved: Mapping[str, NDArray[Any]]) -> dict[s
 
     fitted, valid = answers("fitted")[1], answers("valid")
     made = answers("strangers") if "strangers_logits" in saved else None
-    options = ExportOptions(threshold="known" if made is None else "strangers")
+    options = ExportOptions() if made is None else ExportOptions(threshold=STRANGERS, unknown_score=told_by)
     calibration = calibrate(fitted, *valid, labels("valid"), options, answers("target_train"), made)
-    line: dict[str, Any] = json.loads(str(saved["facts"]))
+    line: dict[str, Any] = json.loads(str(saved["facts"])) | {"unknown_score": calibration.unknown_score}
     for domain in ("source", "target"):
         scores = calibration.score(*answers(domain))
-        line[domain] = _numbers(scores, saved[f"{domain}_names"], experiment.classes)
+        line[domain] = _numbers(scores, saved[f"{domain}_names"], experiment.classes, calibration.unknown_score)
     return line
 
 
-def _numbers(scores: Any, names: NDArray[np.str_], classes: tuple[str, ...]) -> dict[str, Any]:
+def _numbers(scores: Any, names: NDArray[np.str_], classes: tuple[str, ...], decides: UnknownScore) -> dict[str, Any]:
     """The measures that the table shows."""
     found = summarise(scores, names, classes, model="", data="", part="test")
     numbers: dict[str, Any] = {key: found.known[key] for key in ("accuracy", "mean_recall", "auc", "calibration_error")}
@@ -129,7 +132,7 @@ def _numbers(scores: Any, names: NDArray[np.str_], classes: tuple[str, ...]) -> 
         numbers["auroc"] = found.unknown["auroc"]["all"]["entropy"]
         numbers["auroc_energy"] = found.unknown["auroc"]["all"]["energy"]
         numbers["auroc_anomaly"] = found.unknown["auroc"]["all"]["anomaly_score"]
-        numbers["oracle_h_score"] = found.unknown["oracle_h_score"]["entropy"]
+        numbers["oracle_h_score"] = found.unknown["oracle_h_score"][decides]
     return {key: None if value is None else round(value, 4) for key, value in numbers.items()}
 
 

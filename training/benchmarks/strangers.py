@@ -3,9 +3,9 @@
     python training/benchmarks/strangers.py DATA [--seeds 0 1 2]
 
 prints a line of JSON for each training on mock galaxies of two kinds, on SDSS galaxies made worse (the same galaxies in
-source and target, each in one part) and on digits, which strangers are not meant for. The H-score is at the threshold
-by strangers where there are such, and at that by the share of known objects; the oracle's is at the best, chosen by
-the labels.
+source and target, each in one part) and on digits, which strangers are not meant for. The H-score is by the score and
+at the threshold by which strangers are told best, where there are such; beside it that by the entropy, and that at the
+threshold by the share of known objects. The oracle's is at the best threshold, chosen by the labels.
 """
 
 import json
@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from adaptation import asked_of_trial, measure, train_and_look
-from experiments import FEW_CLASSES, STRANGERS, TRIALS, Experiment
+from experiments import FEW_CLASSES, OPEN, STRANGERS, TRIALS, Experiment
 
 CASES = {**TRIALS, "LSST mock": FEW_CLASSES}
-METHODS = [f"{name}{variant}" for name in ("source_only", "deepastrouda") for variant in ("", f"/{STRANGERS}")]
+METHODS = ["source_only", "deepastrouda", *(f"{name}/{STRANGERS}" for name in OPEN)]
+
+SHOWN = ("accuracy", "auroc", "auroc_energy", "auroc_anomaly", "h_score", "oracle_h_score")
 
 
 def one(experiment: Experiment, method: str, seed: int, data: Path) -> dict[str, Any]:
@@ -25,11 +27,13 @@ def one(experiment: Experiment, method: str, seed: int, data: Path) -> dict[str,
     with tempfile.TemporaryDirectory() as scratch:
         saved = train_and_look(experiment, method, seed, data, Path(scratch) / "training")
     line = measure(experiment, saved)
+    by_entropy = measure(experiment, saved, "entropy")
     by_share = measure(experiment, {key: value for key, value in saved.items() if not key.startswith(STRANGERS)})
-    target = {key: line["target"][key] for key in ("accuracy", "auroc", "auroc_anomaly", "h_score", "oracle_h_score")}
     return {
         "source_accuracy": line["source"]["accuracy"],
-        **target,
+        **{key: line["target"][key] for key in SHOWN},
+        "unknown_score": line["unknown_score"],
+        "h_score_by_entropy": by_entropy["target"]["h_score"],
         "h_score_by_share_of_known": by_share["target"]["h_score"],
     }
 

@@ -8,6 +8,7 @@ guard's verdicts from ``guard.jsonl`` there (see ``guard.py``).
 
 import json
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -68,8 +69,9 @@ trained on the target's labelled training part: a bound, as are numbers called o
 beside it of the energy, in which OVANet's classifiers of one class against all others speak
 ([decision 22](../decisions/0022-strangers.md)), and of the anomaly score. Methods under the name of a library are its
 own, on the same network, images and steps.
-*With strangers*: images of two known objects are learned as unknown, and the threshold is where such of the target's
-unlabelled images are told from these ([decision 22](../decisions/0022-strangers.md)). *Balanced*: no class may all but
+*With strangers*: images of two known objects are learned as unknown, and score and threshold are those by which such of
+the target's unlabelled images are told from these best ([decision 22](../decisions/0022-strangers.md)); *by* says which
+score that is, which is the entropy in all other rows. *Balanced*: no class may all but
 vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).
 Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
 """
@@ -92,15 +94,24 @@ def _number(lines: Iterable[Line], place: tuple[str, str]) -> str:
     return f"{statistics.fmean(numbers):.3f} ± {statistics.stdev(numbers):.3f}"
 
 
+def _deciding(lines: Iterable[Line]) -> str:
+    """The scores that decide what is unknown, with how many networks each where they differ."""
+    counts = Counter(line.get("unknown_score", "entropy").replace("_", " ") for line in lines)
+    return ", ".join(name if len(counts) == 1 else f"{name} {n}" for name, n in counts.most_common())
+
+
 def _rows(name: str, experiment: Experiment) -> list[str]:
     columns = OPEN_COLUMNS if experiment.private else CLOSED_COLUMNS
+    titles = ["method", "seeds", *(title for title, _ in columns), *(["by"] if experiment.private else [])]
     lines = read_lines(name)
-    rows = ["| method | seeds | " + " | ".join(title for title, _ in columns) + " |", "|---" * (len(columns) + 2) + "|"]
+    rows = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
     order = (*experiment.methods, SUPERVISED)
     for method in sorted({line["method"] for line in lines}, key=lambda m: (order.index(m) if m in order else 99, m)):
         chosen = [line for line in lines if line["method"] == method]
-        numbers = " | ".join(_number(chosen, place) for _, place in columns)
-        rows.append(f"| {_name(method)} | {len(chosen)} | {numbers} |")
+        cells = [_name(method), str(len(chosen)), *(_number(chosen, place) for _, place in columns)]
+        if experiment.private:
+            cells.append(_deciding(chosen))
+        rows.append("| " + " | ".join(cells) + " |")
     return rows
 
 
