@@ -101,7 +101,7 @@ def retrain(
     release = release if isinstance(release, Release) else load_release(release)
     if until is not None and until not in STEPS:
         raise ConfigError(f"{until!r} is no step; they are {', '.join(STEPS)}")
-    folder = Path(out) if out is not None else Path("runs") / "releases" / release.name
+    folder = (Path("runs") / "releases" / release.name if out is None else Path(out)).resolve()
     journal = Journal(folder)
     with journal.alone():
         journal.keep(DESCRIPTION, release.to_toml())

@@ -36,7 +36,7 @@ from galmorph.training.methods import Objective, find_method
 from galmorph.training.module import Training
 from galmorph.training.networks import build_network
 from galmorph.training.onset import onset
-from galmorph.training.recipe import Recipe, load_recipe, parse_recipe
+from galmorph.training.recipe import Recipe, load_recipe, located, parse_recipe
 from galmorph.training.stretch import Stretch, fit_stretch
 from galmorph.training.surroundings import surroundings
 from galmorph.training.terms import Setting
@@ -122,7 +122,8 @@ def train(
 
 def settle(recipe: Recipe | Path, data: Path | None, target: Path | None, device: Device) -> Recipe:
     """The recipe that `train` follows; fails if it or its data's places are wrong, or the device is not there."""
-    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    # A checkpoint keeps the recipe, for readers in other working directories.
+    recipe = located(recipe, Path.cwd()) if isinstance(recipe, Recipe) else load_recipe(recipe)
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device 'cuda' was asked for and torch finds none; use --device cpu")
     return moved(recipe, data, target)

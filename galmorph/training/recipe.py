@@ -148,7 +148,23 @@ def parse_recipe(values: Mapping[str, Any], folder: Path, name: str = "recipe") 
     ConfigError
         If a setting is unknown, missing or impossible.
     """
-    recipe = check_settings(_ADAPTER, values, name)
+    return located(check_settings(_ADAPTER, values, name), folder)
+
+
+def located(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with absolute paths.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Settings.
+    folder : Path
+        Where relative paths start.
+
+    Returns
+    -------
+    Recipe
+    """
     source, target, network, export = recipe.source, recipe.target, recipe.network, recipe.export
     return dataclasses.replace(
         recipe,

@@ -119,6 +119,8 @@ def finished(release, work):
     told = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(notice, "drift", lambda *_, **__: Shifted())
+        # As people give it, and as it is unless told: starting at the working directory.
+        patch.chdir(work)
         for killed in KILLED:
             write = Journal.write
 
@@ -130,8 +132,8 @@ def finished(release, work):
             with patch.context() as once:
                 once.setattr(Journal, "write", stop)
                 with pytest.raises(KeyboardInterrupt):
-                    retrain(release, work / "out", told=lambda step, _, before: told.append((step, before)))
-        return retrain(release, work / "out", told=lambda step, _, before: told.append((step, before))), told
+                    retrain(release, "out", told=lambda step, _, before: told.append((step, before)))
+        return retrain(release, "out", told=lambda step, _, before: told.append((step, before))), told
 
 
 def test_a_release_that_is_killed_on_its_way_ends_as_one_that_is_not(finished, release, work):

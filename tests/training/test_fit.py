@@ -3,6 +3,7 @@ import dataclasses
 import logging
 import shutil
 import signal
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -215,6 +216,15 @@ def test_validation_images_do_not_touch_training(cutouts, tmp_path):
     second = train(recipe, tmp_path / "second", data=changed, device="cpu", progress=False)
     assert same(weights(first.last), weights(second.last))
     assert load_training(first.last)[1]["stretch"] == load_training(second.last)[1]["stretch"]
+
+
+def test_a_recipe_with_relative_paths_is_known_everywhere(cutouts, tmp_path, monkeypatch):
+    monkeypatch.chdir(cutouts.parent)
+    recipe = tiny_recipe(cutouts, fit={"epochs": 1})
+    recipe = dataclasses.replace(recipe, source=dataclasses.replace(recipe.source, path=Path(cutouts.name)))
+    result = train(recipe, tmp_path / "out", device="cpu", progress=False)
+    monkeypatch.chdir(tmp_path)
+    assert load_training(result.checkpoint)[0].recipe.source.path == cutouts.resolve()
 
 
 def test_folders_that_hold_something_else(trained, cutouts, tmp_path):
