@@ -4,7 +4,6 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,11 +122,17 @@ def adapt(
     out.mkdir(parents=True, exist_ok=True)
     recipe, joined = release_recipe(options, out, target=target, labelled=labelled, weights=weights)
     training = out / "training"
-    limits = [*callbacks, *_time_limit(options.minutes)]
     try:
-        guarded = train_guarded(recipe, training, device=options.device, progress=progress, callbacks=limits)
+        guarded = train_guarded(
+            recipe,
+            training,
+            device=options.device,
+            progress=progress,
+            minutes=options.minutes,
+            callbacks=callbacks,
+        )
     except DataError as error:
-        if options.minutes is not None and not _has_best(training):
+        if options.minutes is not None and _without_best(training):
             raise ConfigError(
                 f"after {options.minutes:g} minutes there was no epoch to use yet: allow more in adapt.minutes, or "
                 "shorten method.warmup_epochs and method.ramp_epochs of the recipe"
@@ -282,16 +287,11 @@ def _write_joined(
         (Path(scratch) / "set").replace(out)
 
 
-def _time_limit(minutes: float | None) -> "list[Callback]":
-    if minutes is None:
-        return []
-    from pytorch_lightning.callbacks import Timer
-
-    return [Timer(timedelta(minutes=minutes), verbose=False)]
-
-
-def _has_best(training: Path) -> bool:
+def _without_best(training: Path) -> bool:
+    """Whether a training, or its twin on the source alone, was begun and has no epoch to use yet."""
     from galmorph.training.checkpoint import SUFFIX
     from galmorph.training.folder import BEST, CHECKPOINTS
+    from galmorph.training.guarded import PLAIN
 
-    return (training / CHECKPOINTS / f"{BEST}{SUFFIX}").is_file()
+    begun = [folder for folder in (training, training / PLAIN) if folder.is_dir()]
+    return any(not (folder / CHECKPOINTS / f"{BEST}{SUFFIX}").is_file() for folder in begun)

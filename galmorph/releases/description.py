@@ -117,8 +117,8 @@ class Adapt:
         Learn from the labelled objects of the new release too, those of the training and validation parts; the others
         judge.
     minutes : float or None
-        Most wall time of the training proper, after which it ends with its best epoch so far; None leaves it to
-        the recipe's number of epochs.
+        Most wall time of the training proper, and as much of its twin's on the source alone, after which it ends with
+        its best epoch so far; None leaves it to the recipe's number of epochs.
     device : {"auto", "cpu", "cuda"}
         Where.
     """

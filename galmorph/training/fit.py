@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +58,7 @@ def train(
     device: Device = "auto",
     devices: int | Literal["auto"] = "auto",
     progress: bool = True,
+    minutes: float | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> TrainResult:
     """Train a network.
@@ -82,6 +84,8 @@ def train(
         and files are written by the first alone.
     progress : bool
         Show a bar.
+    minutes : float, optional
+        Most wall time, that of interrupted calls included, after which the training ends with its best epoch so far.
     callbacks : sequence of Callback
         Lightning callbacks beside the built-in ones.
 
@@ -109,7 +113,7 @@ def train(
         return finished
     with surroundings(recipe.seed):
         module = build(recipe, domains)
-        trainer = _trainer(recipe, len(domains.rows["validation"]), out, device, devices, progress, callbacks)
+        trainer = _trainer(recipe, len(domains.rows["validation"]), out, device, devices, progress, minutes, callbacks)
         last = out / CHECKPOINTS / f"{LAST}{SUFFIX}"
         trainer.fit(
             module,
@@ -281,6 +285,7 @@ def _trainer(
     device: Device,
     devices: int | Literal["auto"],
     progress: bool,
+    minutes: float | None,
     extra: Sequence[Callback],
 ) -> pl.Trainer:
     """Lightning's trainer with checkpoints, early stopping and the table of metrics."""
@@ -297,6 +302,7 @@ def _trainer(
         **hardware(device),
         devices=devices,
         max_epochs=recipe.fit.epochs,
+        max_time=None if minutes is None else timedelta(minutes=minutes),
         gradient_clip_val=recipe.optimiser.clip or None,
         callbacks=[*averaging, stopping, History(out / METRICS), *checkpoints, *extra],
         plugins=[SafeCheckpointIO()],

@@ -56,6 +56,7 @@ def train_guarded(
     target: Path | None = None,
     device: Device = "auto",
     progress: bool = True,
+    minutes: float | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> GuardedResult:
     """Train, and if the method adapts make sure that it did no harm that can be seen.
@@ -65,8 +66,8 @@ def train_guarded(
 
     Parameters
     ----------
-    recipe, out, data, target, device, progress, callbacks
-        See `galmorph.training.fit.train`.
+    recipe, out, data, target, device, progress, minutes, callbacks
+        See `galmorph.training.fit.train`; each of the two trainings has so many minutes.
 
     Returns
     -------
@@ -79,12 +80,13 @@ def train_guarded(
         As `galmorph.training.fit.train`.
     """
     recipe = moved(recipe if isinstance(recipe, Recipe) else load_recipe(recipe), data, target)
-    adapted = train(recipe, out, device=device, progress=progress, callbacks=callbacks)
+    settings: dict[str, Any] = {"device": device, "progress": progress, "minutes": minutes, "callbacks": callbacks}
+    adapted = train(recipe, out, **settings)
     if recipe.guard.mode == "off" or not find_method(recipe.method.name).adapts:
         # A verdict from when the guard was on decides no more.
         (Path(out) / GUARD).unlink(missing_ok=True)
         return GuardedResult(adapted, None)
-    plain = train(without_adaptation(recipe), Path(out) / PLAIN, device=device, progress=progress, callbacks=callbacks)
+    plain = train(without_adaptation(recipe), Path(out) / PLAIN, **settings)
     verdict = compare_trainings(recipe, plain.checkpoint, adapted.checkpoint)
     (Path(out) / GUARD).write_text(json.dumps(verdict.to_dict(), indent=2) + "\n")
     for reason in verdict.reasons:

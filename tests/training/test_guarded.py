@@ -92,6 +92,18 @@ def test_other_limits_judge_anew_without_training_again(fallen, cutouts, target)
     assert json.loads((out / GUARD).read_text())["shipped"] == "adapted"
 
 
+def test_a_limit_of_time_is_that_of_each_of_both_trainings(cutouts, target, tmp_path):
+    recipe = recipe_for(cutouts, target)
+    method = dataclasses.replace(recipe.method, warmup_epochs=0.5, ramp_epochs=0.5)
+    endless = dataclasses.replace(
+        recipe, method=method, fit=dataclasses.replace(recipe.fit, epochs=5000, patience=5000)
+    )
+    result = train_guarded(endless, tmp_path / "out", device="cpu", progress=False, minutes=5 / 60)
+    assert result.verdict is not None
+    for folder in (tmp_path / "out", tmp_path / "out" / PLAIN):
+        assert 0 < json.loads((folder / "result.json").read_text())["epochs"] < 5000
+
+
 def test_the_guard_may_only_warn(fallen, cutouts, target, caplog):
     out, _ = fallen
     result = train_guarded(
