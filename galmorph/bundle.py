@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from galmorph.cutout_set import PIXEL_VALUES, UNIT
 from galmorph.cutouts import Framing
 from galmorph.digests import file_sha256
 from galmorph.errors import BundleError, GalmorphError
-from galmorph.scores import FeatureReference
+from galmorph.names import NAME
+from galmorph.scores import FeatureReference, Scores, UnknownScore, score
 
 #: Version of the manifest's layout that this code writes, and the newest that it reads.
 FORMAT_VERSION = 1
@@ -61,7 +63,7 @@ class _Strict(BaseModel):
 class UnknownRule(_Strict):
     """When an object is called unknown: its score lies above the threshold."""
 
-    score: Literal["entropy", "energy", "anomaly_score"] = "entropy"
+    score: UnknownScore = "entropy"
     threshold: float
     false_unknown_rate: float = Field(ge=0, le=1, description="share of known objects above it in source validation")
 
@@ -81,7 +83,7 @@ class Manifest(_Strict):
     """
 
     format_version: int = FORMAT_VERSION
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    name: str = Field(pattern=NAME)
     description: str
     classes: list[str] = Field(min_length=1)
     private_classes: list[str] = Field(default=[], description="held out of training, to measure the unknown flag")
@@ -99,7 +101,9 @@ class Manifest(_Strict):
     batch: int = Field(default=8, ge=1, description="batch size of a survey run; the last batch is padded")
     metrics: dict[str, Any]
     parity: dict[str, Any] = Field(description="largest difference between the exported graph and the trained network")
-    precisions: dict[str, Any] = Field(default={}, description="how far graphs in fewer bits decide like the first")
+    precisions: dict[Literal["int8", "float16"], dict[str, Any]] = Field(
+        default={}, description="how far graphs in fewer bits decide like the first"
+    )
     training: dict[str, Any] = Field(description="recipe, seed, data digests, versions, commit")
     files: dict[str, FileEntry] = {}
 
@@ -110,8 +114,9 @@ class Manifest(_Strict):
             if len(set(names)) != len(names):
                 raise ValueError(f"{field} has a name twice: {names}")
         numbers = [self.unknown.threshold, self.temperature, self.rho, *self.pixel_scale_range]
-        if not all(math.isfinite(number) for number in numbers):
-            raise ValueError("threshold, temperature, rho and pixel_scale_range must be finite")
+        numbers += [measured["threshold"] for measured in self.precisions.values() if "threshold" in measured]
+        if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+            raise ValueError("thresholds, temperature, rho and pixel_scale_range must be finite numbers")
         if not 0 < self.pixel_scale_range[0] <= self.pixel_scale <= self.pixel_scale_range[1]:
             raise ValueError(
                 f"pixel_scale {self.pixel_scale} must lie within pixel_scale_range {self.pixel_scale_range}"
@@ -167,8 +172,33 @@ class Bundle:
 
     def threshold(self, precision: Precision) -> float:
         """Score above which an object is unknown; a graph in fewer bits has its own."""
-        measured = self.manifest.precisions.get(precision, {})
+        measured = {} if precision == "float32" else self.manifest.precisions.get(precision, {})
         return float(measured.get("threshold", self.manifest.unknown.threshold))
+
+    def score(
+        self, logits: NDArray[np.floating], features: NDArray[np.floating], precision: Precision = "float32"
+    ) -> Scores:
+        """Scores of objects, as this model gives them.
+
+        Parameters
+        ----------
+        logits, features : ndarray of float
+            What a graph says, shapes ``(n, K)`` and ``(n, d)``.
+        precision : {"float32", "int8", "float16"}
+            Which graph it was.
+
+        Returns
+        -------
+        Scores
+        """
+        return score(
+            logits,
+            features,
+            self.reference,
+            temperature=self.manifest.temperature,
+            unknown_score=self.manifest.unknown.score,
+            threshold=self.threshold(precision),
+        )
 
     def check_survey(self, survey: str, bands: Sequence[str], pixel_scale: float) -> list[int]:
         """Where the model's bands stand among a survey's.
@@ -307,7 +337,7 @@ def _parse_manifest(path: Path, raw: bytes) -> Manifest:
     """Manifest from its text; newer versions are named as such rather than failing on some field."""
     try:
         facts = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path / MANIFEST} is not JSON ({error}); copy the bundle again") from error
     version = facts.get("format_version") if isinstance(facts, dict) else None
     if not isinstance(version, int):

@@ -77,6 +77,10 @@ def test_a_newer_version_says_upgrade(bundle):
         {"temperature": 0},
         {"unit": "counts"},
         {"bands": "grz"},
+        {"precisions": {"float32": {"threshold": 1e9}}},
+        {"precisions": {"int8": 3}},
+        {"precisions": {"int8": {"threshold": "x"}}},
+        {"precisions": {"float16": {"threshold": float("nan")}}},
     ],
 )
 def test_an_invalid_manifest_is_refused(bundle, changes):
@@ -85,7 +89,7 @@ def test_an_invalid_manifest_is_refused(bundle, changes):
         load_bundle(bundle.path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": "1"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": "1"}', "[" * 10**5])
 def test_a_manifest_that_is_none_is_refused(bundle, text):
     (bundle.path / "manifest.json").write_text(text)
     with pytest.raises(BundleError):

@@ -21,7 +21,7 @@ from galmorph.inference.config import RunConfig
 from galmorph.inference.journal import Account, Journal, Reject
 from galmorph.inference.line import Turns, one_ahead
 from galmorph.inference.records import refuse_changes
-from galmorph.scores import Scores, score
+from galmorph.scores import Scores
 from galmorph.surveys import TileSource
 from galmorph.surveys.stripes import MARGIN
 from galmorph.tiles import read_tile
@@ -184,20 +184,12 @@ def _score_objects(
     tile: _Prepared, config: RunConfig, bundle: Bundle, session: "ScoringSession", turns: Turns
 ) -> tuple[pa.Table, list[Reject]]:
     """Cut and score the objects of a tile, in chunks that bound the memory."""
-    manifest = bundle.manifest
     tables, rejects = [], []
     for objects, cutouts, seconds in one_ahead(_chunks(tile, bundle, session.batch)):
         turns.add("cut", seconds)
         with turns.scoring():
             logits, features = _predict(session, cutouts)
-        scores = score(
-            logits,
-            features,
-            bundle.reference,
-            temperature=manifest.temperature,
-            unknown_score=manifest.unknown.score,
-            threshold=bundle.threshold(config.precision),
-        )
+        scores = bundle.score(logits, features, config.precision)
         table = _rows(tile, objects, cutouts, scores, features, config, bundle)
         reasons = _reasons(cutouts, logits, features)
         rejects += _rejects(tile.name, objects, reasons)

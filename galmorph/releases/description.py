@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import Field, TypeAdapter
 
+from galmorph.names import NAME
 from galmorph.releases.gate_options import Gates
 from galmorph.releases.weights import PARTS
 from galmorph.training.inheritance import read_values
@@ -158,7 +159,7 @@ class Register:
 
     __pydantic_config__ = STRICT
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    name: Annotated[str, Field(pattern=NAME)]
     registry: str | None = None
     promote: bool = False
 
@@ -212,7 +213,7 @@ class Release:
 
     __pydantic_config__ = STRICT
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    name: Annotated[str, Field(pattern=NAME)]
     model: str
     tiles: Tiles
     adapt: Adapt

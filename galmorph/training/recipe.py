@@ -15,6 +15,7 @@ import tomli_w
 from pydantic import Field, TypeAdapter, ValidationError
 
 from galmorph.errors import ConfigError
+from galmorph.names import NAME
 from galmorph.training.inheritance import read_values
 from galmorph.training.method_options import MethodOptions
 from galmorph.training.options import (
@@ -60,7 +61,7 @@ class Recipe:
 
     __pydantic_config__ = STRICT
 
-    name: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=NAME)]
     source: Source
     target: Target | None = None
     seed: Natural = 0

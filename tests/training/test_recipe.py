@@ -36,6 +36,7 @@ def test_portable_recipe_names_no_folder():
         ({"seed": True}, r"seed: .*integer, got True"),
         ({"seed": "1"}, r"seed: .*integer, got '1'"),
         ({"name": "a/b"}, r"name: .*pattern"),
+        ({"name": "a" * 101}, r"name: .*pattern"),
         ({"stretch": {"kind": "sqrt"}}, r"stretch\.kind: .*'asinh', .* or 'percentile', got 'sqrt'"),
         ({"stretch": {"kind": "linear", "low": 1.0, "high": 1.0}}, r"low must be less than high"),
         ({"export": {"unknown_score": "strangers"}}, r"unknown_score = 'strangers' goes with threshold"),
