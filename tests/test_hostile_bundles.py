@@ -7,12 +7,15 @@ import os
 import zipfile
 
 import numpy as np
+import onnx
 import pytest
 from make_bundle import make_bundle
+from onnx import numpy_helper
 
 from galmorph import bundle as bundles
 from galmorph.bundle import load_bundle
 from galmorph.errors import BundleError
+from galmorph.training.evaluate import predict
 
 
 @pytest.fixture
@@ -33,6 +36,18 @@ def test_a_file_of_terabytes_is_refused_before_it_is_read(bundle):
     declare(bundle, "model.onnx", "0" * 64)
     with pytest.raises(BundleError, match=r"model\.onnx has 1099511627776 bytes; at most 2147483648 are read"):
         load_bundle(bundle.path)
+
+
+def test_a_graph_whose_weights_lie_elsewhere_is_not_measured(bundle):
+    model = onnx.load(bundle.model_path)
+    for tensor in model.graph.initializer:
+        tensor.raw_data = numpy_helper.to_array(tensor).tobytes()
+    onnx.save_model(model, bundle.model_path, save_as_external_data=True, location="other.bin", size_threshold=0)
+    declare(bundle, "model.onnx", hashlib.sha256(bundle.model_path.read_bytes()).hexdigest())
+    # No digest covers the file that it points to.
+    images = np.zeros((2, 1, 16, 16), np.float32)
+    with pytest.raises(Exception, match=r"external|other\.bin"):
+        predict(load_bundle(bundle.path).model_path, images, np.arange(2))
 
 
 def test_a_manifest_of_gigabytes_is_refused_before_it_is_read(bundle):

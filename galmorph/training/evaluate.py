@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from galmorph.bundle import SOURCE_MODEL, Bundle, load_bundle
 from galmorph.cutout_set import CutoutSet, read_cutout_set
 from galmorph.cutouts import Framing
-from galmorph.errors import DataError
-from galmorph.scores import score
+from galmorph.errors import ConfigError, DataError
 from galmorph.taxonomy import CLASS_MAPS, map_labels
 from galmorph.training.evaluation import Evaluation, summarise
 from galmorph.training.options import SplitOptions
@@ -67,7 +66,11 @@ def evaluate(
     ------
     BundleError, DataError
         If bundle or data cannot be used or do not fit each other.
+    ConfigError
+        If the number of resamples is negative.
     """
+    if resamples < 0:
+        raise ConfigError(f"{resamples} bootstrap resamples were asked for; give 0 for no intervals, or more")
     loaded, cutouts = load_bundle(bundle), read_cutout_set(data)
     check_fit(loaded, cutouts)
     training = loaded.manifest.training
@@ -100,16 +103,8 @@ def evaluate(
     # A bundle without a graph of the source's own has one for both.
     model = model if model.name in manifest.files else loaded.model_path
     logits, features = predict(model, cutouts.images, rows)
-    scores = score(
-        logits,
-        features,
-        loaded.reference,
-        temperature=manifest.temperature,
-        unknown_score=manifest.unknown.score,
-        threshold=manifest.unknown.threshold,
-    )
     return summarise(
-        scores,
+        loaded.score(logits, features),
         names[rows],
         tuple(manifest.classes),
         model=manifest.name,
@@ -166,9 +161,9 @@ def predict(
     logits, features : ndarray of float32
         Shapes ``(len(rows), K)`` and ``(len(rows), d)``.
     """
-    session = ort.InferenceSession(
-        model if isinstance(model, bytes) else str(model), providers=["CPUExecutionProvider"]
-    )
+    # From memory, so that a graph cannot point to files that no digest covers.
+    graph = model if isinstance(model, bytes) else model.read_bytes()
+    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
     logits, features = zip(*_batches(session, images, rows, batch), strict=True)
     return np.concatenate(logits), np.concatenate(features)
 
