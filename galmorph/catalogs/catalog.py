@@ -178,36 +178,7 @@ class Catalog:
         CatalogError
             If the catalogue keeps no embeddings, there is no example, or an example cannot be found.
         """
-        from galmorph.catalogs.similarity import (
-            embedding_length,
-            embeddings_of,
-            find_probably_similar,
-            find_similar,
-        )
-
-        embedding_length(self.files)
-        known = [int(identifier) for identifier in to]
-        if positions is not None:
-            from galmorph.catalogs.matching import crossmatch
-
-            found = crossmatch(self.path, positions, radius, other_columns=[])
-            known += [identifier for identifier in found.pairs["object_id"].to_pylist() if identifier not in known]
-        if not known and features is None:
-            where = f"; none of the {found.entries} positions lies within {radius} of a row" if positions else ""
-            raise CatalogError(f"likeness needs an example: an object id, a position or an image{where}")
-        examples = [embeddings_of(self.files, known)] if known else []
-        examples += [np.atleast_2d(features)] if features is not None else []
-        lengths = {len(part[0]) for part in examples}
-        if len(lengths) > 1:
-            raise CatalogError(
-                f"examples have features of different lengths, {sorted(lengths)}: another model made some"
-            )
-        together = np.concatenate(examples)
-        if approximate:
-            found_rows = find_probably_similar(self.path, self.files, together, top, leave_out=known)
-        else:
-            found_rows = find_similar(self.files, together, top, leave_out=known)
-        return describe(found_rows, self.schema)
+        return self._steadily(lambda now: now._similar(to, positions, features, top, radius, approximate))
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
         """All rows, primary or not, as a data frame.
@@ -243,6 +214,46 @@ class Catalog:
     def info(self) -> CatalogInfo:
         """What the catalogue holds, counted when it was written."""
         return self._steadily(lambda now: collect_info(now.path, now.files, now.schema, now.provenance))
+
+    def _similar(
+        self,
+        to: Sequence[int],
+        positions: str | Path | None,
+        features: NDArray[np.floating] | None,
+        top: int,
+        radius: float | str,
+        approximate: bool,
+    ) -> pa.Table:
+        from galmorph.catalogs.similarity import (
+            embedding_length,
+            embeddings_of,
+            find_probably_similar,
+            find_similar,
+        )
+
+        embedding_length(self.files)
+        known = [int(identifier) for identifier in to]
+        if positions is not None:
+            from galmorph.catalogs.matching import crossmatch
+
+            found = crossmatch(self.path, positions, radius, other_columns=[])
+            known += [identifier for identifier in found.pairs["object_id"].to_pylist() if identifier not in known]
+        if not known and features is None:
+            where = f"; none of the {found.entries} positions lies within {radius} of a row" if positions else ""
+            raise CatalogError(f"likeness needs an example: an object id, a position or an image{where}")
+        examples = [embeddings_of(self.files, known)] if known else []
+        examples += [np.atleast_2d(features)] if features is not None else []
+        lengths = {len(part[0]) for part in examples}
+        if len(lengths) > 1:
+            raise CatalogError(
+                f"examples have features of different lengths, {sorted(lengths)}: another model made some"
+            )
+        together = np.concatenate(examples)
+        if approximate:
+            found_rows = find_probably_similar(self.path, self.files, together, top, leave_out=known)
+        else:
+            found_rows = find_similar(self.files, together, top, leave_out=known)
+        return describe(found_rows, self.schema)
 
     def _steadily(self, question: "Callable[[Catalog], Answer]") -> "Answer":
         """Answer of one catalogue, this or the one that took its place meanwhile."""

@@ -11,7 +11,7 @@ from hats.catalog.dataset.collection_properties import CollectionProperties
 from galmorph.catalogs.angles import degrees_of
 from galmorph.catalogs.catalog import Catalog, open_catalog
 from galmorph.catalogs.id_index import KEY, write_index
-from galmorph.catalogs.ledger import replace_folder
+from galmorph.catalogs.ledger import replace_folder, restore_folder
 from galmorph.catalogs.margin import write_margin
 from galmorph.catalogs.properties import COLLECTION_FILE, MEMBERS, read_properties
 from galmorph.errors import CatalogError
@@ -65,6 +65,7 @@ def collect(
             )
     out = Path(out)
     building, old = (out.with_name(f".{out.name}.{role}") for role in ("collecting", "replaced"))
+    restore_folder(out, old)
     kept = [name for name in _members(out) if name not in opened]
     names = [*kept, *opened]
     first = default or next(iter(opened), names[0] if names else None)

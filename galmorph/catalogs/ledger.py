@@ -143,6 +143,20 @@ def replace_folder(building: Path, out: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def restore_folder(out: Path, old: Path) -> None:
+    """Put back what `replace_folder` had moved away when it was killed between its two renames.
+
+    Parameters
+    ----------
+    out : Path
+        The folder's place.
+    old : Path
+        The name that it was given for that moment.
+    """
+    if old.exists() and not out.exists():
+        old.rename(out)
+
+
 def _exchange(first: Path, second: Path) -> bool:
     """Let two paths change places in one step; False where that cannot be done."""
     try:

@@ -3,7 +3,8 @@
 import csv
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -158,17 +159,23 @@ class _Partition:
     def span(self) -> tuple[int, int]:
         return self.pixels
 
-    @cached_property
-    def _file(self) -> pq.ParquetFile:
+    @contextmanager
+    def _opened(self) -> Iterator[pq.ParquetFile]:
+        """The file for as long as it is read: a catalogue can have more than a process may hold open."""
         try:
-            return pq.ParquetFile(self.path)
+            with pq.ParquetFile(self.path) as found:
+                yield found
         except (OSError, pa.ArrowException) as error:
             raise CatalogError(f"partition {self.path} cannot be read: {error}") from error
 
     def places(self, within: Ranges | None) -> Places:
-        found = self._file
+        with self._opened() as found:
+            return self._places(found, within)
+
+    def _places(self, found: pq.ParquetFile, within: Ranges | None) -> Places:
         has_index = HEALPIX in found.schema_arrow.names
-        groups = [group for group in range(found.num_row_groups) if within is None or self._touches(group, within)]
+        every = range(found.num_row_groups)
+        groups = [group for group in every if within is None or self._touches(found, group, within)]
         if not groups:
             return Places(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.int64))
         wanted = [name for name in (self.ra, self.dec, HEALPIX if has_index else None, self.main) if name]
@@ -183,7 +190,10 @@ class _Partition:
         return Places(row[keep], ra[keep], dec[keep], healpix[keep])
 
     def rows(self, numbers: Ints, columns: Sequence[str]) -> pa.Table:
-        found = self._file
+        with self._opened() as found:
+            return self._rows(found, numbers, columns)
+
+    def _rows(self, found: pq.ParquetFile, numbers: Ints, columns: Sequence[str]) -> pa.Table:
         starts = np.cumsum([0, *(found.metadata.row_group(i).num_rows for i in range(found.num_row_groups))])
         group = np.searchsorted(starts, numbers, side="right") - 1
         used = np.unique(group)
@@ -195,8 +205,7 @@ class _Partition:
             taken = taken.append_column(ROW, pa.array(numbers + 1))
         return taken.select(list(columns))
 
-    def _touches(self, group: int, within: Ranges) -> bool:
-        found = self._file
+    def _touches(self, found: pq.ParquetFile, group: int, within: Ranges) -> bool:
         if HEALPIX not in found.schema_arrow.names:
             return True
         place = found.schema_arrow.names.index(HEALPIX)

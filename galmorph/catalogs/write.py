@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from galmorph.catalogs.hats_layout import write_layout
 from galmorph.catalogs.info import write_summary
-from galmorph.catalogs.ledger import Ledger, replace_folder
+from galmorph.catalogs.ledger import Ledger, replace_folder, restore_folder
 from galmorph.catalogs.partitions import Partition, partition
 from galmorph.catalogs.parts import Parts, check_positions, open_parts
 from galmorph.catalogs.primary import mark_primary
@@ -125,8 +125,7 @@ def write_catalog(
 def _siblings(out: Path) -> tuple[Path, Path]:
     """An empty folder to build in and a name for what is replaced, both beside `out`; repairs what a kill left."""
     building, old = (out.with_name(f".{out.name}.{role}") for role in ("writing", "replaced"))
-    if old.exists() and not out.exists():
-        old.rename(out)
+    restore_folder(out, old)
     if out.exists() and not (out / "hats.properties").is_file() and (not out.is_dir() or any(out.iterdir())):
         raise CatalogError(f"{out} exists and is not a catalogue; it is left alone. Choose another place, or remove it")
     for leftover in (building, old):

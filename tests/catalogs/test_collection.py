@@ -108,6 +108,14 @@ def test_a_collection_grows_and_members_are_replaced(many, catalog, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["sky"]
 
 
+def test_a_kill_between_two_renames_loses_nothing(many, catalog, tmp_path):
+    out = collect({"one": many.path}, tmp_path / "sky")
+    out.rename(tmp_path / ".sky.replaced")
+    collect({"two": catalog.path}, out)
+    assert open_catalog(out / "one").info().rows == many.info().rows
+    assert [path.name for path in tmp_path.iterdir()] == ["sky"]
+
+
 def test_an_open_member_answers_while_the_collection_is_replaced(many, catalog, tmp_path):
     out = collect({"one": many.path}, tmp_path / "sky")
     opened = open_catalog(out)

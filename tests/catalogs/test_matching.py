@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -69,6 +70,14 @@ def test_partitions_are_matched_with_partitions(catalog):
         zip(pairs["object_id"], pairs["other_object_id"], strict=True)
     )
     assert len(pairs) > len(frame)
+
+
+def test_partitions_are_closed_once_they_are_read(catalog):
+    assert len(catalog.files) > 5
+    before = len(psutil.Process().open_files())
+    pieces = tables.open_table(catalog.path, primary_only=False).pieces
+    assert sum(len(piece.places(None).ra) for piece in pieces) == catalog.info().rows
+    assert len(psutil.Process().open_files()) == before
 
 
 def test_nearest_is_the_nearest(catalog, tmp_path):
