@@ -108,6 +108,9 @@ def main(arguments: list[str] | None = None) -> None:
             errno.EROFS,
             errno.EACCES,
             errno.EIO,
+            errno.EEXIST,
+            errno.ENOTDIR,
+            errno.EISDIR,
         ):
             _fail(f"{error.filename or 'a file'} cannot be written or read: {error.strerror}")
         _fail(

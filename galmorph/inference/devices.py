@@ -235,7 +235,8 @@ def largest_batch(run: Callable[[int], object], least: int, most: int = LARGEST_
     Returns
     -------
     int
-        `least` times a power of two: half of the largest that went through, since memory is not the run's alone.
+        `least` times a power of two: half of the largest that went through, since memory is not the run's alone; if
+        none failed, the largest up to `most`.
     """
     run(least)
     fits = least

@@ -10,6 +10,7 @@ import psutil
 from galmorph.bundle import Bundle
 from galmorph.inference.cluster import TILES_IN_PROGRESS, cores, local_workers
 from galmorph.inference.config import RunConfig
+from galmorph.inference.devices import settle_device
 from galmorph.inference.plan import Done, Measurement, file_bytes
 from galmorph.inference.run import RunReport, run_tiles
 from galmorph.inference.task import TileReport
@@ -62,6 +63,7 @@ def measure(
         done.append(Done(time.perf_counter() - begin, sizes[report.tile], work))
         memory = max(memory, *map(peak_memory, psutil.Process().children(recursive=True)), 0)
 
+    device, workers = settle_device(device, workers)
     report = run_tiles(
         sources,
         [],

@@ -9,6 +9,7 @@ from make_sky import BANDS, make_tile
 
 from galmorph.cli import main
 from galmorph.errors import BundleError, RunError
+from galmorph.inference import measure
 from galmorph.inference.plan import Done, Measurement, Plan, choose_sample, predict
 from galmorph.pipeline import plan
 from galmorph.surveys import find_tiles, load_survey
@@ -117,6 +118,13 @@ def test_a_plan_of_no_tiles_has_no_end():
     plan = Plan(1, 1, 1, 1, 1, serial=5.0, work=1.0, spread=0, objects=1, disk=1, memory=1)
     with pytest.raises(RunError, match=r"take 5 s, and a tile 1 s\. Divide the tiles"):
         plan.workers_for(5.5)
+
+
+def test_on_gpus_a_worker_is_one_of_them(tmp_path, monkeypatch):
+    make_tile(tmp_path / "tiles", "tile0")
+    bundle = make_bundle(tmp_path / "model", bands=BANDS, size=16)
+    monkeypatch.setattr(measure, "settle_device", lambda device, workers: ("cpu", 1))
+    assert plan(tmp_path / "tiles", "mock-decals", bundle, workers=None).workers == 1
 
 
 def test_what_is_measured_has_the_precision_of_the_survey(tmp_path):
