@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from galmorph import metrics
+from galmorph.metrics.bootstrap import LARGEST_CHUNK
 from galmorph.releases.gate_options import (
     AgreementGate,
     CalibrationGate,
@@ -215,10 +216,15 @@ def estimate_gate(old: tuple[Case, Float64], new: tuple[Case, Float64], options:
         reason = f"{sizes[0]} objects of the source and {sizes[1]} of the release are not enough"
         return not_computed("estimate", question, reason, estimate=True)
     whole = [np.ones((1, size)) for size in sizes]
-    rng = np.random.default_rng(gates.seed)
-    drawn = [metrics.resamples(np.arange(size), gates.resamples, rng) for size in sizes]
     values = [float(estimated_accuracy(*each, *whole)[0]) for each in (old, new)]
-    changes = estimated_accuracy(*new, *drawn) - estimated_accuracy(*old, *drawn)
+
+    rng, step = np.random.default_rng(gates.seed), max(1, LARGEST_CHUNK // sum(sizes))
+    parts = []
+    for start in range(0, gates.resamples, step):
+        number = min(step, gates.resamples - start)
+        drawn = [metrics.resamples(np.arange(size), number, rng) for size in sizes]
+        parts.append(estimated_accuracy(*new, *drawn) - estimated_accuracy(*old, *drawn))
+    changes = np.concatenate(parts)
     verdict = decide(
         "estimate", question, values[1] - values[0], changes, options.gain, math.inf, sizes[1], gates, change=True
     )

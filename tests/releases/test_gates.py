@@ -135,7 +135,7 @@ def test_speed():
     assert not gate.speed_gate(old, old * np.nan, SpeedGate(), BY_INTERVAL).passed
 
 
-def test_accuracy_estimated_without_labels():
+def test_accuracy_estimated_without_labels(monkeypatch):
     n = 100
     certain = np.linspace(0.51, 0.99, n)
     p = np.column_stack([certain, 1 - certain])
@@ -151,4 +151,8 @@ def test_accuracy_estimated_without_labels():
     assert verdict.value == pytest.approx(0.5)
     assert verdict.passed
     assert verdict.estimate
+    with monkeypatch.context() as patch:
+        patch.setattr(gate, "LARGEST_CHUNK", 7 * 2 * n)
+        chunks = gate.estimate_gate((source, confidence), (source, certain), EstimateGate(gain=0.2), BY_INTERVAL)
+    assert (chunks.low, chunks.high) == pytest.approx((verdict.low, verdict.high), abs=0.05)
     assert not gate.estimate_gate((source, confidence[:3]), (source, certain[:3]), EstimateGate(), BY_VALUE).passed
