@@ -16,7 +16,7 @@ from galmorph.errors import BundleError, ConfigError
 from galmorph.training.evaluate import Part, evaluate
 from galmorph.training.evaluation import Evaluation
 from galmorph.training.export import export
-from galmorph.training.fit import Device
+from galmorph.training.fit import Device, load_training
 from galmorph.training.folder import TrainResult
 from galmorph.training.guarded import train_guarded
 from galmorph.training.history import FIRST
@@ -212,10 +212,11 @@ def _spreads(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Spread]:
 
 
 def _bundle(result: TrainResult, path: Path, data: Path | None) -> Path:
-    """The bundle of a training, made if that of this checkpoint is not there."""
+    """The bundle of a training, made if that of this checkpoint, by what its recipe says now, is not there."""
     try:
         bundle = load_bundle(path)
-        if bundle.manifest.training.get("checkpoint") == file_sha256(result.checkpoint):
+        told, recipe = bundle.manifest.training, load_training(result.checkpoint)[0].recipe
+        if told.get("checkpoint") == file_sha256(result.checkpoint) and told.get("recipe") == recipe.portable():
             return bundle.path
     except BundleError:
         pass

@@ -1,12 +1,14 @@
 """Several seeds of a recipe, on blobs."""
 
 import csv
+import dataclasses
 import json
 import statistics
 
 import pytest
 from make_recipe import tiny_recipe
 
+from galmorph.bundle import load_bundle
 from galmorph.cli import main
 from galmorph.errors import ConfigError
 from galmorph.training.evaluate import evaluate
@@ -74,6 +76,17 @@ def test_finished_seeds_are_not_repeated(summary, recipe, cutouts):
     after = train_seeds(recipe, out, [3], sets=[cutouts], part="test", device="cpu", progress=False)
     assert [path.stat().st_mtime_ns for path in files] == times
     assert after.training["valid_loss"].values == before.training["valid_loss"].values[:1]
+
+
+def test_a_bundle_by_other_settings_is_made_anew(recipe, cutouts, tmp_path):
+    def flagged(rate):
+        settings = dataclasses.replace(recipe.export, false_unknown_rate=rate)
+        train_seeds(
+            dataclasses.replace(recipe, export=settings), tmp_path, [3], sets=[cutouts], device="cpu", progress=False
+        )
+        return load_bundle(tmp_path / "seed-3" / "model").manifest.unknown.false_unknown_rate
+
+    assert flagged(0.05) < flagged(0.5)
 
 
 @pytest.mark.parametrize("seeds", [[], [1, 1], [-1]])

@@ -92,7 +92,8 @@ def import_galaxy10(
                 same_objects_as=same_objects_as,
             )
     except (OSError, KeyError, ValueError) as error:
-        if isinstance(error, DataError):
+        # What names another file went wrong in writing.
+        if isinstance(error, DataError) or getattr(error, "filename", None) not in (None, str(path)):
             raise
         raise DataError(f"{path} is not Galaxy10 DECaLS in HDF5: {error}. Download it again") from error
 
