@@ -228,7 +228,7 @@ def test_a_page_has_means_and_deviations_of_seeds(module, tmp_path, monkeypatch)
     ]
     (tmp_path / "sdss-worse.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     rows = table._rows("sdss-worse", module("experiments").EXPERIMENTS["sdss-worse"])
-    assert rows[2] == "| source only | 2 | 0.500 ± 0.000 | 0.700 ± 0.141 | – | – | – | – | – | – | – |"
+    assert rows[2] == "| source only | 2 | 0.500 ± 0.000 | 0.700 ± 0.141 | – | – | – | – | – | – | – | entropy |"
 
 
 def test_hostile_targets_are_what_they_say(module, tmp_path):
