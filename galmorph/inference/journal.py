@@ -230,4 +230,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _reject_table(rejects: Sequence[Reject]) -> pa.Table:
-    return pa.Table.from_pylist([asdict(reject) for reject in rejects], schema=REJECT_SCHEMA)
+    rows = [{name: _readable(value) for name, value in asdict(reject).items()} for reject in rejects]
+    return pa.Table.from_pylist(rows, schema=REJECT_SCHEMA)
+
+
+def _readable(value: Any) -> Any:
+    """Text with the bytes of file names that are no UTF-8 written out in digits; other values as they are."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -4,7 +4,8 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ def run_tiles(
     if retry_rejected and not journal.run_file.exists():
         raise RunError(f"{folder} holds no run, and so no tiles that were set aside; leave out --retry-rejected")
     ledger = _open(journal, sources, config, hashing)
-    journal.write_rejects(INPUTS, [Reject(item.name, "input", item.reason) for item in unusable])
+    journal.write_rejects(INPUTS, _input_rejects(unusable, {source.name for source in sources}))
     pending = _pending(journal, sources, ledger, retry_rejected)
     reports: dict[str, TileReport] = {}
     unread = [source for source in pending if ledger.fault(source.name)]
@@ -294,12 +295,24 @@ def _pending(
     return [source for source in sources if source.name in rejected]
 
 
+def _input_rejects(unusable: Sequence[Rejected], tiles: Collection[str]) -> list[Reject]:
+    """Rejects of inputs; those whose names do not tell them from others, or from tiles, are called by their paths."""
+    counts = Counter(item.name for item in unusable)
+    rejects = []
+    for item in unusable:
+        path = item.path if item.path.name == item.name else item.path / item.name
+        known = counts[item.name] == 1 and item.name not in tiles
+        rejects.append(Reject(item.name if known else str(path), "input", item.reason))
+    return rejects
+
+
 def _reject_positions_outside(journal: Journal, positions: pd.DataFrame) -> None:
     """Record given positions of which no tile has a row."""
     seen: set[str] = set()
     for file in (journal.folder / "parts").glob("*.parquet"):
         seen.update(pq.read_table(file, columns=["source_id"])["source_id"].to_pylist())
-    seen.update(journal.rejects()["source_id"].to_pylist())
+    # Of tiles and objects alone: an earlier call has recorded positions outside of the tiles that it had.
+    seen.update(row["source_id"] for row in journal.rejects().to_pylist() if row["kind"] != "position")
     outside = positions[~positions["source_id"].isin(list(seen))]
     journal.write_rejects(
         POSITIONS,

@@ -228,6 +228,42 @@ def test_no_tile_at_all_is_an_error(tmp_path, bundle):
         galmorph.classify(tmp_path / "notes.fits", SURVEY, bundle, tmp_path / "run")
 
 
+def test_inputs_of_one_name_are_all_counted(tmp_path, bundle, scheduler):
+    make_tile(tmp_path / "a", "tile", seed=1)
+    make_tile(tmp_path / "b", "tile", seed=2)[0].unlink()
+    inputs = [tmp_path / "a", tmp_path / "b"]
+    for name in "cd":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.fits").write_text("no FITS")
+        inputs.append(tmp_path / name / "notes.fits")
+    report = galmorph.classify(inputs, SURVEY, bundle, tmp_path / "run", scheduler=scheduler).report
+    assert report.tiles == 4
+    assert set(report.rejected_tiles) == {str(tmp_path / name) for name in ("b/tile", "c/notes.fits", "d/notes.fits")}
+
+
+def test_no_tile_is_left_of_two_of_one_name(tmp_path, bundle, scheduler):
+    for path in make_tile(tmp_path / "a", "tile", seed=1):
+        path.write_bytes(path.read_bytes()[:9000])
+    make_tile(tmp_path / "b", "tile", seed=2)[0].unlink()
+    with pytest.raises(RunError, match="no usable tile of survey mock-decals"):
+        galmorph.classify([tmp_path / "a", tmp_path / "b"], SURVEY, bundle, tmp_path / "run", scheduler=scheduler)
+
+
+def test_names_that_are_no_unicode_are_told(tmp_path, bundle, scheduler):
+    folder = tmp_path / "tiles"
+    make_tile(folder, "good", seed=1)
+    for name, seed in ((b"torn\xef", 2), (b"lonely\xef", 3)):
+        for path in make_tile(tmp_path / "made", "tile", seed=seed):
+            content = path.read_bytes()[: 9000 if seed == 2 else None]
+            (folder / path.name.replace("tile", os.fsdecode(name))).write_bytes(content)
+    (folder / os.fsdecode(b"lonely\xef-g.fits")).unlink()
+    told = galmorph.classify(folder, SURVEY, bundle, tmp_path / "run", scheduler=scheduler).report.rejected_tiles
+    assert len(told) == 2
+    assert "no image of band g" in told[r"lonely\xef"]
+    (torn,) = (reason for name, reason in told.items() if name.startswith("torn"))
+    assert r"torn\xef-g.fits is damaged, incomplete or not FITS" in torn
+
+
 def test_a_model_of_other_bands_is_refused_before_anything_starts(tiles, tmp_path):
     other = make_bundle(tmp_path / "model", ["g", "r", "i"])
     with pytest.raises(BundleError, match=r"needs the bands g, r, i, and i is not among"):
@@ -262,6 +298,11 @@ def test_given_positions_are_measured_and_all_accounted_for(finished, tiles, bun
     assert result.report.rejected_positions == 1
     outside = pq.read_table(tmp_path / "run" / "rejects" / ".positions.parquet").to_pylist()
     assert [(row["source_id"], row["kind"]) for row in outside] == [("s5", "position")]
+    again = galmorph.classify(
+        tiles, SURVEY, bundle, tmp_path / "run", positions=tmp_path / "positions.csv", scheduler=scheduler
+    )
+    assert again.report.rejected_positions == 1
+    assert pq.read_table(tmp_path / "run" / "rejects" / ".positions.parquet").to_pylist() == outside
 
 
 def test_positions_with_an_identifier_twice_are_refused(tiles, bundle, tmp_path):
