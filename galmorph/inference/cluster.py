@@ -196,7 +196,7 @@ def connect(workers: int | None, scheduler: str | None, announce: Announce = log
         address = scheduler_address(scheduler)
         try:
             client = Client(address, timeout="10s")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:  # the last of TLS without certificates
             raise RunError(
                 f"no Dask scheduler answers at {address} ({error}). Start one with: dask scheduler"
             ) from error

@@ -29,14 +29,16 @@ def held(journal: Journal) -> Iterator[None]:
     Raises
     ------
     RunError
-        If another call holds the folder, or it is not empty and holds no run.
+        If another call holds the folder, or it is a file, or not empty and holds no run.
     FolderError
         If it cannot be written.
     """
     folder = journal.folder
-    if folder.exists() and not journal.run_file.exists() and any(_visible(folder)):
-        raise RunError(f"{folder} is not empty and holds no run; give a new folder with --out")
     with told_in_words(folder):
+        if folder.exists() and not folder.is_dir():
+            raise RunError(f"{folder} is a file, and a run needs a folder; give a new one with --out")
+        if folder.exists() and not journal.run_file.exists() and any(_visible(folder)):
+            raise RunError(f"{folder} is not empty and holds no run; give a new folder with --out")
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / _LOCK).open("a")
     with file:

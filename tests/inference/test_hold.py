@@ -31,6 +31,13 @@ def test_a_call_that_made_no_run_leaves_no_folder(journal):
     assert not journal.folder.exists()
 
 
+def test_a_file_is_no_run_folder(tmp_path):
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(RunError, match="run is a file, and a run needs a folder"), held(Journal(tmp_path / "run")):
+        pytest.fail("a file was held")
+    assert (tmp_path / "run").read_text() == "x"
+
+
 def test_what_never_got_its_name_is_removed_and_nothing_else(journal):
     for name in ("parts/.a.parquet.0f.tmp", "rejects/.b.parquet.0f.tmp", ".run.json.0f.tmp", "parts/a.parquet"):
         path = journal.folder / name

@@ -276,9 +276,17 @@ def test_a_device_that_is_not_there_is_an_error(tiles, bundle, scheduler, tmp_pa
         galmorph.classify(tiles, SURVEY, bundle, tmp_path / "run", scheduler=scheduler, device="cuda:0")
 
 
-def test_no_scheduler_is_an_error(tiles, bundle, tmp_path):
-    with pytest.raises(RunError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        galmorph.classify(tiles, SURVEY, bundle, tmp_path / "run", scheduler="tcp://127.0.0.1:9")
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("tcp://127.0.0.1:9", "Start one with: dask scheduler"),
+        ("tls://127.0.0.1:9", "check your TLS configuration"),
+        ("host://127.0.0.1:9", "unknown address scheme"),
+    ],
+)
+def test_no_scheduler_is_an_error(tiles, bundle, tmp_path, address, reason):
+    with pytest.raises(RunError, match=f"no Dask scheduler answers at {address} .*{reason}"):
+        galmorph.classify(tiles, SURVEY, bundle, tmp_path / "run", scheduler=address)
 
 
 def test_given_positions_are_measured_and_all_accounted_for(finished, tiles, bundle, scheduler, tmp_path):
