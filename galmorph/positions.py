@@ -233,6 +233,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
 
 
 def _read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
@@ -240,7 +241,8 @@ def _read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
         {field.name: (field.metadata or {}).get(key, b"").decode("utf-8", "replace") for field in table.schema}
         for key in (b"ucd", b"unit")
     )
-    frame = table.to_pandas()
+    # Integers of which some are missing would else be floats, which long identifiers do not fit into.
+    frame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}.get)
     frame.attrs["units"] = units
     return frame, ucds
 

@@ -58,6 +58,13 @@ def test_identifiers_keep_every_digit(tmp_path, name):
         check(read_positions(tmp_path / file), map(str, ids))
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64()])
+def test_identifiers_keep_every_digit_where_some_are_missing(tmp_path, kind):
+    ids = pa.array([1237648720693755918, None, 1237648720693755919], kind)
+    pq.write_table(pa.table({"objectId": ids, "ra": RA, "dec": DEC}), tmp_path / "p.parquet")
+    check(read_positions(tmp_path / "p.parquet"), ("1237648720693755918", "2", "1237648720693755919"))
+
+
 def test_identifiers_of_text_and_missing_ones(tmp_path):
     Table({"name": ["a1", "b", "c "], "ra": RA, "dec": DEC}).write(tmp_path / "p.fits")
     check(read_positions(tmp_path / "p.fits"), ["a1", "b", "c"])
