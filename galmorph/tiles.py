@@ -305,10 +305,10 @@ def _marked(pixels: NDArray[Any], bits: Sequence[int | None]) -> list[Booleans]:
         values = pixels[..., rows, :]
         if pixels.dtype.kind not in "iu":
             values = np.nan_to_num(values, nan=0, posinf=0, neginf=0)
-        values = values.astype(np.int64)
+        values = values.astype(np.int64).view(np.uint64)
         values = np.bitwise_or.reduce(values, axis=0) if values.ndim == 3 else values
         for target, wanted in zip(marked, bits, strict=True):
-            target[rows] = values != 0 if wanted is None else values & wanted != 0
+            target[rows] = values != 0 if wanted is None else values & np.uint64(wanted) != 0
     return marked
 
 

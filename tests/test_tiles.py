@@ -90,6 +90,16 @@ def test_kinds_of_weight(tmp_path, kind, value):
     np.testing.assert_allclose(tile.weight[0, 1:], 4.0)
 
 
+@pytest.mark.parametrize("stored", [np.uint64(1) << np.uint64(63), np.int64(-(2**63))])
+def test_the_highest_bit_of_a_mask_can_spoil_a_pixel(tmp_path, stored):
+    mask = np.zeros(SHAPE, stored.dtype)
+    mask[1, 2], mask[2, 3] = stored, 1
+    path = write(tmp_path / "a.fits", np.ones(SHAPE))
+    fits.append(path, mask)
+    tile = read(path, generic(mask_hdu="1", mask_bits="63"))
+    np.testing.assert_array_equal(np.argwhere(tile.mask), [[1, 2]])
+
+
 @pytest.mark.parametrize("scale", [0.131, 0.262, 0.524])
 def test_interpolated_cubes_count_per_native_pixel(tmp_path, scale):
     cube = np.ones((3, *SHAPE), np.float32)
