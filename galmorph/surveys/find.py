@@ -116,7 +116,10 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
             if path in seen:
                 continue
             seen.add(path)
-            found = _tile_of(path, survey)
+            try:
+                found = _tile_of(path, survey)
+            except OSError as error:
+                found = _unread(path, error)
             if isinstance(found, TileSource):
                 plain = tuple(file.with_name(plain_name(file.name)) for file in found.files)
                 tiles.setdefault((found.layout.name, found.name, plain), found)
@@ -160,10 +163,13 @@ def _expand(given: str, survey: Survey) -> tuple[list[Path], list[Rejected]]:
     """Files that one input stands for, absolute and sorted; refusals of what stands for none."""
     given = os.fspath(Path(given).expanduser())
     path = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow links to other folders
-    if path.is_dir():
-        return _in_folder(path, survey)
-    if path.is_file():
-        return _explicit([path], survey)
+    try:
+        if path.is_dir():
+            return _in_folder(path, survey)
+        if path.is_file():
+            return _explicit([path], survey)
+    except OSError as error:  # a folder on the way that this user may not enter, or a disk
+        return [], [_unread(path, error)]
     if not glob.has_magic(given):
         return [], [Rejected(path.name, path, f"{given} does not exist")]
     matches = sorted(Path(os.path.abspath(match)) for match in glob.glob(given, recursive=True))  # noqa: PTH100, PTH207
@@ -188,19 +194,30 @@ def _explicit(paths: list[Path], survey: Survey) -> tuple[list[Path], list[Rejec
     return fitting, refusals
 
 
+def _unread(path: Path, error: OSError) -> Rejected:
+    reason = f"{error.filename or path} cannot be read: {error.strerror}; make it readable, or leave it out"
+    return Rejected(path.name, path, reason)
+
+
 def _in_folder(folder: Path, survey: Survey) -> tuple[list[Path], list[Rejected]]:
-    files = [path for path in _walk(folder) if plain_name(path.name).lower().endswith(FITS_ENDINGS)]
+    unread: list[Rejected] = []
+    files = [path for path in _walk(folder, unread) if plain_name(path.name).lower().endswith(FITS_ENDINGS)]
     fitting = [path for path in files if _layout_of(path, survey)]
     if len(fitting) < len(files):
         log.info("%s: %d FITS files are not of survey %s", folder, len(files) - len(fitting), survey.name)
-    if fitting:
-        return fitting, []
+    if fitting or unread:
+        return fitting, unread
     reason = f"the folder holds no file of survey {survey.name}, which are called {_patterns(survey)}"
     return [], [Rejected(folder.name, folder, reason)]
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for where, folders, names in os.walk(folder):
+def _walk(folder: Path, unread: list[Rejected]) -> Iterator[Path]:
+    """Files in a folder and its subfolders; folders that cannot be read are taken down."""
+
+    def note(error: OSError) -> None:
+        unread.append(_unread(Path(error.filename), error))
+
+    for where, folders, names in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(where, name) for name in sorted(names) if not name.startswith("."))
 

@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,39 @@ def test_a_folder_is_searched_with_its_subfolders_and_what_fits_nothing_ignored(
     assert tiles[0].images == {band: tmp_path / f"a-{band}.fits.fz" for band in "grz"}
     assert tiles[0].weights == tiles[0].masks == tiles[0].images
     assert rejected == []
+
+
+def test_folders_that_cannot_be_read_are_told(tmp_path, monkeypatch):
+    touch(tmp_path, *bands("a"), *(f"locked/{name}" for name in bands("b")))
+    original = os.scandir
+
+    def scandir(folder):
+        if Path(folder).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return original(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for given in (tmp_path, tmp_path / "locked"):
+        tiles, (rejected,) = find_tiles([given], DECALS)
+        assert [tile.name for tile in tiles] == (["a"] if given == tmp_path else [])
+        assert rejected.path == tmp_path / "locked"
+        assert rejected.reason.startswith(f"{tmp_path / 'locked'} cannot be read: Permission denied; make it readable")
+
+
+def test_files_in_folders_that_may_not_be_entered_are_told(tmp_path, monkeypatch):
+    files = touch(tmp_path, *bands("a"))
+    original = Path.is_file
+
+    def is_file(path):
+        if path.name.startswith("a-r"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return original(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    for given in (files[0], files[1]):
+        tiles, (rejected,) = find_tiles([given], DECALS)
+        assert tiles == []
+        assert (rejected.path, "Permission denied" in rejected.reason) == (given, True)
 
 
 def test_the_order_and_repetition_of_inputs_do_not_matter(tmp_path):
