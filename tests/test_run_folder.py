@@ -16,8 +16,9 @@ from galmorph.bundle import load_bundle
 from galmorph.cli import main
 from galmorph.detection import DetectionConfig
 from galmorph.errors import DataError, RunError
+from galmorph.inference.records import tile_records
 from galmorph.run_folder import draw_rows, features_of_image, open_run
-from galmorph.surveys import load_survey, survey_names
+from galmorph.surveys import find_tiles, load_survey, survey_names
 
 SURVEY = "mock-decals"
 
@@ -49,6 +50,17 @@ def test_a_recorded_profile_is_the_profile(name, tmp_path):
 def test_the_tiles_of_a_run_are_found_again(run):
     for path in (run / "run", run / "run" / "catalog"):
         assert [source.name for source in open_run(path).sources] == ["tile0", "tile1"]
+
+
+def test_tiles_that_are_links_into_a_store_are_found_again(tmp_path):
+    for i, path in enumerate(make_tile(tmp_path / "tiles", "tile0")):
+        path.rename(tmp_path / f"{i}.bin")
+        path.symlink_to(tmp_path / f"{i}.bin")
+    survey = load_survey(SURVEY)
+    sources, _ = find_tiles([tmp_path / "tiles"], survey)
+    settings = {"survey": survey.to_dict(), "detection": {}}
+    (tmp_path / "run.json").write_text(json.dumps({"config": settings, "tiles": tile_records(sources, {})}))
+    assert open_run(tmp_path).sources == tuple(sources)
 
 
 def test_features_of_an_image_are_those_of_the_run(run):

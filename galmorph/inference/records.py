@@ -64,7 +64,8 @@ def tile_record(source: TileSource, known: Mapping[str, Any]) -> Record:
     try:
         for path in source.files:
             status = path.stat()
-            record = {"path": str(path.resolve()), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+            # Not resolved: what a link points to may have another name, and no survey's.
+            record = {"path": str(path.absolute()), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
             before = earlier.get(record["path"], {})
             same = all(before.get(name) == record[name] for name in ("size", "mtime_ns"))
             if not same:

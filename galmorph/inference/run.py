@@ -155,12 +155,13 @@ def run_tiles(
             device, workers = settle_device(device, workers)
         with connect(workers, scheduler, announce) as client:
             threads = None if scheduler else max(1, cores() // local_workers(workers))
+            # Not resolved: on other machines the same paths may lead through other links and mounts.
             plugin = ScoringPlugin(
-                bundle.path.resolve(),
+                bundle.path.absolute(),
                 bundle.sha256,
                 device,
                 config,
-                folder.resolve(),
+                folder.absolute(),
                 positions,
                 threads,
                 scheduler is None,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from make_sky import BANDS, make_tile
 
 import galmorph
 from galmorph.errors import BundleError, RunError
+from galmorph.inference import run
 from galmorph.surveys import load_survey
 
 SURVEY = "mock-decals"
@@ -324,6 +326,18 @@ def test_features_are_kept_when_asked_for(tiles, bundle, scheduler, tmp_path):
     result = galmorph.classify(tile, SURVEY, bundle, tmp_path / "run", scheduler=scheduler, embedding=True)
     embedding = result.catalog.query("SELECT embedding FROM catalog").column("embedding")
     assert len(embedding[0].as_py()) == bundle.manifest.features
+
+
+def test_workers_are_told_the_paths_as_they_were_given(tiles, bundle, scheduler, tmp_path, monkeypatch):
+    (tmp_path / "disk7").mkdir()
+    shared = tmp_path / "shared"
+    shared.symlink_to(tmp_path / "disk7")
+    shutil.copytree(bundle.path, shared / "model")
+    told, original = [], run.ScoringPlugin
+    monkeypatch.setattr(run, "ScoringPlugin", lambda *given: told.extend(given) or original(*given))
+    monkeypatch.chdir(tmp_path)
+    galmorph.classify(tiles / "tile0-g.fits", SURVEY, "shared/model", "shared/run", scheduler=scheduler)
+    assert [path for path in told if isinstance(path, Path)] == [shared / "model", shared / "run"]
 
 
 def test_the_release_can_be_named(tiles, bundle, scheduler, tmp_path):
