@@ -123,6 +123,15 @@ class Journal:
         _remove(self.part(tile))
         write_parquet(_reject_table([Reject(tile, "tile", reason)]), self.reject_file(tile), account)
 
+    def scored(self, tile: str) -> bool:
+        """Whether a tile has a part."""
+        return read_account(self.part(tile)) is not None
+
+    def forget(self, tile: str) -> None:
+        """Remove what the files say of a tile."""
+        _remove(self.part(tile))
+        _remove(self.reject_file(tile))
+
     def write_rejects(self, name: str, rejects: Sequence[Reject]) -> None:
         """Record what belongs to no tile (`INPUTS` or `POSITIONS`), in place of what an earlier call recorded."""
         file = self.reject_file(name)

@@ -248,7 +248,9 @@ def _open(journal: Journal, sources: Sequence[TileSource], config: RunConfig, ha
         record = read_json(journal.run_file)
         _refuse_changes(journal.folder, record.get("config", {}), config.to_dict())
         known = record.get("tiles", {})
-    dropped = sorted(known.keys() - {source.name for source in sources})
+    names = {source.name for source in sources}
+    _forget_damaged(journal, known, names)
+    dropped = sorted(known.keys() - names)
     if dropped:
         raise RunError(
             f"{journal.folder} holds a run of {len(known)} tiles, and {', '.join(dropped[:3])} "
@@ -256,6 +258,14 @@ def _open(journal: Journal, sources: Sequence[TileSource], config: RunConfig, ha
             "or a new folder with --out."
         )
     return _Ledger(journal, config, tile_records(sources, known, hashing))
+
+
+def _forget_damaged(journal: Journal, known: dict[str, Any], names: set[str]) -> None:
+    """Forget tiles that counted as one while they were damaged, and come in stripes now that they can be read."""
+    for tile in {name.rpartition("@")[0] for name in names} & known.keys() - names:
+        if not journal.scored(tile):
+            journal.forget(tile)
+            del known[tile]
 
 
 def _refuse_changes(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import runpy
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +22,7 @@ from galmorph import flags
 from galmorph.bundle import load_bundle
 from galmorph.cutouts import Framing, field_cutouts, field_cutter
 from galmorph.detection import DetectionConfig, extract
-from galmorph.errors import TileError
+from galmorph.errors import RunError, TileError
 from galmorph.fits_planes import Notes, largest_plane, read_planes
 from galmorph.inference import records
 from galmorph.inference.config import run_config
@@ -367,6 +368,28 @@ def test_a_run_over_stripes_is_a_run_over_the_tile(small, tile, model, scheduler
     np.testing.assert_array_equal(rows["flags"] & edge, expected["flags"] & edge)
     by_tile = open_run(tmp_path / "one").pictures(pa.Table.from_pandas(expected), framing.size)
     assert np.abs(drawn.astype(int) - by_tile).mean() < 2
+
+
+def test_a_large_tile_that_was_damaged_goes_on_in_stripes(small, tile, model, scheduler, tmp_path):
+    def run():
+        return galmorph.classify(folder, "mock-decals", model, tmp_path / "run", scheduler=scheduler).report
+
+    folder = shutil.copytree(tile, tmp_path / "tiles")
+    make_tile(folder, "other", ra=150.2, seed=5)
+    good = {path: path.read_bytes() for path in folder.glob("t1-*")}
+    for path, content in good.items():
+        path.write_bytes(content[:20_000])
+    before = run()
+    assert (before.tiles, set(before.rejected_tiles)) == (2, {"t1"})
+    for path, content in good.items():
+        path.write_bytes(content)
+    after = run()
+    assert (after.tiles, after.resumed, after.rejected_tiles) == (4, 1, {})
+    assert after.scored > before.scored
+    # Once there are stripes with scores, they are not given up for a file that has become unreadable.
+    next(iter(good)).write_bytes(b"")
+    with pytest.raises(RunError, match="is not among the tiles given now"):
+        run()
 
 
 def test_a_run_does_not_go_on_with_other_stripes(small, tile, model, tmp_path, monkeypatch):
