@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -254,10 +255,16 @@ def _open(journal: Journal, sources: Sequence[TileSource], config: RunConfig, ha
     if dropped:
         raise RunError(
             f"{journal.folder} holds a run of {len(known)} tiles, and {', '.join(dropped[:3])} "
-            f"({len(dropped)} in all) is not among the tiles given now. Give all its tiles, and more if you like, "
-            "or a new folder with --out."
+            f"({len(dropped)} in all) is not among the tiles given now{_namesakes(dropped[0], names)}. "
+            "Give all its tiles, and more if you like, or a new folder with --out."
         )
     return _Ledger(journal, config, tile_records(sources, known, hashing))
+
+
+def _namesakes(tile: str, names: Collection[str]) -> str:
+    """What to add when several tiles of one name are given, which have longer names to be told apart."""
+    longer = sorted(name for name in names if re.fullmatch(f"{re.escape(tile)}-[0-9a-f]{{8}}(@[0-9]+)?", name))
+    return f" (several are called {tile}, and so they are {longer[0]} and so on: give one of them)" if longer else ""
 
 
 def _forget_damaged(journal: Journal, known: dict[str, Any], names: set[str]) -> None:

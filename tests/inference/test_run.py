@@ -179,6 +179,14 @@ def test_a_run_cannot_lose_tiles(finished, tiles, bundle, scheduler):
         galmorph.classify(sorted(tiles.glob("tile[123]*")), SURVEY, bundle, finished.report.folder, scheduler=scheduler)
 
 
+def test_a_run_says_that_a_tile_was_lost_to_a_second_one_of_its_name(tmp_path, bundle, scheduler):
+    for i, folder in enumerate("ab"):
+        make_tile(tmp_path / folder, "tile", seed=i)
+    galmorph.classify(tmp_path / "a", SURVEY, bundle, tmp_path / "run", scheduler=scheduler)
+    with pytest.raises(RunError, match=r"tile \(1 in all\) .* now \(several are called tile, .*: give one of them\)"):
+        galmorph.classify([tmp_path / "a", tmp_path / "b"], SURVEY, bundle, tmp_path / "run", scheduler=scheduler)
+
+
 def test_a_folder_of_something_else_is_left_alone(tiles, bundle, tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(RunError, match="holds no run"):
