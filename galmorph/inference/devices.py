@@ -30,7 +30,7 @@ class Machine:
     Parameters
     ----------
     providers : tuple of str
-        Execution providers of the installed onnxruntime.
+        Execution providers of the installed onnxruntime, those for GPUs only where there is one.
     fast_integers : bool
         The CPU has instructions for which 8-bit integers are made.
     """
@@ -47,7 +47,11 @@ def this_machine() -> Machine:
     MissingExtraError
         If onnxruntime is not installed.
     """
-    return Machine(tuple(load_onnxruntime().get_available_providers()), fast_integers())
+    providers = tuple(load_onnxruntime().get_available_providers())
+    # The package for GPUs names its providers on machines that have none, too.
+    if CUDA in providers and not gpu_count():
+        providers = tuple(name for name in providers if name not in (CUDA, TENSORRT))
+    return Machine(providers, fast_integers())
 
 
 def load_onnxruntime() -> Any:
@@ -108,7 +112,8 @@ def choose_precision(asked: str, bundle: Bundle, device: str, machines: Sequence
         precision: Precision = asked  # type: ignore[assignment]  # one of them, as just checked
         bundle.graph(precision)
         return precision
-    gpus = [device.partition(":")[0] != "cpu" and CUDA in machine.providers for machine in machines]
+    kind = device.partition(":")[0]
+    gpus = [kind in ("cuda", "tensorrt") or (kind == "auto" and CUDA in machine.providers) for machine in machines]
     if all(gpus):
         best: Precision = "float16"
     elif not any(gpus) and all(machine.fast_integers for machine in machines):
@@ -118,7 +123,9 @@ def choose_precision(asked: str, bundle: Bundle, device: str, machines: Sequence
     return best if best in bundle.precisions else "float32"
 
 
-def choose_providers(device: str, available: Sequence[str], cache: Path | None = None) -> list[Any]:
+def choose_providers(
+    device: str, available: Sequence[str], cache: Path | None = None, precision: Precision = "float32"
+) -> list[Any]:
     """Execution providers for a device.
 
     Parameters
@@ -129,6 +136,8 @@ def choose_providers(device: str, available: Sequence[str], cache: Path | None =
         Providers of the installed onnxruntime.
     cache : Path or None
         Where TensorRT keeps the engines that it builds, which takes minutes.
+    precision : {"float32", "int8", "float16"}
+        Of the graph: TensorRT computes in float16 only what is of float16.
 
     Returns
     -------
@@ -157,7 +166,7 @@ def choose_providers(device: str, available: Sequence[str], cache: Path | None =
         return [CPU]
     gpu = (CUDA, {"device_id": index or "0", "use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"})
     if kind == "tensorrt":
-        options = {"device_id": index or "0", "trt_fp16_enable": "1"}
+        options = {"device_id": index or "0", "trt_fp16_enable": str(int(precision == "float16"))}
         if cache is not None:
             options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(cache)}
         return [(TENSORRT, options), gpu]

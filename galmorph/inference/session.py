@@ -62,7 +62,7 @@ class ScoringSession:
         if device.startswith("tensorrt"):
             cache = Path.home() / ".cache" / "galmorph" / "tensorrt" / bundle.sha256[:16]
             cache.mkdir(parents=True, exist_ok=True)
-        providers = choose_providers(device, onnxruntime.get_available_providers(), cache)
+        providers = choose_providers(device, onnxruntime.get_available_providers(), cache, precision)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

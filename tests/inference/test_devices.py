@@ -22,6 +22,7 @@ from galmorph.inference.devices import (
     gpu_count,
     largest_batch,
     settle_device,
+    this_machine,
 )
 from galmorph.inference.session import ScoringSession, _OnDevice
 
@@ -49,6 +50,7 @@ def bundles(tmp_path_factory):
         ([GPU], "cuda:1", "float16"),
         ([GPU], "tensorrt", "float16"),
         ([GPU], "cpu", "int8"),
+        ([FAST], "cuda", "float16"),
         ([GPU, FAST], "auto", "float32"),
     ],
 )
@@ -97,6 +99,21 @@ def test_tensorrt_keeps_its_engines_and_has_cuda_behind_it(tmp_path):
     with pytest.raises(RunError, match="no Tensorrt provider"):
         choose_providers("tensorrt", [CUDA, CPU])
     assert [choose_providers(device, [TENSORRT, CUDA, CPU])[0][0] for device in ("auto", "cuda")] == [CUDA, CUDA]
+
+
+def test_tensorrt_computes_in_the_precision_of_the_graph():
+    for precision, enabled in (("float32", "0"), ("float16", "1")):
+        (_, options), _ = choose_providers("tensorrt", [TENSORRT, CUDA, CPU], precision=precision)
+        assert options["trt_fp16_enable"] == enabled
+
+
+@pytest.mark.parametrize(("gpus", "precision"), [(0, "int8"), (1, "float16")])
+def test_the_package_for_gpus_is_no_gpu(bundles, monkeypatch, gpus, precision):
+    runtime = SimpleNamespace(get_available_providers=lambda: [TENSORRT, CUDA, CPU])
+    monkeypatch.setattr(devices, "load_onnxruntime", lambda: runtime)
+    monkeypatch.setattr(devices, "gpu_count", lambda: gpus)
+    monkeypatch.setattr(devices, "fast_integers", lambda: True)
+    assert choose_precision("auto", bundles.every, "auto", [this_machine()]) == precision
 
 
 def test_gpus_are_counted(monkeypatch):
