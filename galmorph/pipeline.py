@@ -19,9 +19,9 @@ from galmorph.detection import DetectionConfig
 from galmorph.errors import RunError
 from galmorph.inference.cluster import Announce, machines_of
 from galmorph.inference.config import RunConfig, run_config
-from galmorph.inference.devices import choose_precision
+from galmorph.inference.devices import Machine, choose_precision
 from galmorph.inference.hold import held
-from galmorph.inference.journal import Journal, write_text
+from galmorph.inference.journal import Journal, read_json, write_text
 from galmorph.inference.measure import measure
 from galmorph.inference.plan import Measurement, Plan, choose_sample, predict
 from galmorph.inference.records import Hashing
@@ -106,7 +106,7 @@ def classify(
         ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``tensorrt`` or ``tensorrt:N``.
     precision : {"auto", "float32", "int8", "float16"}
         Which of the bundle's graphs scores; ``auto`` is the fastest for the device that the bundle holds, see
-        `galmorph.inference.devices.choose_precision`.
+        `galmorph.inference.devices.choose_precision`. A run that goes on keeps its precision.
     embedding : bool
         Keep the feature vectors in the catalogue, as float16.
     retry_rejected : bool
@@ -133,8 +133,8 @@ def classify(
     profile, bundle = survey_tiles.profile, survey_tiles.bundle
     folder = Path(out)
     table = None if positions is None else read_positions(Path(positions))
-    config = _config(survey_tiles, positions, detection, embedding, precision, device, scheduler)
     with held(Journal(folder)):
+        config = _config(survey_tiles, positions, detection, embedding, precision, device, scheduler, folder)
         report = run_tiles(
             survey_tiles.sources,
             survey_tiles.unusable,
@@ -275,9 +275,12 @@ def _config(
     precision: str,
     device: str,
     scheduler: str | None,
+    folder: Path | None = None,
 ) -> RunConfig:
-    """Settings of a run, with the precision that suits the machines that will score."""
-    machines = machines_of(scheduler) if precision == "auto" else ()
+    """Settings of a run, with the precision that suits the machines that will score, or that the folder's run has."""
+    machines = machines_of(scheduler) if precision == "auto" else []
+    if precision == "auto" and folder is not None:
+        precision = _precision_before(folder, tiles.bundle, machines)
     return run_config(
         tiles.bundle,
         tiles.profile,
@@ -286,6 +289,17 @@ def _config(
         embedding,
         choose_precision(precision, tiles.bundle, device, machines),
     )
+
+
+def _precision_before(folder: Path, bundle: Bundle, machines: Sequence[Machine]) -> str:
+    """Precision of the run that a folder holds, for a call on other machines to go on with it; else ``auto``.
+
+    Not int8 where it takes instructions for it to add up without overflow.
+    """
+    run_file = Journal(folder).run_file
+    before = read_json(run_file).get("config", {}).get("precision") if run_file.exists() else None
+    fits = before in bundle.precisions and (before != "int8" or all(machine.fast_integers for machine in machines))
+    return str(before) if fits else "auto"
 
 
 def _write(report: RunReport, bundle: Bundle, survey: Survey, config: RunConfig) -> Path:

@@ -63,7 +63,7 @@ def classify(
     device
         auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N.
     precision
-        Which of the model's graphs scores; by default the fastest for the device that the model holds.
+        Which of the model's graphs scores; by default the fastest for the device, or that of the run that goes on.
     embedding
         Keep the feature vectors in the catalogue.
     retry_rejected

@@ -63,3 +63,25 @@ def test_the_precision_of_a_run(tile, bundle, scheduler, tmp_path, monkeypatch):
     assert set(told["seconds"]) == {"read", "detect", "cut", "score", "assemble", "write", "queue", "idle"}
     # With one tile nothing is overlapped but perhaps cutting.
     assert told["seconds"]["read"] + told["seconds"]["detect"] <= told["seconds"]["idle"] < told["elapsed"]
+
+
+def test_the_same_command_goes_on_where_another_precision_would_be_faster(
+    tile, bundle, scheduler, tmp_path, monkeypatch
+):
+    def call():
+        return galmorph.classify(tile, "mock-decals", bundle, tmp_path / "run", scheduler=scheduler)
+
+    monkeypatch.setattr(devices, "fast_integers", lambda: False)
+    assert call().catalog.provenance["precision"] == "float32"
+    monkeypatch.setattr(devices, "fast_integers", lambda: True)
+    again = call()
+    assert again.catalog.provenance["precision"] == "float32"
+    assert again.report.resumed == 1
+
+
+def test_int8_does_not_go_on_where_it_would_overflow(tile, bundle, scheduler, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "fast_integers", lambda: True)
+    galmorph.classify(tile, "mock-decals", bundle, tmp_path / "run", scheduler=scheduler)
+    monkeypatch.setattr(devices, "fast_integers", lambda: False)
+    with pytest.raises(RunError, match="precision was int8 and is float32"):
+        galmorph.classify(tile, "mock-decals", bundle, tmp_path / "run", scheduler=scheduler)
