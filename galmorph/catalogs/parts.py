@@ -59,7 +59,10 @@ class Parts:
         try:
             table = pq.read_table(path, columns=wanted, partitioning=None)
         except (OSError, pa.ArrowException) as error:
-            raise CatalogError(f"part {path} cannot be read: {error}") from error
+            raise CatalogError(
+                f"part {path} cannot be read ({' '.join(str(error).split())}). Remove it and give the command of its "
+                "run again: its tile is done anew, and what else is finished is kept"
+            ) from error
         return pa.table(
             [self._cast(path, table, name) for name in wanted], schema=pa.schema([self.schema.field(n) for n in wanted])
         )

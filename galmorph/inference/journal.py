@@ -151,9 +151,15 @@ class Journal:
         return account
 
     def rejects(self) -> pa.Table:
-        """Everything that was set aside, in the order of the files' names."""
+        """Everything that was set aside, in the order of the files' names.
+
+        Raises
+        ------
+        RunError
+            If a file is damaged.
+        """
         files = sorted(file for file in (self.folder / "rejects").glob("*") if file.suffix == ".parquet")
-        return pa.concat_tables([REJECT_SCHEMA.empty_table(), *(pq.read_table(file) for file in files)])
+        return pa.concat_tables([REJECT_SCHEMA.empty_table(), *map(read_rows, files)])
 
 
 def write_parquet(table: pa.Table, path: Path, account: Account) -> None:
@@ -202,6 +208,23 @@ def told_in_words(path: Path) -> Iterator[None]:
         ) from error
 
 
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows of a file of the journal, or some columns of them.
+
+    Raises
+    ------
+    RunError
+        If it is damaged.
+    """
+    try:
+        return pq.read_table(path, columns=columns, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(
+            f"{path} is damaged ({' '.join(str(error).split())}). Remove it and give the same command again: its tile "
+            "is done anew, and what else is finished is kept"
+        ) from error
+
+
 def read_account(path: Path) -> Account | None:
     """Account in a file of the journal; None when there is no such file or it is damaged."""
     try:
@@ -233,7 +256,7 @@ def read_json(path: Path) -> dict[str, Any]:
         facts = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({error}); start the run in another folder") from error
-    if not isinstance(facts, dict):
+    if not isinstance(facts, dict) or not all(isinstance(facts.get(key, {}), dict) for key in ("config", "tiles")):
         raise RunError(f"{path} is not a run's record; start the run in another folder")
     return facts
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from galmorph.bundle import Bundle
 from galmorph.errors import RunError
@@ -20,7 +19,7 @@ from galmorph.inference.attempts import process_tiles, set_aside
 from galmorph.inference.cluster import Announce, ScoringPlugin, connect, cores, local_workers, scoring
 from galmorph.inference.config import RunConfig, digest
 from galmorph.inference.devices import settle_device
-from galmorph.inference.journal import INPUTS, POSITIONS, Account, Journal, Reject, read_json, write_json
+from galmorph.inference.journal import INPUTS, POSITIONS, Account, Journal, Reject, read_json, read_rows, write_json
 from galmorph.inference.records import Hashing, Record, tile_record, tile_records
 from galmorph.inference.task import TileReport
 from galmorph.surveys import Rejected, TileSource
@@ -328,7 +327,7 @@ def _reject_positions_outside(journal: Journal, positions: pd.DataFrame) -> None
     """Record given positions of which no tile has a row."""
     seen: set[str] = set()
     for file in (journal.folder / "parts").glob("*.parquet"):
-        seen.update(pq.read_table(file, columns=["source_id"])["source_id"].to_pylist())
+        seen.update(read_rows(file, ["source_id"])["source_id"].to_pylist())
     # Of tiles and objects alone: an earlier call has recorded positions outside of the tiles that it had.
     seen.update(row["source_id"] for row in journal.rejects().to_pylist() if row["kind"] != "position")
     outside = positions[~positions["source_id"].isin(list(seen))]

@@ -40,6 +40,20 @@ def test_a_damaged_part_is_not_done(journal, kept):
     assert journal.account("a") is None
 
 
+def test_damaged_rejects_are_told_with_the_remedy(journal):
+    journal.write_rejected_tile("a", "it is torn", Account("key", tile_rejected=True))
+    journal.reject_file("a").write_bytes(b"PAR1")
+    with pytest.raises(RunError, match=r"rejects/a\.parquet is damaged .*Remove it and give the same command again"):
+        journal.rejects()
+
+
+@pytest.mark.parametrize("text", ['{"config": []}', '{"tiles": []}', "[]", "{"])
+def test_a_record_that_is_none_is_told(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(RunError, match=r"run\.json .*start the run in another folder"):
+        read_json(tmp_path / "run.json")
+
+
 def test_a_rejected_tile_is_accounted_for(journal):
     account = Account("key", tile_rejected=True)
     journal.write_rejected_tile("a", "it is torn", account)

@@ -20,7 +20,7 @@ from make_bundle import make_bundle
 from make_sky import BANDS, make_tile
 
 import galmorph
-from galmorph.errors import BundleError, RunError
+from galmorph.errors import BundleError, GalmorphError, RunError
 from galmorph.inference import run
 from galmorph.surveys import load_survey
 
@@ -321,6 +321,22 @@ def test_given_positions_are_measured_and_all_accounted_for(finished, tiles, bun
     )
     assert again.report.rejected_positions == 1
     assert pq.read_table(tmp_path / "run" / "rejects" / ".positions.parquet").to_pylist() == outside
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_part_that_has_rotted_is_told_and_made_again(tiles, bundle, scheduler, tmp_path, given):
+    pd.DataFrame({"id": ["a"], "ra": [150.0], "dec": [2.0]}).to_csv(tmp_path / "p.csv", index=False)
+    options = {"scheduler": scheduler, "positions": tmp_path / "p.csv" if given else None}
+    tile = tiles / "tile0-g.fits"
+    first = galmorph.classify(tile, SURVEY, bundle, tmp_path / "run", **options)
+    before = digests(first.path)
+    (part,) = first.report.parts
+    content = part.read_bytes()
+    part.write_bytes(content[:4] + bytes(1500) + content[1504:])
+    with pytest.raises(GalmorphError, match=r"tile0\.parquet .*Remove it and give the .* again: its tile is done anew"):
+        galmorph.classify(tile, SURVEY, bundle, tmp_path / "run", **options)
+    part.unlink()
+    assert digests(galmorph.classify(tile, SURVEY, bundle, tmp_path / "run", **options).path) == before
 
 
 def test_positions_with_an_identifier_twice_are_refused(tiles, bundle, tmp_path):
