@@ -97,6 +97,9 @@ def train(
         return
     guarded = train_guarded(recipe, folder, data=data, target=target, device=device, callbacks=callbacks)
     result, console = guarded.shipped, Console(highlight=False)
+    if any(guarded.noise):
+        added = ", ".join(f"{each:.3g}" for each in guarded.noise)
+        console.print(f"in training images got more noise, of up to {added} by band (views.noise in the recipe)")
     if guarded.verdict is not None:
         show_verdict(guarded.verdict, console)
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())

@@ -1,5 +1,6 @@
 """The images of a training: labelled ones of the source, unlabelled ones of the target, and their parts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from galmorph.errors import ConfigError, DataError
 from galmorph.training.data import Dataset, read_source
 from galmorph.training.methods import find_method
+from galmorph.training.noise import lacking_noise, pixel_noise
 from galmorph.training.recipe import Recipe
 from galmorph.training.split import PARTS, check_no_copies, check_no_leak, split_objects
 from galmorph.training.target import read_target, target_rows
@@ -33,12 +35,15 @@ class Domains:
         Unlabelled images, if the method adapts to them.
     target_rows : dict of str to ndarray of int
         Their rows in ``train`` and ``validation``.
+    noise : list of float
+        Largest standard deviation of the noise that labelled images get in training, of each band.
     """
 
     source: Dataset
     rows: Rows
     target: Dataset | None = None
     target_rows: Rows = field(default_factory=dict)
+    noise: list[float] = field(default_factory=list)
 
 
 def read_domains(recipe: Recipe) -> Domains:
@@ -57,7 +62,7 @@ def read_domains(recipe: Recipe) -> Domains:
     Raises
     ------
     ConfigError
-        If there is no such method, or it adapts and the recipe names no target.
+        If there is no such method, it adapts and the recipe names no target, or noise is given for other bands.
     DataError
         If the data cannot be used.
     """
@@ -67,7 +72,7 @@ def read_domains(recipe: Recipe) -> Domains:
     shown = {part: [(source.images, rows[part], source.object_ids)] for part in PARTS}
     if not find_method(recipe.method.name).adapts:
         check_no_copies(shown)
-        return Domains(source, rows)
+        return Domains(source, rows, noise=_noise(recipe, source))
     if recipe.target is None:
         raise ConfigError(
             f"method {recipe.method.name!r} adapts to unlabelled images: "
@@ -86,7 +91,19 @@ def read_domains(recipe: Recipe) -> Domains:
     for part, numbers in chosen.items():
         shown[part].append((target.images, numbers, target.object_ids))
     check_no_copies(shown)
-    return Domains(source, rows, target, chosen)
+    lacking = lacking_noise(pixel_noise(source.images, rows["train"]), pixel_noise(target.images, chosen["train"]))
+    return Domains(source, rows, target, chosen, _noise(recipe, source, lacking))
+
+
+def _noise(recipe: Recipe, source: Dataset, lacking: Sequence[float] = ()) -> list[float]:
+    """Of each band what the recipe says, or what the source lacks beside its target."""
+    bands, asked = source.images.shape[1], recipe.views.noise
+    if asked == "target":
+        return list(lacking) or [0.0] * bands
+    given = list(asked) if isinstance(asked, tuple) else [asked] * bands
+    if len(given) != bands:
+        raise ConfigError(f"views.noise has {len(given)} values, the images {bands} bands; give one for each, or one")
+    return given
 
 
 def _check_finite(dataset: Dataset, path: Path) -> None:

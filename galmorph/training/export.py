@@ -320,6 +320,7 @@ def _manifest(
             "data": record["digests"],
             "target": record["target"],
             "initial": record.get("initial"),
+            "noise": record.get("noise"),
             "tuner": [] if separation is None else separation.tuner.state_dict()["changes"],
             "versions": {"galmorph": galmorph.__version__} | {name: version(name) for name in VERSIONS},
             "commit": _commit(),

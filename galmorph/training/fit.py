@@ -248,6 +248,7 @@ def build(recipe: Recipe, domains: Domains) -> Training:
         "parts": {part: len(chosen) for part, chosen in rows.items()},
         "facts": dataset.facts,
         "digests": dataset.digests,
+        "noise": domains.noise,
         "target": None,
         "initial": None,
     }

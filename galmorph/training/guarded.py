@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 
+from galmorph.training.checkpoint import read_checkpoint
 from galmorph.training.domain_norm import Domain, set_domain
 from galmorph.training.domains import Domains, read_domains
 from galmorph.training.fit import Device, load_training, moved, train
@@ -42,10 +43,13 @@ class GuardedResult:
         The training to go on with.
     verdict : Verdict or None
         Why; None where there was nothing to compare.
+    noise : tuple of float
+        Largest standard deviation of the noise that images of the source got, of each band.
     """
 
     shipped: TrainResult
     verdict: Verdict | None
+    noise: tuple[float, ...]
 
 
 def train_guarded(
@@ -82,26 +86,44 @@ def train_guarded(
     recipe = moved(recipe if isinstance(recipe, Recipe) else load_recipe(recipe), data, target)
     settings: dict[str, Any] = {"device": device, "progress": progress, "minutes": minutes, "callbacks": callbacks}
     adapted = train(recipe, out, **settings)
+    noise = noise_of(adapted.checkpoint)
     if recipe.guard.mode == "off" or not find_method(recipe.method.name).adapts:
         # A verdict from when the guard was on decides no more.
         (Path(out) / GUARD).unlink(missing_ok=True)
-        return GuardedResult(adapted, None)
-    plain = train(without_adaptation(recipe), Path(out) / PLAIN, **settings)
+        return GuardedResult(adapted, None, noise)
+    plain = train(without_adaptation(recipe, noise), Path(out) / PLAIN, **settings)
     verdict = compare_trainings(recipe, plain.checkpoint, adapted.checkpoint)
     (Path(out) / GUARD).write_text(json.dumps(verdict.to_dict(), indent=2) + "\n")
     for reason in verdict.reasons:
         logger.warning("adaptation may have done harm: %s", reason)
-    return GuardedResult(plain if verdict.shipped == "source_only" else adapted, verdict)
+    return GuardedResult(plain if verdict.shipped == "source_only" else adapted, verdict, noise)
 
 
-def without_adaptation(recipe: Recipe) -> Recipe:
-    """The same recipe on the source alone."""
+def noise_of(checkpoint: Path) -> tuple[float, ...]:
+    """The noise that the source's images got in a training, of each band."""
+    return tuple(read_checkpoint(checkpoint)["record"].get("noise", ()))
+
+
+def without_adaptation(recipe: Recipe, noise: tuple[float, ...] = ()) -> Recipe:
+    """The same recipe on the source alone, with images as noisy as beside the target.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of a method that adapts.
+    noise : tuple of float
+        That it adds in each band.
+
+    Returns
+    -------
+    Recipe
+    """
     method, weights = recipe.method, recipe.method.weights
     kept = {name: weights[name] for name in ("cross_entropy", *ADDED) if name in weights and not TERMS[name].adapts}
     plain = MethodOptions(
         name="source_only", weights=kept, class_weights=method.class_weights, label_smoothing=method.label_smoothing
     )
-    return replace(recipe, method=plain, target=None)
+    return replace(recipe, method=plain, target=None, views=replace(recipe.views, noise=noise or 0.0))
 
 
 def compare_trainings(recipe: Recipe, plain: Path, adapted: Path) -> Verdict:

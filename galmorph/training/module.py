@@ -45,6 +45,7 @@ class Training(pl.LightningModule):
     """
 
     weights: Tensor
+    noise: Tensor | None
 
     def __init__(self, network: Classifier, objective: Objective, recipe: Recipe, record: dict[str, Any]) -> None:
         super().__init__()
@@ -60,6 +61,9 @@ class Training(pl.LightningModule):
         self.onset = onset(recipe.method, recipe.fit.epochs)
         weights = class_weights(record["counts"] if recipe.method.class_weights else [1] * classes)
         self.register_buffer("weights", weights, persistent=False)
+        # What draws nothing leaves all other draws as they are. Checkpoints can be older than this.
+        noise = record.get("noise", [])
+        self.register_buffer("noise", torch.tensor(noise) if any(noise) else None, persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and features; see `Classifier`."""
@@ -87,6 +91,7 @@ class Training(pl.LightningModule):
             batch,
             self.recipe.views,
             torch.Generator().manual_seed(for_views),
+            noise=self.noise,
             second=self.objective.second,
             mixed=self.recipe.network.batch_norm == "mixed",
             progress=epoch / self.recipe.fit.epochs,

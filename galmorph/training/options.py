@@ -165,6 +165,10 @@ class ViewOptions:
         Images are made brighter or fainter by a factor of up to the exponential of this.
     blur : float
         Standard deviation in pixels of a Gaussian that images are mixed with their blurred selves by, in random shares.
+    noise : "target", float or tuple of float
+        Images of the source get more noise, of a standard deviation between nothing and this, in their unit, for all
+        bands or for each. ``"target"``: what they lack beside the target's (`galmorph.training.noise`), which is
+        nothing in a training without a target.
     """
 
     __pydantic_config__ = STRICT
@@ -177,6 +181,7 @@ class ViewOptions:
     colour: Annotated[float, Field(ge=0, le=1)] = 0.0
     brightness: NotNegative = 0.0
     blur: NotNegative = 0.0
+    noise: Literal["target"] | NotNegative | tuple[NotNegative, ...] = "target"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ def observe(
     views: ViewOptions,
     generator: torch.Generator,
     *,
+    noise: Tensor | None = None,
     second: bool = False,
     mixed: bool = False,
     progress: float = 0.0,
@@ -40,6 +41,8 @@ def observe(
         How views are drawn.
     generator : torch.Generator
         From what.
+    noise : Tensor, optional
+        That views of the source's images get, see `random_view`.
     second : bool
         Draw a second view of each image.
     mixed : bool
@@ -59,7 +62,10 @@ def observe(
         domains["target"] = batch.target
 
     def look(strangers: bool = False) -> dict[str, Activations]:
-        images: dict[str, Tensor] = {name: random_view(part.images, views, generator) for name, part in domains.items()}
+        images: dict[str, Tensor] = {
+            name: random_view(part.images, views, generator, noise if name == "source" else None)
+            for name, part in domains.items()
+        }
         if strangers:
             images[STRANGERS] = make_strangers(images["source"], generator)
         return _activate(network, images, mixed)

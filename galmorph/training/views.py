@@ -1,4 +1,4 @@
-"""Views of a batch of images: turned, mirrored, tilted, enlarged, displaced; paler, brighter, blurred.
+"""Views of a batch of images: turned, mirrored, tilted, enlarged, displaced; paler, brighter, blurred, noisier.
 
 All take and return tensors of shape ``(n, bands, N, N)``. Those that change where light is leave fluxes per area as
 they are; those that change colour, brightness and sharpness make a network look for what surveys agree on.
@@ -134,8 +134,32 @@ def blur(images: Tensor, sigma: float, share: Tensor) -> Tensor:
     return torch.lerp(images, blurred, share[:, None, None, None])
 
 
+def add_noise(images: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+    """Gaussian noise in every pixel, of a strength that is drawn for each image between nothing and the largest.
+
+    Parameters
+    ----------
+    images : Tensor
+        Shape ``(n, bands, N, N)``.
+    sigma : Tensor
+        Largest standard deviation in each band, shape ``(bands,)``.
+    generator : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    Tensor
+        Same shape.
+    """
+    share = torch.rand(len(images), generator=generator)
+    drawn = torch.randn(images.shape, generator=generator) * share[:, None, None, None]
+    return images + drawn.to(images.device) * sigma[:, None, None]
+
+
 @full_precision
-def random_view(images: Tensor, options: ViewOptions, generator: torch.Generator) -> Tensor:
+def random_view(
+    images: Tensor, options: ViewOptions, generator: torch.Generator, noise: Tensor | None = None
+) -> Tensor:
     """One random view of each image.
 
     Parameters
@@ -146,6 +170,8 @@ def random_view(images: Tensor, options: ViewOptions, generator: torch.Generator
         Which transformations, and how strong.
     generator : torch.Generator
         On the CPU, so that views are the same on every device.
+    noise : Tensor, optional
+        Largest standard deviation of noise to add, of each band, shape ``(bands,)``.
 
     Returns
     -------
@@ -174,4 +200,6 @@ def random_view(images: Tensor, options: ViewOptions, generator: torch.Generator
         images = images * change.exp().to(device)[:, None, None, None]
     if options.blur > 0:
         images = blur(images, options.blur, torch.rand(n, generator=generator).to(device))
+    if noise is not None:
+        images = add_noise(images, noise, generator)
     return images

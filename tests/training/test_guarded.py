@@ -143,8 +143,10 @@ def test_the_source_only_twin_is_the_same_recipe_on_the_source(cutouts, target):
     recipe = recipe_for(cutouts, target, "deepastrouda")
     weights = {"cross_entropy": 2.0, "strangers": 0.5, "balance": 0.3, "clustering": 3.0}
     recipe = dataclasses.replace(recipe, method=dataclasses.replace(recipe.method, weights=weights))
-    plain = without_adaptation(recipe)
+    plain = without_adaptation(recipe, (0.5, 2.0))
     assert plain.method.name == "source_only"
+    assert plain.views == dataclasses.replace(recipe.views, noise=(0.5, 2.0))
+    assert without_adaptation(recipe).views.noise == 0
     assert plain.method.weights == {"cross_entropy": 2.0, "strangers": 0.5}
     assert plain.method.label_smoothing == recipe.method.label_smoothing
     assert plain.target is None
