@@ -131,6 +131,10 @@ class MethodOptions:
     ramp_epochs : float, optional
         Epochs over which their weights then rise linearly to the full, by default 20 % of all. Only later epochs can be
         the best.
+    target_mix : {"estimated", "source"}
+        Of losses that align domains (mmd, coral, adversaries): with ``estimated`` images of the source count as often
+        as their class is estimated to be in the target, over what it is in the source
+        (`galmorph.training.target_mix`); with ``source`` each counts once, as if the target had the source's mix.
     least_share : float
         For ``balance``: part of its share in the source that a class should keep among the answers on the target.
     confusion_temperature : float
@@ -149,6 +153,7 @@ class MethodOptions:
     label_smoothing: Fraction = 0.0
     warmup_epochs: NotNegative | None = None
     ramp_epochs: NotNegative | None = None
+    target_mix: Literal["estimated", "source"] = "estimated"
     least_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     confusion_temperature: Positive = 2.5
     neighbour_temperature: Positive = 0.05

@@ -15,6 +15,7 @@ from galmorph.training import losses
 from galmorph.training.gather import gather
 from galmorph.training.method_options import MethodOptions
 from galmorph.training.outputs import Outputs, Seen
+from galmorph.training.target_mix import TargetMix
 
 #: Learned centroids of the Fisher loss learn faster than the network by this factor (DeepMerge II's code).
 CENTROID_RATE = 10.0
@@ -111,23 +112,40 @@ class CrossEntropy(Term):
         return losses.weighted_cross_entropy(logits, outputs.labels, self.weights, self.smoothing), {}
 
 
-class Mmd(Term):
+class Alignment(Term):
+    """A loss that makes the domains' features alike, with images of the source in the target's mix of classes."""
+
+    def __init__(self, options: MethodOptions, setting: Setting) -> None:
+        super().__init__(options, setting)
+        self.mix = TargetMix(setting.counts) if options.target_mix == "estimated" else None
+
+    def weights(self, outputs: Outputs) -> Tensor | None:
+        """What each image of the source counts."""
+        if self.mix is None:
+            return None
+        self.mix.renew(target_of(outputs).first.logits.detach())
+        return self.mix.weights(outputs.labels)
+
+
+class Mmd(Alignment):
     """Maximum mean discrepancy of the domains' embeddings."""
 
     def forward(self, outputs: Outputs) -> tuple[Tensor, Facts]:
         """Of the first views."""
-        return losses.mmd(outputs.source.first.embedding, target_of(outputs).first.embedding), {}
+        source, target = outputs.source.first.embedding, target_of(outputs).first.embedding
+        return losses.mmd(source, target, weights=self.weights(outputs)), {}
 
 
-class Coral(Term):
+class Coral(Alignment):
     """Difference of the covariances of the domains' embeddings."""
 
     def forward(self, outputs: Outputs) -> tuple[Tensor, Facts]:
         """Of the first views."""
-        return losses.coral(outputs.source.first.embedding, target_of(outputs).first.embedding), {}
+        source, target = outputs.source.first.embedding, target_of(outputs).first.embedding
+        return losses.coral(source, target, self.weights(outputs)), {}
 
 
-class DomainAdversary(Term):
+class DomainAdversary(Alignment):
     """A discriminator of domains whose gradient is reversed for the network."""
 
     def __init__(self, options: MethodOptions, setting: Setting) -> None:
@@ -151,7 +169,7 @@ class DomainAdversary(Term):
         values = self.discriminator(losses.reverse_gradient(torch.cat(taken), strength))
         source, target = values.split([len(part) for part in taken])
         right = (source.detach() > 0).float().mean() / 2 + (target.detach() <= 0).float().mean() / 2
-        return losses.domain_loss(source, target), {"discriminator_accuracy": right}
+        return losses.domain_loss(source, target, self.weights(outputs)), {"discriminator_accuracy": right}
 
 
 class ConditionalAdversary(DomainAdversary):

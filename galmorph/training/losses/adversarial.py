@@ -72,20 +72,25 @@ class Discriminator(nn.Sequential):
 
 
 @full_precision
-def domain_loss(source: Tensor, target: Tensor) -> Tensor:
+def domain_loss(source: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
     """Binary cross-entropy of a discriminator; source is 1, target is 0.
 
     Parameters
     ----------
     source, target : Tensor
         What the discriminator gives before the sigmoid, shapes ``(n, 1)`` and ``(m, 1)``.
+    weights : Tensor, optional
+        What each of the source's samples counts, shape ``(n,)``; together they count as many as there are.
 
     Returns
     -------
     Tensor
         A scalar, the mean over all samples; ``ln 2`` for a discriminator that knows nothing, 0 without samples.
     """
-    total = functional.softplus(-source).sum() + functional.softplus(target).sum()
+    of_source = functional.softplus(-source)
+    if weights is not None and len(source):
+        of_source = of_source * (weights / weights.mean().clamp(min=1e-12)).to(source)[:, None]
+    total = of_source.sum() + functional.softplus(target).sum()
     return total / max(1, source.numel() + target.numel())
 
 

@@ -14,6 +14,9 @@ VARIANCES = (
     *(1e3, 1e4, 1e5, 1e6),
 )
 
+#: Sum of weights below which none counts.
+LEAST = 1e-12
+
 
 @full_precision
 def squared_distances(first: Tensor, second: Tensor) -> Tensor:
@@ -37,7 +40,9 @@ def squared_distances(first: Tensor, second: Tensor) -> Tensor:
 
 
 @full_precision
-def mmd(source: Tensor, target: Tensor, variances: Sequence[float] = VARIANCES) -> Tensor:
+def mmd(
+    source: Tensor, target: Tensor, variances: Sequence[float] = VARIANCES, weights: Tensor | None = None
+) -> Tensor:
     """Unbiased estimate of the squared maximum mean discrepancy.
 
     ``mean_{i != j} k(s_i, s_j) + mean_{i != j} k(t_i, t_j) - 2 mean_{i, j} k(s_i, t_j)`` with
@@ -49,24 +54,31 @@ def mmd(source: Tensor, target: Tensor, variances: Sequence[float] = VARIANCES) 
         Features, shapes ``(n, d)`` and ``(m, d)``.
     variances : sequence of float
         `v` of each kernel.
+    weights : Tensor, optional
+        What each of the source's samples counts, shape ``(n,)``: means are weighted by it, and of pairs by the product.
 
     Returns
     -------
     Tensor
         A scalar; 0, with a gradient of 0, if a domain has fewer than two samples.
     """
-    n, m = len(source), len(target)
-    if n < 2 or m < 2:
+    if len(source) < 2 or len(target) < 2:
         return 0.0 * (source.sum() + target.sum())
-    within = _kernel_sum(source, source, variances, diagonal=False) / (n * (n - 1))
-    within = within + _kernel_sum(target, target, variances, diagonal=False) / (m * (m - 1))
-    return within - 2 * _kernel_sum(source, target, variances, diagonal=True) / (n * m)
+    w = torch.ones_like(source[:, 0]) if weights is None else weights.to(source)
+    even = torch.ones_like(target[:, 0])
+    within = _kernel_mean(source, source, variances, _without_diagonal(w))
+    within = within + _kernel_mean(target, target, variances, _without_diagonal(even))
+    return within - 2 * _kernel_mean(source, target, variances, torch.outer(w, even))
 
 
-def _kernel_sum(first: Tensor, second: Tensor, variances: Sequence[float], diagonal: bool) -> Tensor:
-    """Sum of all kernels over all pairs; without `diagonal` not over pairs of a sample with itself."""
+def _without_diagonal(weights: Tensor) -> Tensor:
+    """Products of the weights of all pairs but those of a sample with itself."""
+    products = torch.outer(weights, weights)
+    return products - torch.diag(products.diagonal())
+
+
+def _kernel_mean(first: Tensor, second: Tensor, variances: Sequence[float], weights: Tensor) -> Tensor:
+    """Weighted mean over pairs of the sum of all kernels; 0 where no pair counts."""
     distances = squared_distances(first, second)
     values = torch.stack([torch.exp(-distances / (2 * variance)) for variance in variances]).sum(dim=0)
-    if not diagonal:
-        values = values * (1 - torch.eye(len(first), dtype=values.dtype, device=values.device))
-    return values.sum()
+    return (weights * values).sum() / weights.sum().clamp(min=LEAST)

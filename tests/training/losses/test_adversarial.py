@@ -21,6 +21,14 @@ def test_binary_cross_entropy_by_hand():
     assert domain_loss(torch.zeros(0, 1), torch.zeros(0, 1)).item() == 0
 
 
+def test_weighted_binary_cross_entropy_by_hand():
+    source, target = torch.tensor([[math.log(3)], [0.0]]), torch.tensor([[0.0]])
+    # Weights of 3 and 1 count as 1.5 and 0.5, two together.
+    expected = (-1.5 * math.log(0.75) - 0.5 * math.log(0.5) - math.log(0.5)) / 3
+    assert domain_loss(source, target, torch.tensor([3.0, 1.0])).item() == pytest.approx(expected)
+    assert domain_loss(source, target, torch.ones(2)).item() == pytest.approx(domain_loss(source, target).item())
+
+
 def test_reversal():
     x = torch.tensor([1.0, -2.0], requires_grad=True)
     y = reverse_gradient(x, 0.5)

@@ -38,6 +38,11 @@ def labels_for(values):
     return LABELS[: len(values)]
 
 
+def weights_for(values):
+    """One of them nothing, as of a class that the target has not."""
+    return torch.tensor([0.0, 2.0, 0.5, 1.0, 3.0, 0.25])[: len(values)].to(values.dtype)
+
+
 def fisher(features):
     return fisher_ratio(features, labels_for(features), *class_centroids(features, labels_for(features), K), 0.01)
 
@@ -66,6 +71,9 @@ LOSSES = {
     "mmd": (lambda x: mmd(x, draw(5, D, seed=1).to(x.dtype)), (D,)),
     "coral": (lambda x: coral(x, draw(5, D, seed=1).to(x.dtype)), (D,)),
     "domain": (lambda x: domain_loss(x, draw(5, 1, seed=1).to(x.dtype)), (1,)),
+    "weighted mmd": (lambda x: mmd(x, draw(5, D, seed=1).to(x.dtype), weights=weights_for(x)), (D,)),
+    "weighted coral": (lambda x: coral(x, draw(5, D, seed=1).to(x.dtype), weights_for(x)), (D,)),
+    "weighted domain": (lambda x: domain_loss(x, draw(5, 1, seed=1).to(x.dtype), weights_for(x)), (1,)),
     "fisher": (fisher, (D,)),
     "entropy": (entropy_minimisation, (K,)),
     "separation": (lambda x: entropy_separation(x, 0.55, 0.1), (K,)),

@@ -16,6 +16,15 @@ def test_coral_feels_no_shift():
     assert coral(x, x + 5).item() == pytest.approx(0, abs=1e-10)
 
 
+def test_weighted_coral_is_that_of_weighted_covariances():
+    generator = torch.Generator().manual_seed(0)
+    source, target = (torch.randn(n, 4, generator=generator, dtype=torch.float64) for n in (6, 7))
+    weights = np.array([0.0, 2.0, 0.5, 1.0, 3.0, 0.25])
+    expected = (np.cov(source.numpy().T, aweights=weights) - np.cov(target.numpy().T)) ** 2
+    assert coral(source, target, torch.from_numpy(weights)).item() == pytest.approx(expected.sum() / (4 * 4**2))
+    torch.testing.assert_close(coral(source, target, torch.full((6,), 0.2)), coral(source, target))
+
+
 def test_confusion_of_certain_predictions_is_0():
     assert class_confusion(1000 * torch.eye(3)).item() == pytest.approx(0, abs=1e-6)
 

@@ -16,6 +16,25 @@ def test_by_hand():
     assert mmd(source, target, [2.0]).item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_weighted_by_hand():
+    """Points at 0, 2 and 3 that count 1, 2 and 1, two at 1 and 3, one kernel of variance 2."""
+    source, target = torch.tensor([[0.0], [2.0], [3.0]]), torch.tensor([[1.0], [3.0]])
+    k = {0: 1.0, 1: math.exp(-1 / 4), 2: math.exp(-1.0), 3: math.exp(-9 / 4)}
+    # Pairs of different samples, by the product of what they count.
+    within = (2 * k[2] + 2 * k[1] + 1 * k[3]) / 5
+    across = (1 * (k[1] + k[3]) + 2 * (k[1] + k[1]) + 1 * (k[2] + k[0])) / 8
+    found = mmd(source, target, [2.0], torch.tensor([1.0, 2.0, 1.0])).item()
+    assert found == pytest.approx(within + k[2] - 2 * across, rel=1e-6)
+
+
+def test_what_counts_nothing_might_not_be_there():
+    rng = torch.Generator().manual_seed(3)
+    source, target = torch.randn(6, 3, generator=rng), torch.randn(5, 3, generator=rng)
+    weights = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
+    torch.testing.assert_close(mmd(source, target, weights=weights), mmd(source[weights > 0], target))
+    torch.testing.assert_close(mmd(source, target, weights=torch.full((6,), 2.0)), mmd(source, target))
+
+
 def test_kernels_are_summed():
     assert len(VARIANCES) == 19
     rng = torch.Generator().manual_seed(0)
