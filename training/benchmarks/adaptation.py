@@ -19,13 +19,25 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from experiments import ABLATION, EXPERIMENTS, HOSTILE, LONGER, REHEARSAL, STRANGERS, SUPERVISED, TABLE, Experiment
+from experiments import (
+    ABLATION,
+    EXPERIMENTS,
+    HOSTILE,
+    LONGER,
+    NOISY,
+    REHEARSAL,
+    STRANGERS,
+    SUPERVISED,
+    TABLE,
+    Experiment,
+)
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -34,7 +46,7 @@ from galmorph.scores import UnknownScore
 from galmorph.training.calibrate import calibrate
 from galmorph.training.data import read_source
 from galmorph.training.domain_norm import Domain
-from galmorph.training.domains import part_rows
+from galmorph.training.domains import part_rows, read_domains
 from galmorph.training.evaluation import summarise
 from galmorph.training.fit import load_training, train
 from galmorph.training.guarded import predict
@@ -66,6 +78,10 @@ def train_and_look(experiment: Experiment, method: str, seed: int, data: Path, o
     """
     started = time.perf_counter()
     recipe = experiment.recipe(method, seed, data)
+    if NOISY in method and recipe.target is None:
+        # The twin of a method that adapts: it sees no target but has its noise, in numbers.
+        noise = read_domains(experiment.recipe(method.replace("source_only", "mmd"), seed, data)).noise
+        recipe = replace(recipe, views=replace(recipe.views, noise=tuple(noise)))
     result = train(recipe, out, progress=False)
     seconds = round(time.perf_counter() - started, 1)
     module, _ = load_training(result.checkpoint)

@@ -34,11 +34,19 @@ OPEN = ("source_only", "dance", "ovanet", "deepastrouda")
 #: Kinds of hostile targets; wrong order of bands comes last, digits have one band.
 HOSTILE_CASES = ("mix", "fifty", "one", "unrelated", "same", "bands")
 
+#: Of these those that are noisier than the source.
+NOISIER = {"sdss": ("mix", "fifty", "one"), "digits": ("unrelated",)}
+
 #: The same with strangers made of galaxies, which no digit is like, and with no class that may vanish from the answers.
 STRANGERS = "strangers"
 BALANCED = "balanced"
+#: The same with images of the source as noisy as the target's, where that is not the default.
+NOISY = "noise"
 WITH_STRANGERS = (*(f"{name}/{STRANGERS}" for name in OPEN), f"deepastrouda/{BALANCED}-{STRANGERS}")
 OPEN_GALAXIES = (*OPEN, f"deepastrouda/{BALANCED}", *WITH_STRANGERS)
+
+#: Where the target is noisier: the twins of the methods that adapt, whose views have its noise by default.
+TWINS = (f"source_only/{NOISY}", f"source_only/{NOISY}-{STRANGERS}")
 
 #: Experiments of the table that are done once more with longer trainings, and how many times longer these are.
 GALAXIES = ("sdss-worse", "mock-ten")
@@ -57,6 +65,8 @@ COMMON: Mapping[str, Any] = {
 #: Sets of a thousand images need more steps than they have batches.
 SMALL = {"batch_size": 32}
 DIGIT_VIEWS = {"turn": False, "flip": False, "zoom": 1.17, "shift": 2.0}
+#: Simulated targets are noisier by what was added. What losses are worth there is asked without noise in the views.
+AS_THEY_ARE = {"noise": 0.0}
 
 
 def _variant(
@@ -95,6 +105,8 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     STRANGERS: {"method": {"weights": {"strangers": 0.5}}},
     BALANCED: {"method": {"weights": {"balance": 0.3}}},
     f"{BALANCED}-{STRANGERS}": {"method": {"weights": {"strangers": 0.5, "balance": 0.3}}},
+    NOISY: {},
+    f"{NOISY}-{STRANGERS}": {"method": {"weights": {"strangers": 0.5}}},
 }
 
 #: Share of the training that warm-up takes, where that is what differs.
@@ -168,6 +180,8 @@ class Experiment:
         for tables in (self.settings, {**VARIANTS, **ADDED}[variant] if variant else {}):
             for table, settings in tables.items():
                 values[table] = values.get(table, {}) | dict(settings)
+        if NOISY in variant:
+            values["views"] = values.get("views", {}) | {"noise": "target"}
         if variant in WARM_UP:
             values["method"]["warmup_epochs"] = WARM_UP[variant] * self.epochs
         values["fit"] |= {"epochs": self.epochs, "patience": self.epochs}
@@ -212,7 +226,7 @@ def _sdss() -> dict[str, Experiment]:
         settings=settings,
     )
     back = dataclasses.replace(back, source="sdss/a_worse", target="sdss/b")
-    return {"sdss-worse": there, "sdss-better": back}
+    return {"sdss-worse": dataclasses.replace(there, methods=(*OPEN_GALAXIES, *TWINS)), "sdss-better": back}
 
 
 def _mocks() -> dict[str, Experiment]:
@@ -234,6 +248,7 @@ def _mocks() -> dict[str, Experiment]:
         "settings": {"fit": SMALL},
     }
     to_ten, to_one = _pair("LSST mock, 1 year ↔ LSST mock, 10 years", "mocks/y1", "mocks/y10", **lsst)
+    to_one = dataclasses.replace(to_one, methods=(*OPEN_GALAXIES, *TWINS))
     mergers = Experiment(
         "mergers, pristine → noisy",
         "mocks/pristine",
@@ -248,6 +263,7 @@ def _mocks() -> dict[str, Experiment]:
             "adversarial_f",
             "deepastrouda",
             f"deepastrouda/{BALANCED}",
+            TWINS[0],
         ),
         settings={"fit": SMALL},
     )
@@ -255,11 +271,12 @@ def _mocks() -> dict[str, Experiment]:
 
 
 def _simulated() -> dict[str, Experiment]:
-    pictures = {"stretch": {"kind": "linear", "low": 0.0, "high": 1.0}, "views": DIGIT_VIEWS}
+    pictures = {"stretch": {"kind": "linear", "low": 0.0, "high": 1.0}, "views": DIGIT_VIEWS | AS_THEY_ARE}
     digits = ("simulated/digits_source", "simulated/digits_target")
     galaxies = ("simulated/galaxies_source", "simulated/galaxies_target")
     others = ("source_only", "mmd", "dance", "dance/warm-up-0.2", "ovanet", "ovanet/warm-up-0.2")
-    ablation = (*others, *(f"deepastrouda/{name}" for name in VARIANTS))
+    noisy = (f"source_only/{NOISY}", f"deepastrouda/{NOISY}")
+    ablation = (*others, *(f"deepastrouda/{name}" for name in VARIANTS), *noisy)
     return {
         "simulated-digits-closed": Experiment(
             "digits made worse", *digits, DIGITS, epochs=12, methods=ablation, settings=pictures
@@ -284,7 +301,13 @@ def _simulated() -> dict[str, Experiment]:
             settings=pictures,
         ),
         "simulated-galaxies": Experiment(
-            "mock galaxies made worse, lens unknown", *galaxies, FINE, epochs=24, private=("lens",), methods=ablation
+            "mock galaxies made worse, lens unknown",
+            *galaxies,
+            FINE,
+            epochs=24,
+            private=("lens",),
+            methods=ablation,
+            settings={"views": AS_THEY_ARE},
         ),
     }
 
@@ -294,13 +317,14 @@ def _hostile(simulated: bool) -> dict[str, Experiment]:
         "source": "simulated/digits_source" if simulated else "digits/mnist",
         "classes": DIGITS,
         "epochs": 10 if simulated else 8,
-        "settings": {"stretch": {"kind": "linear", "low": 0.0, "high": 1.0}, "views": DIGIT_VIEWS},
+        "settings": {"stretch": {"kind": "linear", "low": 0.0, "high": 1.0}, "views": dict(DIGIT_VIEWS)},
     }
     galaxies: dict[str, Any] = {"source": "sdss/a", "classes": SHAPES, "private": ("merger",), "epochs": 24}
     galaxies |= {"settings": {"stretch": {"kind": "linear", "low": 0.0, "high": 255.0}, "fit": SMALL}}
     if simulated:
         galaxies = {"source": "simulated/galaxies_source", "classes": FINE, "private": ("lens",), "epochs": 24}
-        galaxies |= {"settings": {"fit": SMALL}}
+        galaxies |= {"settings": {"fit": SMALL, "views": AS_THEY_ARE}}
+        digits["settings"]["views"] |= AS_THEY_ARE
     places = {"digits": "digits/usps", "sdss": "sdss/b_worse"}
     if simulated:
         places = {"simdigits": "simulated/digits_target", "simgalaxies": "simulated/galaxies_target"}
@@ -310,8 +334,9 @@ def _hostile(simulated: bool) -> dict[str, Experiment]:
             # Where the target has no known class, or few images, the measures are of what the user is after.
             test = place if case in ("fifty", "unrelated") else f"hostile/{kind}_{case}"
             settings = digits if "digits" in kind else galaxies
+            twins = TWINS[:1] if case in NOISIER.get(kind, ()) else ()
             found[f"hostile-{kind}-{case}"] = Experiment(
-                f"{kind}: {case}", target=f"hostile/{kind}_{case}", methods=GUARDED, test=test, **settings
+                f"{kind}: {case}", target=f"hostile/{kind}_{case}", methods=(*GUARDED, *twins), test=test, **settings
             )
     return found
 
@@ -325,7 +350,8 @@ def lengthened(experiment: Experiment, times: int, tilt: float) -> Experiment:
 
 def _longer(experiment: Experiment) -> Experiment:
     """An experiment of galaxies trained for longer, with strangers."""
-    return dataclasses.replace(lengthened(experiment, LONGER_BY, 45.0), methods=WITH_STRANGERS)
+    twins = [name for name in TWINS[1:] if name in experiment.methods]
+    return dataclasses.replace(lengthened(experiment, LONGER_BY, 45.0), methods=(*WITH_STRANGERS, *twins))
 
 
 #: Targets that a model may be harmed by.
@@ -351,7 +377,11 @@ EXPERIMENTS: Mapping[str, Experiment] = {**TABLE, **LONGER, **ABLATION, **HOSTIL
 TRIALS: Mapping[str, Experiment] = {
     "digits": ABLATION["simulated-digits-open"],
     "mock galaxies": ABLATION["simulated-galaxies"],
-    "SDSS": dataclasses.replace(TABLE["sdss-worse"], target="sdss/a_worse"),
+    "SDSS": dataclasses.replace(
+        TABLE["sdss-worse"],
+        target="sdss/a_worse",
+        settings={**TABLE["sdss-worse"].settings, "views": AS_THEY_ARE},
+    ),
 }
 #: A case more, for what acts on classes that are few: another survey's mock, of two.
 FEW_CLASSES = Experiment(
@@ -362,7 +392,7 @@ FEW_CLASSES = Experiment(
     epochs=24,
     private=("merger",),
     methods=OPEN,
-    settings={"fit": SMALL},
+    settings={"fit": SMALL, "views": AS_THEY_ARE},
 )
 #: Methods of the trials.
 TRIED = ("source_only", "deepastrouda/start")

@@ -5,7 +5,8 @@
 takes the predictions that ``adaptation.py run … --keep KEPT`` left, and writes ``guard.jsonl`` beside the results, a
 line for each adapted model of the table and of the hostile targets. With ``rehearsal`` it takes those of the simulated
 targets instead, on which the guard's limits are chosen, and writes ``guard_rehearsal.jsonl``; with ``longer`` those of
-the longer trainings, and writes ``guard_longer.jsonl``. The counts are printed.
+the longer trainings, and writes ``guard_longer.jsonl``. Lines of models whose predictions are not in KEPT stay. The
+counts are printed.
 """
 
 import argparse
@@ -16,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from adaptation import RESULTS
-from experiments import ABLATION, HOSTILE, LONGER, REHEARSAL, STRANGERS, TABLE, Experiment
+from adaptation import RESULTS, read_lines
+from experiments import ABLATION, HOSTILE, LONGER, NOISY, REHEARSAL, STRANGERS, TABLE, TWINS, Experiment
 
 from galmorph.training.guard import Answers, judge, observe_signs
 from galmorph.training.methods import METHODS
@@ -86,14 +87,21 @@ class Pair:
     images: int
 
 
+def _twin(experiment: Experiment, variant: str) -> str:
+    """The twin of a method's variant: what is no setting of adaptation it has too, and the noise of the target."""
+    added = [STRANGERS] if STRANGERS in variant else []
+    by_default = {*TWINS} & {*experiment.methods} and "noise" not in experiment.settings.get("views", {})
+    added = [NOISY, *added] if NOISY in variant or by_default else added
+    return f"source_only{'+' if added else ''}{'-'.join(added)}"
+
+
 def pairs(experiments: Mapping[str, Experiment], folder: Path) -> Iterator[Pair]:
     """Every adapted model whose predictions, and those of its source-only twin, are there."""
     for name, experiment in experiments.items():
         for path in sorted(folder.glob(f"{name}-*.npz")):
             method, _, seed = path.stem.removeprefix(f"{name}-").rpartition("-")
             own, _, variant = method.partition("+")
-            # What is no setting of adaptation the twin has too.
-            twin = folder / f"{name}-source_only{f'+{STRANGERS}' if STRANGERS in variant else ''}-{seed}.npz"
+            twin = folder / f"{name}-{_twin(experiment, variant)}-{seed}.npz"
             if METHODS.get(own, METHODS["source_only"]).adapts and twin.is_file():
                 plain, adapted = dict(np.load(twin)), dict(np.load(path))
                 labels = np.array([experiment.classes.index(label) for label in plain["valid_names"]])
@@ -142,6 +150,10 @@ def count(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     }
 
 
+def _key(line: Mapping[str, Any]) -> tuple[str, str, int]:
+    return line["experiment"], line["method"], line["seed"]
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -149,9 +161,10 @@ def main() -> None:
     parser.add_argument("group", nargs="?", choices=GROUPS, default="table")
     given = parser.parse_args()
     name, experiments = GROUPS[given.group]
-    lines = list(verdicts(experiments, given.folder, GuardOptions()))
-    (RESULTS / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    print(json.dumps(count(lines)))
+    path, lines = RESULTS / f"{name}.jsonl", {_key(line): line for line in read_lines(name)}
+    lines |= {_key(line): line for line in verdicts(experiments, given.folder, GuardOptions())}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines.values()))
+    print(json.dumps(count(list(lines.values()))))
 
 
 if __name__ == "__main__":

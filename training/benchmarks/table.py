@@ -13,7 +13,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adaptation import RESULTS, read_lines
-from experiments import ABLATION, BALANCED, EXPERIMENTS, LONGER, LONGER_BY, STRANGERS, SUPERVISED, TABLE, Experiment
+from experiments import (
+    ABLATION,
+    BALANCED,
+    EXPERIMENTS,
+    LONGER,
+    LONGER_BY,
+    NOISY,
+    STRANGERS,
+    SUPERVISED,
+    TABLE,
+    Experiment,
+)
 from guard import BEYOND, count
 
 Line = Mapping[str, Any]
@@ -25,6 +36,8 @@ VARIANTS = {
     STRANGERS: " with strangers",
     BALANCED: ", balanced",
     f"{BALANCED}-{STRANGERS}": ", balanced, with strangers",
+    NOISY: ", noise of the target",
+    f"{NOISY}-{STRANGERS}": ", noise of the target, with strangers",
 }
 
 #: Columns of the table: title, and where the number is.
@@ -69,6 +82,9 @@ trained on the target's labelled training part: a bound, as are numbers called o
 beside it of the energy, in which OVANet's classifiers of one class against all others speak
 ([decision 22](../decisions/0022-strangers.md)), and of the anomaly score. Methods under the name of a library are its
 own, on the same network, images and steps.
+*Noise of the target*: where the target's images are noisier, methods that adapt see the source's as noisy
+([decision 26](../decisions/0026-noise-of-the-target.md)); rows of this name are of the network that sees nothing else
+of the target, the twin that the guard compares with. *Source only* sees nothing of it.
 *With strangers*: images of two known objects are learned as unknown, and score and threshold are those by which such of
 the target's unlabelled images are told from these best ([decision 22](../decisions/0022-strangers.md)); *by* says which
 score that is, which is the entropy in all other rows. *Balanced*: no class may all but

@@ -97,7 +97,9 @@ def test_the_guard_is_measured_by_what_adaptation_did(module, tmp_path):
     guard, experiments = module("guard"), module("experiments")
     right = 6.0 * np.eye(3)[np.arange(120) % 3]
     collapsed = 6.0 * np.eye(3)[np.zeros(120, dtype=int)]
-    for method, logits in (("source_only", right), ("deepastrouda", collapsed), ("mmd", right)):
+    # Of a target that is noisier the twin is one with its noise; another that there is has no say.
+    twins = (("source_only", collapsed), ("source_only+noise", right))
+    for method, logits in (*twins, ("deepastrouda", collapsed), ("mmd", right)):
         kept(tmp_path, "hostile-sdss-one", method, logits, right)
     lines = list(guard.verdicts(experiments.HOSTILE, tmp_path, guard.GuardOptions()))
     assert [(line["method"], line["harmed"], line["stopped"]) for line in lines] == [
