@@ -7,12 +7,15 @@ The same command goes on with a run that was stopped.
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
 from dask_jobqueue import SLURMCluster
 
 import galmorph
+from galmorph.cli import Terminated
+from galmorph.cli.screen import stop_on_sigterm
 from galmorph.errors import GalmorphError
 
 
@@ -65,7 +68,13 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # dask_jobqueue makes of Ctrl-C a silent end with the exit code 0.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        main()
+        with stop_on_sigterm():
+            main()
     except GalmorphError as error:
         sys.exit(f"galmorph: {error}")
+    except KeyboardInterrupt as stop:
+        print("\nStopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
+        sys.exit(143 if isinstance(stop, Terminated) else 130)

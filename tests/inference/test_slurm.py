@@ -12,11 +12,21 @@ from make_bundle import make_bundle
 from make_sky import BANDS, make_tile
 
 SCRIPT = Path(__file__).parents[2] / "inference" / "slurm" / "survey.sbatch"
+JOBQUEUE = SCRIPT.with_name("jobqueue.py")
 
 #: Runs what follows the options, as one task.
 SRUN = """#!/bin/bash
 while [[ $1 == --* ]]; do shift; done
 exec "$@"
+"""
+
+#: A job runs here, as a group of processes that is called by its leader.
+SBATCH = """#!/bin/bash
+setsid bash -c "$(cat "$1")" < /dev/null > /dev/null 2>&1 &
+echo "Submitted batch job $!"
+"""
+SCANCEL = """#!/bin/bash
+kill -KILL -- "${@/#/-}"
 """
 
 
@@ -25,7 +35,12 @@ def environment(tmp_path):
     """A node of a cluster, and a survey."""
     commands = tmp_path / "bin"
     commands.mkdir()
-    for name, text in (("srun", SRUN), ("scontrol", f'#!/bin/bash\necho "$@" >> {tmp_path}/scontrol.log\n')):
+    for name, text in (
+        ("srun", SRUN),
+        ("sbatch", SBATCH),
+        ("scancel", SCANCEL),
+        ("scontrol", f'#!/bin/bash\necho "$@" >> {tmp_path}/scontrol.log\n'),
+    ):
         (commands / name).write_text(text)
         (commands / name).chmod(0o755)
     for i in range(4):
@@ -77,3 +92,28 @@ def test_what_a_job_needs_is_told(environment):
     result = subprocess.run(["bash", str(SCRIPT)], env=environment, capture_output=True, text=True)
     assert result.returncode != 0
     assert "MODEL: model bundle" in result.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_over_many_jobs_stops_and_says_how_to_go_on(environment, tmp_path, number, code):
+    out = Path(environment["OUT"])
+    arguments = [
+        sys.executable, str(JOBQUEUE), environment["TILES"], "--survey", "mock-decals", "--model", environment["MODEL"],
+        "--out", str(out), "--cores", "1", "--memory", "2GiB", "--most", "1", "--interface", "lo",
+    ]  # fmt: skip
+    run = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 200
+        while not list(out.glob("parts/*.parquet")):
+            assert run.poll() is None, run.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        run.send_signal(number)
+        _, said = run.communicate(timeout=60)
+    finally:
+        run.kill()
+        run.wait()
+    assert run.returncode == code, said
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said
+    assert not (out / "catalog").exists()
