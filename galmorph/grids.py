@@ -111,11 +111,17 @@ def difference(first: WCS, other: WCS) -> str | None:
     columns, rows = first.pixel_shape
     if other.pixel_shape != (columns, rows):
         return f"have {columns} x {rows} and {other.pixel_shape[0]} x {other.pixel_shape[1]} pixels"
-    x, y = np.array([0, columns - 1, 0, columns - 1.0]), np.array([0, 0, rows - 1, rows - 1.0])
+    x = np.array([0, columns - 1, 0, columns - 1, (columns - 1) / 2])
+    y = np.array([0, 0, rows - 1, rows - 1, (rows - 1) / 2])
+    # Corners of a projection of the whole sky lie on no sky, in all bands or in none.
+    seen, other_seen = (np.isfinite(pixel_to_sky(wcs, x, y)[0]) for wcs in (first, other))
+    if not np.array_equal(seen, other_seen):
+        return "have corners on the sky and off it"
+    x, y = x[seen], y[seen]
     (ra, dec), (other_ra, other_dec) = pixel_to_sky(first, x, y), pixel_to_sky(other, x, y)
     east = (np.mod(other_ra - ra + 180, 360) - 180) * np.cos(np.radians(dec))
     scale = np.sqrt(abs(np.linalg.det(local_axes(first, x, y))))
-    distance = float(np.max(np.hypot(east, other_dec - dec) * 3600 / scale))
+    distance = float(np.max(np.hypot(east, other_dec - dec) * 3600 / scale, initial=0))
     return None if distance <= GRID_TOLERANCE else f"have corners {distance:.2f} pixels apart on the sky"
 
 

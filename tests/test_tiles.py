@@ -13,6 +13,7 @@ from astropy.wcs import WCS
 
 from galmorph import fits_planes
 from galmorph.errors import TileError
+from galmorph.grids import difference
 from galmorph.sky import local_axes, pixel_to_sky, position_angles, sky_to_pixel
 from galmorph.surveys import Stripe, find_tiles, load_survey
 from galmorph.tiles import Tile, read_tile
@@ -256,6 +257,19 @@ def test_shifted_bands_of_sdss_are_resampled_to_one_grid(tmp_path):
     assert not tile.valid[2][:, :5].any()
     assert tile.valid[1:, 4:-4, 6:-4].all()
     assert "resampled to the grid of band g: r, i" in tile.warnings
+
+
+def test_grids_of_the_whole_sky_are_compared_where_there_is_sky():
+    def whole_sky(projection="AIT", longitude=0.0):
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype = [f"RA---{projection}", f"DEC--{projection}"]
+        wcs.wcs.cdelt, wcs.wcs.crpix, wcs.wcs.crval = [-1, 1], [180.5, 90.5], [longitude, 0]
+        wcs.pixel_shape = (360, 180)
+        return wcs
+
+    assert difference(whole_sky(), whole_sky()) is None
+    assert "60.0" in (difference(whole_sky(), whole_sky(longitude=60.0)) or "")
+    assert difference(whole_sky(), whole_sky("CAR")) == "have corners on the sky and off it"
 
 
 def test_bands_within_the_tolerance_are_taken(tmp_path):
