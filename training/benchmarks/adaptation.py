@@ -17,7 +17,7 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
@@ -178,6 +178,13 @@ def read_lines(name: str, results: Path = RESULTS) -> list[dict[str, Any]]:
     """What has been measured of an experiment."""
     path = results / f"{name}.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def renew_lines(name: str, lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Write lines of models into a file of the results, in place of those of the same models; others stay."""
+    known = {(line["experiment"], line["method"], line["seed"]): line for line in [*read_lines(name), *lines]}
+    (RESULTS / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in known.values()))
+    return list(known.values())
 
 
 def run(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from adaptation import RESULTS, read_lines
+from adaptation import renew_lines
 from experiments import ABLATION, HOSTILE, LONGER, NOISY, REHEARSAL, STRANGERS, TABLE, TWINS, Experiment
 
 from galmorph.training.guard import Answers, judge, observe_signs
@@ -150,10 +150,6 @@ def count(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     }
 
 
-def _key(line: Mapping[str, Any]) -> tuple[str, str, int]:
-    return line["experiment"], line["method"], line["seed"]
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -161,10 +157,7 @@ def main() -> None:
     parser.add_argument("group", nargs="?", choices=GROUPS, default="table")
     given = parser.parse_args()
     name, experiments = GROUPS[given.group]
-    path, lines = RESULTS / f"{name}.jsonl", {_key(line): line for line in read_lines(name)}
-    lines |= {_key(line): line for line in verdicts(experiments, given.folder, GuardOptions())}
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines.values()))
-    print(json.dumps(count(list(lines.values()))))
+    print(json.dumps(count(renew_lines(name, verdicts(experiments, given.folder, GuardOptions())))))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
     python training/benchmarks/strangeness.py KEPT
 
 takes what ``adaptation.py run … --keep KEPT`` left of the simulated shifts, which are all that a choice may be made on,
-and writes ``strangeness.jsonl`` beside the results, a line for each network. With ``--tried`` nothing is written; lines
-with what was tried and not taken are printed: distances between features at the deviations that are usual in their
-domain, the target's taken from unlabelled images. ``depths.py`` has what needs more of a network than it gives.
+and writes ``strangeness.jsonl`` beside the results, a line for each network; lines of others stay. With ``--tried``
+nothing is written; lines with what was tried and not taken are printed: distances between features at the deviations
+that are usual in their domain, the target's taken from unlabelled images. ``depths.py`` has what needs more of a
+network than it gives.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from adaptation import RESULTS
+from adaptation import renew_lines
 from experiments import ABLATION, REHEARSAL, Experiment
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
@@ -120,11 +121,10 @@ def main() -> None:
                 facts = json.loads(str(saved["facts"]))
             rounded = {score: round(value, 4) for score, value in found.items()}
             lines.append({"experiment": name, "method": facts["method"], "seed": facts["seed"], "auroc": rounded})
-    text = "".join(json.dumps(line) + "\n" for line in lines)
     if given.tried:
-        print(text, end="")
+        print("".join(json.dumps(line) + "\n" for line in lines), end="")
     else:
-        (RESULTS / "strangeness.jsonl").write_text(text)
+        renew_lines("strangeness", lines)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from experiments import (
     ABLATION,
     BALANCED,
     EXPERIMENTS,
+    HOSTILE,
     LONGER,
     LONGER_BY,
     NOISY,
@@ -152,6 +153,7 @@ def _counted(found: Mapping[str, int]) -> str:
 
 def _guard(lines: list[Line]) -> list[str]:
     found = count(lines)
+    hostile = count([line for line in lines if line["experiment"] in HOSTILE])
     rows = [
         "## No harm",
         "",
@@ -160,6 +162,10 @@ def _guard(lines: list[Line]) -> list[str]:
         "simulated from labelled data, which are not among these.",
         "",
         _counted(found),
+        "",
+        f"On the hostile targets alone: {_counted(hostile)} "
+        f"Beyond sampling error {hostile['beyond_error']} were harmed, "
+        f"of which it stopped {hostile['beyond_error_stopped']}.",
         "",
         "Balanced trainings on hostile targets are not among them: of the five on another mix all were "
         "harmed and one was stopped ([decision 24](../decisions/0024-balance.md)).",

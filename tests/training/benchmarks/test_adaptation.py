@@ -203,6 +203,17 @@ def test_measures_are_taken_anew_and_other_lines_stay(module, tmp_path):
     assert json.loads(path.read_text().splitlines()[1])["target"]["accuracy"] == 0.0
 
 
+def test_lines_of_models_that_are_not_there_stay(module, tmp_path, monkeypatch):
+    adaptation = module("adaptation")
+    monkeypatch.setattr(adaptation, "RESULTS", tmp_path)
+    monkeypatch.setattr(adaptation, "read_lines", lambda name, read=adaptation.read_lines: read(name, tmp_path))
+    lines = [{"experiment": "a", "method": "mmd", "seed": seed, "stopped": False} for seed in (0, 1)]
+    adaptation.renew_lines("guard", lines)
+    again = adaptation.renew_lines("guard", [lines[1] | {"stopped": True}])
+    assert again == [lines[0], lines[1] | {"stopped": True}]
+    assert adaptation.read_lines("guard") == again
+
+
 def test_scores_of_the_unknown_are_compared(module):
     strangeness, experiments = module("strangeness"), module("experiments")
     experiment = experiments.EXPERIMENTS["simulated-strokes"]
