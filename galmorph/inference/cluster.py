@@ -194,9 +194,12 @@ def connect(workers: int | None, scheduler: str | None, announce: Announce = log
         if workers is not None:
             raise RunError("give either a number of workers for this machine or a scheduler, not both")
         address = scheduler_address(scheduler)
+        before = dask.config.get("scheduler", None)
         try:
             client = Client(address, timeout="10s")
         except (OSError, ValueError, TypeError) as error:  # the last of TLS without certificates
+            # A client that does not come about would stay what this process computes with.
+            dask.config.set(scheduler=before)
             raise RunError(
                 f"no Dask scheduler answers at {address} ({error}). Start one with: dask scheduler"
             ) from error

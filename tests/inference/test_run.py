@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import dask
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -297,6 +298,7 @@ def test_a_device_that_is_not_there_is_an_error(tiles, bundle, scheduler, tmp_pa
 def test_no_scheduler_is_an_error(tiles, bundle, tmp_path, address, reason):
     with pytest.raises(RunError, match=f"no Dask scheduler answers at {address} .*{reason}"):
         galmorph.classify(tiles, SURVEY, bundle, tmp_path / "run", scheduler=address)
+    assert dask.config.get("scheduler", None) is None
 
 
 def test_given_positions_are_measured_and_all_accounted_for(finished, tiles, bundle, scheduler, tmp_path):
