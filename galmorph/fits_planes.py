@@ -6,7 +6,7 @@ Each file is opened once, every failure is a `TileError` in words, and nothing g
 import errno
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +49,7 @@ class Plane:
     header : astropy.io.fits.Header
         Of the HDU, with the primary header's keywords where it lacks them.
     wcs : astropy.wcs.WCS or None
-        Celestial, two-dimensional, of the whole image; None when the header has none.
+        Celestial, two-dimensional, of the whole image; None when the header has none, or nobody asked for it.
     hdu : str
         How errors call the HDU.
     """
@@ -92,7 +92,11 @@ class Notes:
 
 
 def read_planes(
-    path: Path, hdus: Sequence[str | int | None], notes: Notes, rows: tuple[int, int] | None = None
+    path: Path,
+    hdus: Sequence[str | int | None],
+    notes: Notes,
+    rows: tuple[int, int] | None = None,
+    located: Collection[str | int | None] | None = None,
 ) -> list[Plane]:
     """Image HDUs of a file, which is opened and closed once.
 
@@ -106,6 +110,8 @@ def read_planes(
         Takes what astropy warns of.
     rows : tuple of int, optional
         First row to read and the one after the last; all unless given.
+    located : collection of str, int or None, optional
+        Those of `hdus` whose WCS is wanted, which takes its time; all unless given.
 
     Returns
     -------
@@ -121,10 +127,11 @@ def read_planes(
     by_index: dict[int, Plane] = {}
     # astropy leaves a file open that it cannot make sense of, when it opened it itself.
     with _quiet(path, notes), _in_words(path), path.open("rb") as file, fits.open(file, memmap=False) as opened:
-        for wanted in dict.fromkeys(hdus):
-            index = _index(path, opened, wanted)
+        indices = {wanted: _index(path, opened, wanted) for wanted in dict.fromkeys(hdus)}
+        on_sky = {indices[wanted] for wanted in (hdus if located is None else located)}
+        for wanted, index in indices.items():
             if index not in by_index:
-                by_index[index] = _plane(path, opened, index, notes, rows)
+                by_index[index] = _plane(path, opened, index, notes, rows, index in on_sky)
             found[wanted] = by_index[index]
     return [found[wanted] for wanted in hdus]
 
@@ -223,7 +230,7 @@ def _label(hdu: Any, index: int) -> str:
     return f"HDU {index}" + (f" ({hdu.name})" if hdu.name else "")
 
 
-def _plane(path: Path, opened: Any, index: int, notes: Notes, rows: tuple[int, int] | None) -> Plane:
+def _plane(path: Path, opened: Any, index: int, notes: Notes, rows: tuple[int, int] | None, on_sky: bool) -> Plane:
     hdu = opened[index]
     label = _label(hdu, index)
     _check_size(path, hdu, label)
@@ -240,7 +247,8 @@ def _plane(path: Path, opened: Any, index: int, notes: Notes, rows: tuple[int, i
     header = hdu.header.copy()
     if index:
         header.extend(opened[0].header, unique=True, strip=True)
-    return Plane(pixels, header, _celestial(opened, hdu, shape, path, label, notes), label)
+    wcs = _celestial(opened, hdu, shape, path, label, notes) if on_sky else None
+    return Plane(pixels, header, wcs, label)
 
 
 def _check_size(path: Path, hdu: Any, label: str) -> None:

@@ -1,7 +1,9 @@
 """From the counts of a file to nanomaggies, and from its weights to inverse variances."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +16,44 @@ from galmorph.surveys import Survey, TileSource
 Floats = NDArray[np.float32]
 Booleans = NDArray[np.bool_]
 
+#: Rows of a plane that are worked on at once.
+ROWS = 64
+
 
 def pixel_area(source: TileSource, survey: Survey, pixel_scale: float) -> float:
     """Area of the file's pixel in units of the pixel that counts are given for."""
     if not source.layout.image.native_pixels or survey.pixel_scale is None:
         return 1.0
     return (pixel_scale / survey.pixel_scale) ** 2
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A band's planes, each of the shape ``(rows, columns)``.
+
+    Parameters
+    ----------
+    image : ndarray of float32
+        Nanomaggies per pixel, 0 where there is no data.
+    weight : ndarray of float32 or None
+        Inverse variance in nanomaggies^-2.
+    valid : ndarray of bool
+        Where there is data.
+    """
+
+    image: Floats
+    weight: Floats | None
+    valid: Booleans
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...], weighed: bool) -> Self:
+        """Planes to be written."""
+        weight = np.empty(shape, dtype=np.float32) if weighed else None
+        return cls(np.empty(shape, dtype=np.float32), weight, np.empty(shape, dtype=bool))
+
+    def __getitem__(self, band: int) -> Self:
+        """One of several bands."""
+        return type(self)(self.image[band], None if self.weight is None else self.weight[band], self.valid[band])
 
 
 def in_nanomaggies(
@@ -30,7 +64,8 @@ def in_nanomaggies(
     source: TileSource,
     survey: Survey,
     area: float,
-) -> tuple[Floats, Floats | None, Booleans]:
+    out: Calibrated,
+) -> None:
     """Calibrate the image of a band and its weight.
 
     Parameters
@@ -49,15 +84,8 @@ def in_nanomaggies(
         Zero-points, or the keywords that give them.
     area : float
         Of `pixel_area`.
-
-    Returns
-    -------
-    image : ndarray of float32
-        Nanomaggies per pixel, 0 where there is no data; shape ``(rows, columns)``.
-    weight : ndarray of float32 or None
-        Inverse variance in nanomaggies^-2, of that shape.
-    valid : ndarray of bool
-        Where there is data, of that shape.
+    out : Calibrated
+        Written, of the shape of the image; its weight unless `weight` is None.
 
     Raises
     ------
@@ -65,20 +93,35 @@ def in_nanomaggies(
         If the unit is another than the layout's, a zero-point is missing, or the weight has another size.
     """
     _check_unit(plane, band, source)
+    layer = source.layout.image
     counts = plane.pixels if index is None else plane.pixels[index]
-    if source.layout.image.asinh:
+    if layer.asinh:
         counts = _linear(counts, plane, source.images[band])
     factor = area * 10 ** (0.4 * (NANOMAGGY - _zero_point(plane, band, source, survey)))
-    image = np.multiply(counts, factor, out=np.empty(counts.shape, dtype=np.float32), casting="unsafe")
-    valid = np.isfinite(image)
-    if source.layout.image.no_data is not None:
-        valid &= counts != source.layout.image.no_data
-    image[~valid] = 0
-    if weight is None:
-        return image, None, valid
-    inverse = _inverse_variance(weight, index, source, band, counts)
-    inverse /= np.float32(factor**2)
-    return image, inverse, valid & (inverse > 0)
+    for rows in some_rows(counts):
+        np.multiply(counts[rows], factor, out=out.image[rows], casting="unsafe")
+        np.isfinite(out.image[rows], out=out.valid[rows])
+        if layer.no_data is not None:
+            out.valid[rows] &= counts[rows] != layer.no_data
+    blank(out.image, out.valid)
+    if weight is None or out.weight is None:
+        return
+    _inverse_variance(weight, index, source, band, counts, out.weight)
+    for rows in some_rows(counts):
+        out.weight[rows] /= np.float32(factor**2)
+        out.valid[rows] &= out.weight[rows] > 0
+
+
+def some_rows(plane: NDArray[Any]) -> Iterator[slice]:
+    """Slices of rows that together are a plane, so few that what is made of them on the way stays in the caches."""
+    return (slice(start, start + ROWS) for start in range(0, len(plane), ROWS))
+
+
+def blank(plane: Floats, valid: Booleans) -> None:
+    """Write 0 where there is no data; both are of the shape ``(rows, columns)``."""
+    for rows in some_rows(plane):
+        if not valid[rows].all():
+            plane[rows][~valid[rows]] = 0
 
 
 def _zero_point(image: Plane, band: str, source: TileSource, survey: Survey) -> float:
@@ -119,8 +162,10 @@ def _check_unit(image: Plane, band: str, source: TileSource) -> None:
         )
 
 
-def _inverse_variance(plane: Plane, index: int | None, source: TileSource, band: str, counts: NDArray[Any]) -> Floats:
-    """Inverse variance in counts^-2, 0 where it is not positive and finite."""
+def _inverse_variance(
+    plane: Plane, index: int | None, source: TileSource, band: str, counts: NDArray[Any], out: Floats
+) -> None:
+    """Write the inverse variance in counts^-2, 0 where it is not positive and finite."""
     path, layer, shape = source.weights[band], source.layout.weight, counts.shape
     values = plane.pixels if plane.pixels.ndim == 2 else plane.pixels[index or 0]
     if values.shape != shape:
@@ -132,17 +177,19 @@ def _inverse_variance(plane: Plane, index: int | None, source: TileSource, band:
         values = _linear(values, plane, path)
     kind = layer.kind if layer else "invvar"
     power = {"invvar": 1.0, "relative": 1.0, "variance": -1.0, "rms": -2.0}[kind]
-    # A power of 1 leaves numbers as they are; raising many of them to it would take its time.
-    powers = values if power == 1 else np.power(values, power, dtype=np.float64)
-    weight = np.where(values > 0, powers, powers.dtype.type(0))
-    weight[~np.isfinite(weight)] = 0
+    for rows in some_rows(values):
+        # A power of 1 leaves numbers as they are; raising many of them to it would take its time.
+        powers = values[rows] if power == 1 else np.power(values[rows], power, dtype=np.float64)
+        good = np.isfinite(powers)
+        good &= values[rows] > 0
+        out[rows] = powers
+        if not good.all():
+            out[rows][~good] = 0
     if kind == "relative":
-        weight = weight.astype(np.float64)
-        weight *= _noise_scale(counts, weight)
-    return np.asarray(weight, dtype=np.float32)
+        np.multiply(out, _noise_scale(counts, out), out=out, dtype=np.float64, casting="unsafe")
 
 
-def _noise_scale(counts: NDArray[Any], weight: NDArray[np.float64]) -> float:
+def _noise_scale(counts: NDArray[Any], weight: Floats) -> float:
     """What relative weights have to be multiplied by, for them to say the noise between neighbouring pixels."""
     good = (weight > 0) & np.isfinite(counts)
     both = good[:, 1:] & good[:, :-1]

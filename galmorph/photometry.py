@@ -14,6 +14,8 @@ KRON_EXTENT = 6.0
 #: Factor on the Kron radius and least radius in units of the ellipse: SExtractor's PHOT_AUTOPARAMS.
 KRON_FACTOR = 2.5
 KRON_LEAST = 3.5
+#: Part of the Kron radius that half of the light is looked for in at first.
+HALF_LIGHT_WITHIN = 0.5
 #: Largest radius in units of the ellipse. An exponential disc has 7; more comes of noise or neighbours.
 KRON_MOST = 10.0
 
@@ -173,18 +175,23 @@ def half_light_radius(
         Pixels; NaN where the flux is not positive. The shape is ``(n,)``.
     """
     result = np.full(len(shapes), np.nan)
-    bright = np.flatnonzero(np.isfinite(flux) & (flux > 0))
-    if len(bright):
+    sought = np.flatnonzero(np.isfinite(flux) & (flux > 0))
+    # Half of the light lies well within its aperture, most of whose pixels need not be looked at.
+    for reach in (HALF_LIGHT_WITHIN, 1.0):
+        if not len(sought):
+            break
+        most = reach * radius[sought]
         half, _ = sep.flux_radius(
             image,
-            shapes.x[bright],
-            shapes.y[bright],
-            radius[bright],
+            shapes.x[sought],
+            shapes.y[sought],
+            most,
             0.5,
-            normflux=flux[bright],
+            normflux=flux[sought],
             mask=masked,
-            seg_id=shapes.segment[bright],
+            seg_id=shapes.segment[sought],
             segmap=segments,
         )
-        result[bright] = np.where(np.isfinite(half) & (half > 0), half, np.nan)
+        result[sought] = np.where(np.isfinite(half) & (half > 0), half, np.nan)
+        sought = sought[half >= most]
     return result

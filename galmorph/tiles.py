@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from galmorph.errors import TileError, TileUnavailableError
 from galmorph.fits_planes import Notes, Plane, read_planes
-from galmorph.flux_scale import in_nanomaggies, pixel_area
+from galmorph.flux_scale import Calibrated, blank, in_nanomaggies, pixel_area, some_rows
 from galmorph.grids import match_grids, resample
 from galmorph.mask_bits import mask_bits
 from galmorph.sky import local_axes
@@ -26,8 +26,6 @@ SCALE_TOLERANCE = 0.02
 MAX_SEEING = 300
 #: Relative difference of a pixel's sides that is worth a warning.
 SQUARE_TOLERANCE = 0.01
-#: Rows of a mask whose bits are looked at at once.
-MASK_ROWS = 64
 
 Floats = NDArray[np.float32]
 Booleans = NDArray[np.bool_]
@@ -164,11 +162,12 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
     del images, first
     for band in survey.bands:
         read.pop(("mask", band), None)
-    image, weight, valid = _calibrate(source, survey, planes, maps, read, pixel_area(source, survey, pixel_scale))
+    calibrated = _calibrate(source, survey, planes, maps, read, pixel_area(source, survey, pixel_scale))
+    image, weight, valid = calibrated.image, calibrated.weight, calibrated.valid
     valid &= ~mask
-    image[~valid] = 0
-    if weight is not None:
-        weight[~valid] = 0
+    for values in (image,) if weight is None else (image, weight):
+        for plane, good in zip(values, valid, strict=True):
+            blank(plane, good)
     resampled = [band for band, matrix in maps.items() if matrix is not None]
     if resampled:
         notes.add(f"resampled to the grid of band {survey.bands[0]}: {', '.join(resampled)}")
@@ -204,7 +203,8 @@ def _read_files(source: TileSource, survey: Survey, notes: Notes) -> dict[tuple[
     rows = None if source.stripe is None else source.stripe.read
     read: dict[tuple[str, str], Plane] = {}
     for path, requests in source.requests(survey.bands).items():
-        planes = read_planes(path, [hdu for _, _, hdu in requests], notes, rows)
+        located = {hdu for role, _, hdu in requests if role == "image"}
+        planes = read_planes(path, [hdu for _, _, hdu in requests], notes, rows, located)
         read |= {(role, band): plane for (role, band, _), plane in zip(requests, planes, strict=True)}
     return read
 
@@ -300,8 +300,7 @@ def _marked(pixels: NDArray[Any], bits: Sequence[int | None]) -> list[Booleans]:
     """Where a mask has any of some bits, or, for None, any at all; for a cube in any of its planes."""
     marked = [np.zeros(pixels.shape[-2:], dtype=bool) for _ in bits]
     # Some rows at a time: as numbers that hold all bits they are several times as large as in the file.
-    for start in range(0, pixels.shape[-2], MASK_ROWS):
-        rows = slice(start, start + MASK_ROWS)
+    for rows in some_rows(marked[0]):
         values = pixels[..., rows, :]
         if pixels.dtype.kind not in "iu":
             values = np.nan_to_num(values, nan=0, posinf=0, neginf=0)
@@ -319,24 +318,29 @@ def _calibrate(
     maps: Mapping[str, NDArray[np.float64] | None],
     read: dict[tuple[str, str], Plane],
     area: float,
-) -> tuple[Floats, Floats | None, Booleans]:
+) -> Calibrated:
     """Images and weights in nanomaggies, and where they hold data; what is `read` of them is taken out."""
     rows, columns = read[("image", survey.bands[0])].pixels.shape[-2:]
-    image = np.zeros((len(survey.bands), rows, columns), dtype=np.float32)
-    valid = np.zeros(image.shape, dtype=bool)
-    weight = np.zeros_like(image) if source.weights else None
+    weighed = bool(source.weights)
+    result = Calibrated.empty((len(survey.bands), rows, columns), weighed)
     for i, (band, plane) in enumerate(planes.items()):
         matrix = maps[band]
-        weighed = read.pop(("weight", band)) if source.weights else None
-        values, weights, good = in_nanomaggies(read.pop(("image", band)), weighed, plane, band, source, survey, area)
+        image = read.pop(("image", band))
+        weight = read.pop(("weight", band)) if weighed else None
+        own = result[i] if matrix is None else Calibrated.empty(image.pixels.shape[-2:], weighed)
+        in_nanomaggies(image, weight, plane, band, source, survey, area, own)
         if matrix is not None:
-            good = resample(good.astype(np.float32), matrix, (rows, columns), smooth=False) > 0.999
-            values = resample(values, matrix, (rows, columns))
-            weights = None if weights is None else resample(weights, matrix, (rows, columns), smooth=False)
-        image[i], valid[i] = values, good
-        if weight is not None and weights is not None:
-            weight[i] = weights
-    return image, weight, valid
+            _resample(own, matrix, result[i])
+    return result
+
+
+def _resample(band: Calibrated, matrix: NDArray[np.float64], out: Calibrated) -> None:
+    """Write a band on another grid."""
+    shape = out.image.shape
+    out.valid[:] = resample(band.valid.astype(np.float32), matrix, shape, smooth=False) > 0.999
+    out.image[:] = resample(band.image, matrix, shape)
+    if band.weight is not None and out.weight is not None:
+        out.weight[:] = resample(band.weight, matrix, shape, smooth=False)
 
 
 def _note_filter(image: Plane, band: str, source: TileSource, survey: Survey, notes: Notes) -> None:

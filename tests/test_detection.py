@@ -11,6 +11,7 @@ from galmorph import flags
 from galmorph.background import smooth, subtract
 from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import ConfigError
+from galmorph.photometry import Shapes, half_light_radius
 from galmorph.sky import pixel_to_sky
 from galmorph.surveys import find_tiles, load_survey
 from galmorph.tiles import Tile, read_tile
@@ -87,6 +88,24 @@ def test_a_gaussian_galaxy_is_measured_right():
     assert found["source_id"] == ""
     assert field.background == pytest.approx([0.3, 0.3], abs=0.001)
     assert field.noise == pytest.approx(noise, rel=0.1)
+
+
+def test_half_of_the_light_is_found_near_the_centre_and_at_the_rim():
+    y, x = np.mgrid[:101, :101]
+    distance = np.hypot(x - 50, y - 50)
+    point, ring, nothing = (distance < 2), (distance > 28) & (distance < 32), distance < 0
+    one = [np.array([50.0]), np.array([50.0]), np.array([10.0]), np.array([10.0]), np.zeros(1), np.ones(1, np.int32)]
+    for light, expected in ((point, math.sqrt(point.sum() / 2 / math.pi)), (ring, math.sqrt((28**2 + 32**2) / 2)), (nothing, math.nan)):
+        image = light.astype(np.float32)
+        found = half_light_radius(
+            image,
+            np.zeros(image.shape, dtype=bool),
+            np.ones(image.shape, dtype=np.int32),
+            Shapes(*one),
+            np.array([40.0]),
+            np.array([float(image.sum())]),
+        )
+        assert found == pytest.approx(np.array([expected]), rel=0.02, nan_ok=True)
 
 
 def test_errors_are_those_of_repeated_measurements():

@@ -122,6 +122,22 @@ def test_bad_values_are_zero_and_not_valid(tmp_path):
     assert tile.weight is None
 
 
+@pytest.mark.parametrize("kind", ["invvar", "rms", "relative"])
+def test_every_row_of_a_larger_tile_is_calibrated(tmp_path, kind):
+    rng = np.random.default_rng(0)
+    image, weight = rng.normal(0, 2, (150, 40)).astype(np.float32), rng.uniform(1, 2, (150, 40)).astype(np.float32)
+    image[70, 3], weight[140, 4], weight[149, 5] = np.nan, -1, np.inf
+    path = write(tmp_path / "a.fits", image)
+    fits.append(path, weight)
+    tile = read(path, generic(weight_hdu="1", weight_kind=kind))
+    np.testing.assert_array_equal(np.argwhere(~tile.valid[0]), [[70, 3], [140, 4], [149, 5]])
+    good = tile.valid[0]
+    factor = tile.image[0][good] / image[good]
+    np.testing.assert_allclose(factor, factor[0], rtol=1e-5)
+    shape = tile.weight[0][good] / (weight[good] ** -2.0 if kind == "rms" else weight[good])
+    np.testing.assert_allclose(shape, np.median(shape), rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("stored", "cards", "expected"),
     [

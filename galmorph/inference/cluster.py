@@ -1,6 +1,7 @@
 """Dask: a cluster of this machine by default, any scheduler by address; one scoring session per worker process."""
 
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -92,6 +93,8 @@ class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
         """Load the model; called by Dask when a worker joins."""
         if self._local:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            # What the process has by now stays to its end; to look through it for garbage again and again takes time.
+            gc.freeze()
         self._lock = threading.Lock()
         self._load(worker)
 
@@ -159,16 +162,18 @@ _LOCAL = {
     "distributed.scheduler.allowed-failures": 0,
     "distributed.deploy.lost-worker-timeout": "1 hour",
     # A hundred looks a second at what a worker does, and fifty ticks, are a twentieth of a core that scores. Memory
-    # need not be plotted twice a second either, and disks not at all.
+    # need not be looked at ten times and plotted twice a second either, and disks not at all.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "500ms",
+    "distributed.worker.memory.monitor-interval": "500ms",
     "distributed.admin.system-monitor.interval": "2s",
     "distributed.admin.system-monitor.disk": False,
-    # Planes of a tile may lie where others were, in place of pages that are new each time; what is larger goes back,
-    # and many threads that come and go do not each keep memory of their own.
+    # Planes of a tile may lie where those of the last one were, in place of pages that are new each time, which the
+    # system has to clear; so they are small pages, of one heap for all threads. What is larger goes back.
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 16 * 2**20,
-    "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 2,
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 128 * 2**20,
+    "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,
+    "distributed.nanny.pre-spawn-environ.NUMPY_MADVISE_HUGEPAGE": 0,
 }
 
 

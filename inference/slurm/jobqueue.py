@@ -45,9 +45,10 @@ def main() -> None:
         interface=given.interface,
         # Workers keep and share memory as those of a local cluster do, and are not looked at a hundred times a second.
         job_script_prologue=[
-            "export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1",
-            "export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=16777216 MALLOC_ARENA_MAX=2",
+            "export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMPY_MADVISE_HUGEPAGE=0",
+            "export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=134217728 MALLOC_ARENA_MAX=1",
             "export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL=500ms",
+            "export DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL=500ms",
             "export DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL=2s"
             " DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__DISK=False",
         ],

@@ -33,11 +33,11 @@ PROJECT = Path(__file__).parents[2]
 def test_workers_of_clusters_are_set_as_those_of_one_machine(name):
     text = (PROJECT / name).read_text()
     memory = {key.rpartition(".")[2]: value for key, value in _LOCAL.items() if "environ" in key}
-    assert len(memory) == 3
+    assert len(memory) == 4
     for key, value in memory.items():
         assert re.search(rf"\b{key}={value}\b", text)
-    looks = {key: value for key, value in _LOCAL.items() if "worker.profile" in key or ".admin." in key}
-    assert len(looks) == 4
+    looks = {key: value for key, value in _LOCAL.items() if "environ" not in key and "scheduler" not in key and "deploy" not in key}
+    assert len(looks) == 5
     for key, value in looks.items():
         name = key.upper().replace("-", "_").replace(".", "__")
         assert re.search(rf"\bDASK_{name}={value}\b", text)
