@@ -94,14 +94,16 @@ def test_half_of_the_light_is_found_near_the_centre_and_at_the_rim():
     y, x = np.mgrid[:101, :101]
     distance = np.hypot(x - 50, y - 50)
     point, ring, nothing = (distance < 2), (distance > 28) & (distance < 32), distance < 0
-    one = [np.array([50.0]), np.array([50.0]), np.array([10.0]), np.array([10.0]), np.zeros(1), np.ones(1, np.int32)]
-    for light, expected in ((point, math.sqrt(point.sum() / 2 / math.pi)), (ring, math.sqrt((28**2 + 32**2) / 2)), (nothing, math.nan)):
+    centre, side = np.array([50.0]), np.array([10.0])
+    shapes = Shapes(centre, centre, side, side, np.zeros(1), np.ones(1, np.int32))
+    point_radius, ring_radius = math.sqrt(point.sum() / 2 / math.pi), math.sqrt((28**2 + 32**2) / 2)
+    for light, expected in ((point, point_radius), (ring, ring_radius), (nothing, math.nan)):
         image = light.astype(np.float32)
         found = half_light_radius(
             image,
             np.zeros(image.shape, dtype=bool),
             np.ones(image.shape, dtype=np.int32),
-            Shapes(*one),
+            shapes,
             np.array([40.0]),
             np.array([float(image.sum())]),
         )

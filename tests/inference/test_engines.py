@@ -36,7 +36,7 @@ def test_workers_of_clusters_are_set_as_those_of_one_machine(name):
     assert len(memory) == 4
     for key, value in memory.items():
         assert re.search(rf"\b{key}={value}\b", text)
-    looks = {key: value for key, value in _LOCAL.items() if "environ" not in key and "scheduler" not in key and "deploy" not in key}
+    looks = {key: value for key, value in _LOCAL.items() if not re.search("environ|scheduler|deploy", key)}
     assert len(looks) == 5
     for key, value in looks.items():
         name = key.upper().replace("-", "_").replace(".", "__")
