@@ -214,24 +214,27 @@ class Cutter:
         y = y - self.first_row
         clean = self._count_invalid(x, y, pixels) == 0
         native = clean & (np.abs(pixels / size - 1) < NATIVE)
+        per_area = np.float32(self.pixel_scale**-2)
         for i in range(n):
             if native[i]:
                 _shift(self._levels[0][0], x[i], y[i], size, images[i])
-                continue
-            number = max(0, int(np.ceil(np.log2(pixels[i] / size / WIDEST_STEP))))
-            planes, fraction = self._level(number)
-            scale = 2.0**number
-            matrix = _placement((x[i] + 0.5) / scale - 0.5, (y[i] + 0.5) / scale - 0.5, pixels[i] / size / scale, size)
-            if not clean[i] and fraction.dtype == bool:
-                window, matrix = _window(matrix, size, planes.shape[1:])
-                planes, fraction = planes[window], fraction[window].astype(np.float32)
-            _warp(planes, matrix, size, images[i])
-            if not clean[i]:
-                has_data = self._fill(fraction, matrix, images[i])
-                bad[i] = 1.0 - has_data.all(axis=0).mean()
-                seen = has_data.any(axis=(1, 2))
-                missing[i], empty[i] = not seen.all(), not seen.any()
-        images /= np.float32(self.pixel_scale**2)
+            else:
+                number = max(0, int(np.ceil(np.log2(pixels[i] / size / WIDEST_STEP))))
+                planes, fraction = self._level(number)
+                scale = 2.0**number
+                centre = (x[i] + 0.5) / scale - 0.5, (y[i] + 0.5) / scale - 0.5
+                matrix = _placement(*centre, pixels[i] / size / scale, size)
+                if not clean[i] and fraction.dtype == bool:
+                    window, matrix = _window(matrix, size, planes.shape[1:])
+                    planes, fraction = planes[window], fraction[window].astype(np.float32)
+                _warp(planes, matrix, size, images[i])
+                if not clean[i]:
+                    has_data = self._fill(fraction, matrix, images[i])
+                    bad[i] = 1.0 - has_data.all(axis=0).mean()
+                    seen = has_data.any(axis=(1, 2))
+                    missing[i], empty[i] = not seen.all(), not seen.any()
+            # One by one, while each is in the caches.
+            images[i] *= per_area
         # The warp cannot tell a pixel off the tile from a masked one: the part off the tile is known exactly.
         bad = np.clip(bad - off_edge, 0.0, 1.0)
         return Cutouts(images, side, limited, bad, off_edge, missing, empty)

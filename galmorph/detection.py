@@ -239,12 +239,11 @@ def _significance(weighted: NDArray[np.float32], weight: NDArray[np.float32], fw
     return significance
 
 
-def _error(weight: NDArray[np.float32], masked: NDArray[np.bool_], factor: float) -> NDArray[np.float32]:
-    """Standard deviation of pixels times a factor, 0 where there is no weight."""
-    error = np.sqrt(weight)
-    np.divide(np.float32(factor), error, out=error)
-    error[masked] = 0
-    return error
+def _variance(weight: NDArray[np.float32], masked: NDArray[np.bool_], factor: float) -> NDArray[np.float32]:
+    """Variance of pixels whose standard deviation is so many times what their weights say, 0 where there is none."""
+    variance = np.divide(np.float32(factor**2), weight)
+    variance[masked] = 0
+    return variance
 
 
 def _correlation(significance: NDArray[np.floating], sky: NDArray[np.bool_]) -> float:
@@ -355,8 +354,8 @@ def _measure(
     radius = np.where(given, given_radius / scale, kron)
     reliable |= given
     common = (detection.segments, shapes, radius)
-    noise = _error(detection.weight, detection.masked, detection.correlation)
-    flux, error, measured = photometry.aperture_flux(detection.image, noise, detection.masked, *common)
+    variance = _variance(detection.weight, detection.masked, detection.correlation)
+    flux, error, measured = photometry.aperture_flux(detection.image, variance, detection.masked, *common)
     snr = np.divide(flux, error, out=np.zeros_like(flux), where=measured & (error > 0))
     half = photometry.half_light_radius(detection.image, detection.masked, detection.segments, shapes, radius, flux)
     y = shapes.y + tile.first_row
@@ -378,8 +377,8 @@ def _measure(
     for i, band in enumerate(tile.bands):
         weight = sky.weight(i)
         masked = weight <= 0
-        noise = _error(weight, masked, detection.correlation)
-        values, errors, _ = photometry.aperture_flux(sky.planes[i], noise, masked, *common)
+        variance = _variance(weight, masked, detection.correlation)
+        values, errors, _ = photometry.aperture_flux(sky.planes[i], variance, masked, *common)
         table[f"flux_{band}"], table[f"flux_err_{band}"] = values, errors
     table["snr"] = snr
     table["flags"] = _flags(tile, detection, shapes, snr, reliable & measured & (flux > 0))

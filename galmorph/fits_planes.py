@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ class Plane:
     pixels : numpy.ndarray
         Native byte order, BZERO and BSCALE applied, BLANK as NaN. The shape is ``(rows, columns)`` or, for a cube,
         ``(planes, rows, columns)``; the rows are those that were asked for.
-    header : astropy.io.fits.Header
-        Of the HDU, with the primary header's keywords where it lacks them.
+    headers : sequence of astropy.io.fits.Header
+        Of the HDU, and others that have what it lacks.
     wcs : astropy.wcs.WCS or None
         Celestial, two-dimensional, of the whole image; None when the header has none, or nobody asked for it.
     hdu : str
@@ -55,9 +56,18 @@ class Plane:
     """
 
     pixels: NDArray[Any]
-    header: fits.Header
+    headers: Sequence[fits.Header]
     wcs: WCS | None
     hdu: str
+
+    @cached_property
+    def header(self) -> fits.Header:
+        """Keywords of the HDU, and the primary header's where it lacks them."""
+        own, *others = self.headers
+        header = own.copy()
+        for other in others:
+            header.extend(other, unique=True, strip=True)
+        return header
 
 
 @dataclass(frozen=True)
@@ -244,11 +254,8 @@ def _plane(path: Path, opened: Any, index: int, notes: Notes, rows: tuple[int, i
     if pixels.dtype.kind not in "fiu":
         raise TileError(f"{path}: {label} holds {pixels.dtype} values; expected numbers")
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    header = hdu.header.copy()
-    if index:
-        header.extend(opened[0].header, unique=True, strip=True)
     wcs = _celestial(opened, hdu, shape, path, label, notes) if on_sky else None
-    return Plane(pixels, header, wcs, label)
+    return Plane(pixels, [opened[i].header for i in dict.fromkeys((index, 0))], wcs, label)
 
 
 def _check_size(path: Path, hdu: Any, label: str) -> None:

@@ -94,7 +94,7 @@ def kron_radius(
 
 def aperture_flux(
     image: NDArray[np.float32],
-    error: NDArray[np.float32],
+    variance: NDArray[np.float32],
     masked: Booleans,
     segments: NDArray[np.int32],
     shapes: Shapes,
@@ -106,8 +106,8 @@ def aperture_flux(
 
     Parameters
     ----------
-    image, error : numpy.ndarray
-        Background-subtracted image and standard deviation of its pixels. The shape is ``(rows, columns)``.
+    image, variance : numpy.ndarray
+        Background-subtracted image and variance of its pixels. The shape is ``(rows, columns)``.
     masked : numpy.ndarray of bool
         Pixels to leave out.
     segments : numpy.ndarray
@@ -134,7 +134,7 @@ def aperture_flux(
         shapes.b,
         shapes.theta,
         radius / shapes.a,
-        err=error,
+        var=variance,
         mask=masked,
         seg_id=shapes.segment,
         segmap=segments,

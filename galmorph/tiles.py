@@ -299,15 +299,15 @@ def _read_masks(
 def _marked(pixels: NDArray[Any], bits: Sequence[int | None]) -> list[Booleans]:
     """Where a mask has any of some bits, or, for None, any at all; for a cube in any of its planes."""
     marked = [np.zeros(pixels.shape[-2:], dtype=bool) for _ in bits]
-    # Some rows at a time: as numbers that hold all bits they are several times as large as in the file.
     for rows in some_rows(marked[0]):
         values = pixels[..., rows, :]
-        if pixels.dtype.kind not in "iu":
-            values = np.nan_to_num(values, nan=0, posinf=0, neginf=0)
-        values = values.astype(np.int64).view(np.uint64)
+        if values.dtype.kind not in "iu":
+            values = np.nan_to_num(values, nan=0, posinf=0, neginf=0).astype(np.int64)
+        values = values.view(f"u{values.dtype.itemsize}")
         values = np.bitwise_or.reduce(values, axis=0) if values.ndim == 3 else values
+        there = np.iinfo(values.dtype).max
         for target, wanted in zip(marked, bits, strict=True):
-            target[rows] = values != 0 if wanted is None else values & np.uint64(wanted) != 0
+            target[rows] = values != 0 if wanted is None else values & values.dtype.type(wanted & there) != 0
     return marked
 
 
