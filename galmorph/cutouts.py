@@ -4,8 +4,8 @@ Training sets and survey runs both call `Cutter`, so a model sees in a run what 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import cv2
 import numpy as np
@@ -110,6 +110,15 @@ class Cutouts:
     off_edge_fraction: Float32
     missing_band: Bool
     empty: Bool
+
+    def without_images(self) -> Self:
+        """The same but for the images, which are most of the memory: none."""
+        return replace(self, images=np.empty((0, *self.images.shape[1:]), dtype=np.float32))
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Cutouts]") -> Self:
+        """What several hold, in one."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 def side_angles(radius: ArrayLike, framing: Framing) -> tuple[Float64, Bool]:

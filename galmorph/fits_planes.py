@@ -121,7 +121,8 @@ def read_planes(
     rows : tuple of int, optional
         First row to read and the one after the last; all unless given.
     located : collection of str, int or None, optional
-        Those of `hdus` whose WCS is wanted, which takes its time; all unless given.
+        Those of `hdus` whose WCS is wanted, which takes its time; all unless given. Of two that are the same HDU, the
+        first one tells.
 
     Returns
     -------
@@ -137,11 +138,11 @@ def read_planes(
     by_index: dict[int, Plane] = {}
     # astropy leaves a file open that it cannot make sense of, when it opened it itself.
     with _quiet(path, notes), _in_words(path), path.open("rb") as file, fits.open(file, memmap=False) as opened:
-        indices = {wanted: _index(path, opened, wanted) for wanted in dict.fromkeys(hdus)}
-        on_sky = {indices[wanted] for wanted in (hdus if located is None else located)}
-        for wanted, index in indices.items():
+        for wanted in dict.fromkeys(hdus):
+            index = _index(path, opened, wanted)
             if index not in by_index:
-                by_index[index] = _plane(path, opened, index, notes, rows, index in on_sky)
+                on_sky = located is None or wanted in located
+                by_index[index] = _plane(path, opened, index, notes, rows, on_sky)
             found[wanted] = by_index[index]
     return [found[wanted] for wanted in hdus]
 

@@ -141,13 +141,12 @@ def neighbour_distance(features: NDArray[np.floating], directions: NDArray[np.fl
     ndarray of float64
         Shape ``(n,)``, from 0 to 2; 1 where there is no neighbour at all.
     """
-    unit = directions_of(features)
     count = min(NEIGHBOURS, len(directions))
     if count == 0:
-        return np.ones(len(unit))
-    distances = np.empty(len(unit))
-    for start in range(0, len(unit), CHUNK):
-        cosines = unit[start : start + CHUNK] @ np.asarray(directions, dtype=np.float64).T
+        return np.ones(len(features))
+    distances = np.empty(len(features))
+    for start in range(0, len(features), CHUNK):
+        cosines = directions_of(features[start : start + CHUNK]) @ np.asarray(directions, dtype=np.float64).T
         nearest = np.partition(cosines, -count, axis=1)[:, -count:]
         distances[start : start + CHUNK] = 1 - nearest.mean(axis=1)
     return np.maximum(distances, 0.0)

@@ -184,29 +184,32 @@ def _score_objects(
     tile: _Prepared, config: RunConfig, bundle: Bundle, session: "ScoringSession", turns: Turns
 ) -> tuple[pa.Table, list[Reject]]:
     """Cut and score the objects of a tile, in chunks that bound the memory."""
-    tables, rejects = [], []
-    for objects, cutouts, seconds in one_ahead(_chunks(tile, bundle, session.batch)):
+    facts, said = [], []
+    for cutouts, seconds in one_ahead(_chunks(tile, bundle, session.batch)):
         turns.add("cut", seconds)
         with turns.scoring():
-            logits, features = _predict(session, cutouts)
-        scores = bundle.score(logits, features, config.precision)
-        table = _rows(tile, objects, cutouts, scores, features, config, bundle)
-        reasons = _reasons(cutouts, logits, features)
-        rejects += _rejects(tile.name, objects, reasons)
-        tables.append(table.filter(pa.array(reasons == "")))
-        turns.lap("assemble")
-    return pa.concat_tables(tables).combine_chunks(), rejects
+            said.append(_predict(session, cutouts))
+        facts.append(cutouts.without_images())
+    cutouts = Cutouts.joined(facts)
+    logits, features = (np.concatenate(part) for part in zip(*said, strict=True))
+    scores = bundle.score(logits, features, config.precision)
+    table = _rows(tile, cutouts, scores, features, config, bundle)
+    reasons = _reasons(cutouts, logits, features)
+    rejects = _rejects(tile.name, tile.objects, reasons)
+    rows = table.filter(pa.array(reasons == ""))
+    turns.lap("assemble")
+    return rows.combine_chunks(), rejects
 
 
-def _chunks(tile: _Prepared, bundle: Bundle, batch: int) -> Iterator[tuple[pd.DataFrame, Cutouts, float]]:
-    """Objects of a tile, their cutouts and the time that these took; whole batches, one of none for no objects."""
+def _chunks(tile: _Prepared, bundle: Bundle, batch: int) -> Iterator[tuple[Cutouts, float]]:
+    """Cutouts of a tile's objects and the time that they took; whole batches, one of none for no objects."""
     image = 4 * len(bundle.manifest.bands) * bundle.manifest.framing.size**2
     chunk = max(1, CHUNK_BYTES // (image * batch)) * batch
     for start in range(0, max(1, len(tile.objects)), chunk):
         objects = tile.objects.iloc[start : start + chunk]
         begin = time.perf_counter()
         cutouts = tile.cutter.cut(objects["x"], objects["y"], objects["radius"])
-        yield objects, cutouts, time.perf_counter() - begin
+        yield cutouts, time.perf_counter() - begin
 
 
 def _predict(session: "ScoringSession", cutouts: Cutouts) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -252,15 +255,14 @@ def object_ids(survey: str, release: str, tile: str, numbers: NDArray[np.int64])
 
 def _rows(
     tile: _Prepared,
-    objects: pd.DataFrame,
     cutouts: Cutouts,
     scores: Scores,
     features: NDArray[np.float32],
     config: RunConfig,
     bundle: Bundle,
 ) -> pa.Table:
-    """Rows of the catalogue for objects of a tile."""
-    n = len(objects)
+    """Rows of the catalogue for the objects of a tile."""
+    objects, n = tile.objects, len(tile.objects)
     classes = bundle.manifest.classes
     numbers = objects["number"].to_numpy(dtype=np.int64)
     columns: dict[str, object] = {
