@@ -116,6 +116,15 @@ def test_a_tile_that_cannot_be_used_is_reported(tiles, survey):
     assert (result.rejected["object_id"].str.startswith("2-")).sum() == 8
 
 
+def test_inputs_of_one_name_are_each_reported(tiles, survey):
+    odd = [tiles / name / "notes.fits" for name in "xy"]
+    for path in odd:
+        path.parent.mkdir()
+        path.write_text("no FITS")
+    result = make_labelled_cutouts([tiles / "tiles", *odd], survey, tiles / "labels.csv", tiles / "set")
+    assert set(result.rejected_tiles) == {str(path) for path in odd}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -5,7 +5,6 @@ import json
 import logging
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -143,7 +142,7 @@ def run_tiles(
     if retry_rejected and not journal.run_file.exists():
         raise RunError(f"{folder} holds no run, and so no tiles that were set aside; leave out --retry-rejected")
     ledger = _open(journal, sources, config, hashing)
-    journal.write_rejects(INPUTS, _input_rejects(unusable, {source.name for source in sources}))
+    journal.write_rejects(INPUTS, [Reject(item.name, "input", item.reason) for item in unusable])
     pending = _pending(journal, sources, ledger, retry_rejected)
     reports: dict[str, TileReport] = {}
     unread = [source for source in pending if ledger.fault(source.name)]
@@ -310,17 +309,6 @@ def _pending(
             "first, by the same command without --retry-rejected"
         )
     return [source for source in sources if source.name in rejected]
-
-
-def _input_rejects(unusable: Sequence[Rejected], tiles: Collection[str]) -> list[Reject]:
-    """Rejects of inputs; those whose names do not tell them from others, or from tiles, are called by their paths."""
-    counts = Counter(item.name for item in unusable)
-    rejects = []
-    for item in unusable:
-        path = item.path if item.path.name == item.name else item.path / item.name
-        known = counts[item.name] == 1 and item.name not in tiles
-        rejects.append(Reject(item.name if known else str(path), "input", item.reason))
-    return rejects
 
 
 def _reject_positions_outside(journal: Journal, positions: pd.DataFrame) -> None:

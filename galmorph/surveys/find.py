@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -104,7 +104,8 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
     tiles : list of TileSource
         Sorted by name; each name is there once. Large tiles are there in stripes, see `galmorph.surveys.stripes`.
     rejected : list of Rejected
-        What is no tile and why, sorted by name and path.
+        What is no tile and why, sorted by name; each name is there once, and no tile has it: those whose own name
+        would not tell them apart are called by their paths.
     """
     tiles: dict[tuple[str, str, tuple[Path, ...]], TileSource] = {}
     rejected: dict[tuple[str, Path], Rejected] = {}
@@ -130,11 +131,19 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
             rejected.setdefault((refusal.name, refusal.path), refusal)
     unclaimed = _unclaimed(seen - incomplete, tiles.values())
     log.info("found %d tiles of survey %s, rejected %d inputs", len(tiles), survey.name, len(rejected) + len(unclaimed))
-    everything = [*rejected.values(), *unclaimed]
     pieces = [piece for tile in _named(list(tiles.values())) for piece in in_stripes(tile, survey.bands)]
-    return sorted(pieces, key=lambda piece: piece.name), sorted(
-        everything, key=lambda entry: (entry.name, str(entry.path))
-    )
+    everything = _called_apart([*rejected.values(), *unclaimed], {piece.name for piece in pieces})
+    return sorted(pieces, key=lambda piece: piece.name), sorted(everything, key=lambda entry: entry.name)
+
+
+def _called_apart(rejected: Sequence[Rejected], tiles: Collection[str]) -> list[Rejected]:
+    counts = Counter(entry.name for entry in rejected)
+    result = []
+    for entry in rejected:
+        path = entry.path if entry.path.name == entry.name else entry.path / entry.name
+        known = counts[entry.name] == 1 and entry.name not in tiles
+        result.append(entry if known else replace(entry, name=str(path)))
+    return result
 
 
 def safe_name(name: str) -> str:
