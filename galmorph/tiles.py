@@ -305,9 +305,9 @@ def _marked(pixels: NDArray[Any], bits: Sequence[int | None]) -> list[Booleans]:
             values = np.nan_to_num(values, nan=0, posinf=0, neginf=0).astype(np.int64)
         values = values.view(f"u{values.dtype.itemsize}")
         values = np.bitwise_or.reduce(values, axis=0) if values.ndim == 3 else values
-        there = np.iinfo(values.dtype).max
+        every_bit = np.iinfo(values.dtype).max
         for target, wanted in zip(marked, bits, strict=True):
-            target[rows] = values != 0 if wanted is None else values & values.dtype.type(wanted & there) != 0
+            target[rows] = values != 0 if wanted is None else values & values.dtype.type(wanted & every_bit) != 0
     return marked
 
 

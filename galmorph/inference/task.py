@@ -184,14 +184,14 @@ def _score_objects(
     tile: _Prepared, config: RunConfig, bundle: Bundle, session: "ScoringSession", turns: Turns
 ) -> tuple[pa.Table, list[Reject]]:
     """Cut and score the objects of a tile, in chunks that bound the memory."""
-    facts, said = [], []
+    facts, outputs = [], []
     for cutouts, seconds in one_ahead(_chunks(tile, bundle, session.batch)):
         turns.add("cut", seconds)
         with turns.scoring():
-            said.append(_predict(session, cutouts))
+            outputs.append(_predict(session, cutouts))
         facts.append(cutouts.without_images())
     cutouts = Cutouts.joined(facts)
-    logits, features = (np.concatenate(part) for part in zip(*said, strict=True))
+    logits, features = (np.concatenate(part) for part in zip(*outputs, strict=True))
     scores = bundle.score(logits, features, config.precision)
     table = _rows(tile, cutouts, scores, features, config, bundle)
     reasons = _reasons(cutouts, logits, features)
@@ -229,10 +229,10 @@ def _reasons(cutouts: Cutouts, logits: NDArray[np.float32], features: NDArray[np
 
 
 def _rejects(tile: str, objects: pd.DataFrame, reasons: NDArray[np.object_]) -> list[Reject]:
+    refused = reasons != ""
     return [
         Reject(tile, "object", reason, row["number"], row["source_id"], row["ra"], row["dec"])
-        for row, reason in zip(objects.to_dict("records"), reasons, strict=True)
-        if reason
+        for row, reason in zip(objects[refused].to_dict("records"), reasons[refused], strict=True)
     ]
 
 

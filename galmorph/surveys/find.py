@@ -132,11 +132,11 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
     unclaimed = _unclaimed(seen - incomplete, tiles.values())
     log.info("found %d tiles of survey %s, rejected %d inputs", len(tiles), survey.name, len(rejected) + len(unclaimed))
     pieces = [piece for tile in _named(list(tiles.values())) for piece in in_stripes(tile, survey.bands)]
-    everything = _called_apart([*rejected.values(), *unclaimed], {piece.name for piece in pieces})
+    everything = _uniquely_named([*rejected.values(), *unclaimed], {piece.name for piece in pieces})
     return sorted(pieces, key=lambda piece: piece.name), sorted(everything, key=lambda entry: entry.name)
 
 
-def _called_apart(rejected: Sequence[Rejected], tiles: Collection[str]) -> list[Rejected]:
+def _uniquely_named(rejected: Sequence[Rejected], tiles: Collection[str]) -> list[Rejected]:
     counts = Counter(entry.name for entry in rejected)
     result = []
     for entry in rejected:

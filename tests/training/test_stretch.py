@@ -85,3 +85,10 @@ def test_images_that_cannot_be_fitted(value, message):
     images = np.full((4, 1, 8, 8), value, dtype=np.float32)
     with pytest.raises(DataError, match=message):
         fit_stretch(images, np.arange(4), StretchOptions())
+
+
+def test_asinh_is_exact_from_faint_to_bright():
+    values = np.concatenate([-np.geomspace(1e-6, 1e4, 50), [0], np.geomspace(1e-6, 1e4, 50)])
+    images = torch.tensor(values, dtype=torch.float32).reshape(1, 1, 1, -1)
+    result = Stretch("asinh", [1.0])(images).flatten().double()
+    torch.testing.assert_close(result, torch.from_numpy(np.arcsinh(values)), rtol=2e-4, atol=0)
