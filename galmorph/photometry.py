@@ -14,8 +14,8 @@ KRON_EXTENT = 6.0
 #: Factor on the Kron radius and least radius in units of the ellipse: SExtractor's PHOT_AUTOPARAMS.
 KRON_FACTOR = 2.5
 KRON_LEAST = 3.5
-#: Part of the Kron radius that half of the light is looked for in at first.
-HALF_LIGHT_WITHIN = 0.5
+#: Part of the Kron radius that half of the light is looked for in at first: an exponential disc has it within .3.
+HALF_LIGHT_WITHIN = 0.4
 #: Largest radius in units of the ellipse. An exponential disc has 7; more comes of noise or neighbours.
 KRON_MOST = 10.0
 

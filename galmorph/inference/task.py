@@ -20,11 +20,12 @@ from galmorph.errors import BundleError, RunError, TileError, TileUnavailableErr
 from galmorph.inference.config import RunConfig
 from galmorph.inference.journal import Account, Journal, Reject
 from galmorph.inference.line import Turns, one_ahead
+from galmorph.inference.patience import within_patience
 from galmorph.inference.records import refuse_changes
 from galmorph.scores import Scores
-from galmorph.surveys import TileSource
+from galmorph.surveys import Survey, TileSource
 from galmorph.surveys.stripes import MARGIN
-from galmorph.tiles import read_tile
+from galmorph.tiles import Tile, read_tile
 
 if TYPE_CHECKING:
     from galmorph.inference.session import ScoringSession
@@ -161,9 +162,7 @@ def _prepare(
     turns: Turns,
 ) -> _Prepared:
     """Read a tile and find its objects."""
-    refuse_changes(source, record)
-    tile = read_tile(source, config.survey)
-    refuse_changes(source, record)
+    tile = _read(source, record, config.survey)
     order = bundle.check_survey(source.name, tile.bands, tile.pixel_scale)
     turns.lap("read")
     found = extract(tile, config.detection, positions, in_place=True)
@@ -178,6 +177,21 @@ def _prepare(
             f"cutouts of more than {2 * MARGIN:g} arcsec may reach beyond the rows that were read, which count as bad",
         )
     return _Prepared(tile.name, tile.bands, notes, objects, cutter)
+
+
+def _read(source: TileSource, record: dict[str, Any], survey: Survey) -> Tile:
+    """Read a tile whose files are those that were recorded, before and after."""
+
+    def read() -> Tile:
+        refuse_changes(source, record)
+        tile = read_tile(source, survey)
+        refuse_changes(source, record)
+        return tile
+
+    try:
+        return within_patience(source.files, read)
+    except OSError as error:
+        raise TileUnavailableError(f"{error.filename} cannot be read now: {error.strerror or error}") from error
 
 
 def _score_objects(

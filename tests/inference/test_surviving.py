@@ -22,9 +22,10 @@ from make_bundle import make_bundle
 from make_sky import BANDS, make_tile
 
 import galmorph
+from galmorph import fits_planes
 from galmorph.cli import main
 from galmorph.errors import FolderError, RunError
-from galmorph.inference import cluster, journal, records, task
+from galmorph.inference import cluster, journal, patience, records, task
 
 SURVEY = "mock-decals"
 
@@ -379,29 +380,33 @@ def test_a_tile_that_is_gone_before_it_is_known_is_set_aside(tiles, bundle, thre
     assert (report.resumed, report.rejected_tiles) == (2, {})
 
 
-@pytest.mark.parametrize("calls", [0, 1])
-def test_a_file_on_a_disk_that_hangs_is_set_aside_and_the_run_goes_on(
-    tiles, bundle, threads, tmp_path, monkeypatch, calls
+@pytest.mark.parametrize(("where", "name"), [(records, "file_sha256"), (fits_planes, "read_planes")])
+def test_a_file_on_a_disk_that_hangs_in_its_middle_is_set_aside_and_the_run_goes_on(
+    tiles, bundle, threads, tmp_path, monkeypatch, where, name
 ):
-    original, held, seen = records._read_ends, threading.Event(), []
+    original, held, seen = getattr(where, name), threading.Event(), []
 
-    def read_ends(path):
-        if path.name == "tile1-r.fits":
-            seen.append(path)
-            if len(seen) > calls:
-                held.wait(60)
-        original(path)
+    def read(path, *given):
+        if path.name != "tile1-r.fits":
+            return original(path, *given)
+        seen.append(path)
+        with path.open("rb") as file:
+            file.read(4000)
+            held.wait(60)
+        raise OSError("came too late")
 
     with monkeypatch.context() as patch:
-        patch.setattr(records, "PATIENCE", 0.2)
-        patch.setattr(records, "_read_ends", read_ends)
+        patch.setattr(patience, "PATIENCE", 0.5)
+        patch.setattr(galmorph.tiles if where is fits_planes else where, name, read)
         report = run(tiles, bundle, tmp_path / "run", threads).report
     held.set()
-    # Already when the files are read to know them, or, three times, on a worker.
-    assert len(seen) == (4 if calls else 1)
+    # When the files are read to know them, or, three times, on a worker.
+    assert len(seen) == (3 if where is fits_planes else 1)
     assert set(report.rejected_tiles) == {"tile1"}
-    assert "tile1-r.fits cannot be read" in report.rejected_tiles["tile1"]
-    assert "no byte came for 0 s, the disk is slow or hangs" in report.rejected_tiles["tile1"]
+    reason = report.rejected_tiles["tile1"]
+    assert "tile1-r.fits" in reason
+    assert "cannot be read" in reason
+    assert "nothing came for 0 s, the disk is slow or hangs" in reason
     assert report.scored > 5
     assert not run(tiles, bundle, tmp_path / "run", threads).report.rejected_tiles
 
