@@ -1,6 +1,7 @@
 """``galmorph train``, ``galmorph export`` and ``galmorph evaluate``."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -81,19 +82,10 @@ def train(
     if seeds:
         from galmorph.training.seeds import train_seeds
 
-        _show_seeds(
-            train_seeds(
-                recipe,
-                folder,
-                seeds,
-                data=data,
-                target=target,
-                sets=measure,
-                part=part,
-                device=device,
-                callbacks=callbacks,
-            )
+        summary = train_seeds(
+            recipe, folder, seeds, data=data, target=target, sets=measure, part=part, device=device, callbacks=callbacks
         )
+        _show_seeds(summary, folder)
         return
     guarded = train_guarded(recipe, folder, data=data, target=target, device=device, callbacks=callbacks)
     result, console = guarded.shipped, Console(highlight=False)
@@ -141,18 +133,29 @@ def _tracking(uri: str | None) -> "list[Callback]":
     return [Tracking(uri)]
 
 
-def _show_seeds(summary: "SeedSummary") -> None:
-    """Means and deviations: of the best epochs, and of each set in a column of its own."""
+def _show_seeds(summary: "SeedSummary", folder: Path) -> None:
+    """Means and deviations: of the best epochs, and of each set, with what all networks together give, beside them."""
+    from galmorph.training.guarded import read_verdict
+
     console = Console(highlight=False)
     console.print(f"{len(summary.seeds)} seeds; mean ± standard deviation", soft_wrap=True)
-    for columns in ({"best epoch": summary.training}, summary.evaluations):
+    sets: list[tuple[str, Mapping[str, object]]] = []
+    for name, measures in summary.evaluations.items():
+        together = {key: "–" if value is None else f"{value:.4f}" for key, value in summary.together[name].items()}
+        sets += [(name, measures), ("all together", together)]
+    for columns in ([("best epoch", summary.training)], sets):
         if not columns:
             continue
-        table = Table("", *columns, box=None, pad_edge=False)
-        for name in dict.fromkeys(name for column in columns.values() for name in column):
-            table.add_row(name, *(str(column.get(name, "")) for column in columns.values()))
+        table = Table("", *(header for header, _ in columns), box=None, pad_edge=False)
+        for name in dict.fromkeys(name for _, column in columns for name in column):
+            table.add_row(name, *(str(column.get(name, "")) for _, column in columns))
         console.print()
         console.print(table)
+    verdict = read_verdict(folder)
+    if verdict is not None:
+        console.print("\nall networks together:")
+        show_verdict(verdict, console)
+    console.print(f"next: galmorph export {folder} --out BUNDLE makes one model of all", markup=False, soft_wrap=True)
 
 
 def export(
@@ -170,7 +173,8 @@ def export(
     Parameters
     ----------
     checkpoint
-        A checkpoint, or the folder of a training: its best epoch, or that of the model that the guard chose.
+        A checkpoint; the folder of a training: its best epoch, or that of the model that the guard chose; or the folder
+        of several seeds, whose networks then answer together.
     out
         Folder of the bundle to make.
     data

@@ -67,7 +67,7 @@ def _values(manifest: Manifest) -> dict[str, str]:
         "bands": ", ".join(manifest.bands),
         "pixel_scale": f"{manifest.pixel_scale:g}",
         "framing": f"{framing.size} x {framing.size} pixels, {frame}",
-        "encoder": recipe["network"]["encoder"],
+        "encoder": recipe["network"]["encoder"] + _together(training["seed"]),
         "method": recipe["method"]["name"] + _harm(training.get("guard") or {}),
         "images": ", ".join(f"{name} {count}" for name, count in training["images_per_class"].items()),
         "temperature": f"{manifest.temperature:.3f}",
@@ -77,6 +77,11 @@ def _values(manifest: Manifest) -> dict[str, str]:
         + "\n\n".join(_measures(part, result) for part, result in manifest.metrics.items()),
         "versions": ", ".join(f"{name} {number}" for name, number in training["versions"].items()),
     }
+
+
+def _together(seeds: int | Sequence[int]) -> str:
+    """How many networks answer together, where they are several."""
+    return "" if isinstance(seeds, int) else f", {len(seeds)} networks together"
 
 
 def _harm(guard: Mapping[str, Any]) -> str:

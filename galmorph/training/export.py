@@ -5,9 +5,11 @@ import json
 import math
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -37,13 +39,12 @@ from galmorph.training.compact import CALIBRATION_IMAGES, Judges, compact_graphs
 from galmorph.training.data import Dataset, read_source
 from galmorph.training.domain_norm import Domain, domain_norms, set_domain
 from galmorph.training.domains import part_rows
+from galmorph.training.ensemble import as_served, load_members
 from galmorph.training.evaluate import predict
 from galmorph.training.evaluation import Evaluation, summarise
-from galmorph.training.fit import checkpoint_file, load_training
 from galmorph.training.graph import add_facts, compare, export_graph
-from galmorph.training.guarded import read_verdict, shipped_checkpoint, which_model
+from galmorph.training.guarded import shipped
 from galmorph.training.module import Training
-from galmorph.training.orientations import as_served
 from galmorph.training.recipe import Recipe
 from galmorph.training.reference import chosen_rows, images_facts, sample_domain
 from galmorph.training.split import split_objects
@@ -89,7 +90,8 @@ def export(
     ----------
     checkpoint : Path
         Written by `galmorph.training.fit.train`, or the folder of a training, which stands for its best checkpoint, or
-        where its guard found harm for that of the training on the source alone.
+        where its guard found harm for that of the training on the source alone; or the folder of several seeds, whose
+        networks then answer together.
     out : Path
         Folder of the bundle; a bundle already there is replaced.
     data : Path, optional
@@ -112,15 +114,17 @@ def export(
     DataError
         If the checkpoint or the data cannot be used, or the data changed since the training.
     """
-    checkpoint = checkpoint_file(shipped_checkpoint(checkpoint))
-    module, record = load_training(checkpoint)
-    recipe, verdict = module.recipe, read_verdict(checkpoint)
+    chosen = shipped(checkpoint)
+    modules, record = load_members(chosen.checkpoints)
+    options = modules[0].recipe.export
     options = replace(
-        recipe.export,
-        precisions=recipe.export.precisions if precisions is None else precisions,
-        orientations=orientations or recipe.export.orientations,
+        options,
+        precisions=options.precisions if precisions is None else precisions,
+        orientations=orientations or options.orientations,
     )
-    recipe = module.recipe = replace(recipe, export=options)
+    for module in modules:
+        module.recipe = replace(module.recipe, export=options)
+    recipe = modules[0].recipe
     if record["facts"].get("unit") not in (UNIT, PIXEL_VALUES):
         raise BundleError(
             f"{checkpoint} was not trained on a set of cutouts, whose unit and framing a bundle has to state. "
@@ -130,7 +134,7 @@ def export(
     if dataset.digests != record["digests"]:
         raise DataError(f"{recipe.source.path} is not the data of the training: its digests differ. Train again")
     rows = part_rows(dataset, recipe)
-    graphs, parity = _graphs(module, record, np.asarray(dataset.images[rows["validation"][:PARITY_IMAGES]]))
+    graphs, parity = _graphs(modules, record, np.asarray(dataset.images[rows["validation"][:PARITY_IMAGES]]))
     # What is fitted to labelled images is fitted to what the source's own branch says of them.
     model = graphs.get(SOURCE_MODEL, graphs[MODEL])
     _, fitted = predict(model, dataset.images, rows["train"])
@@ -151,12 +155,12 @@ def export(
     judges = _judges(dataset, recipe, unlabelled)
     examples = np.asarray(dataset.images[_some(rows["train"], CALIBRATION_IMAGES)])
     smaller, judged = compact_graphs(graphs[MODEL], recipe.export, calibration, examples, judges)
-    manifest = _manifest(module, record, calibration, evaluations, parity).model_copy(update={"precisions": judged})
+    manifest = _manifest(modules, record, calibration, evaluations, parity).model_copy(update={"precisions": judged})
     paths = (Path(data) if data else recipe.source.path, _target_set(recipe, record, target))
     sample, manifest.training["images_of"] = _sample(graphs, model, recipe, dataset, paths)
-    manifest.training["checkpoint"] = file_sha256(checkpoint)
-    if verdict is not None:
-        manifest.training["guard"] = verdict.to_dict() | {"model": which_model(checkpoint)}
+    manifest.training["checkpoints"] = [file_sha256(path) for path in chosen.checkpoints]
+    if chosen.verdict is not None:
+        manifest.training["guard"] = chosen.verdict.to_dict() | {"model": chosen.model}
     table = io.BytesIO()
     statistics(scores, features, dataset.classes).to_parquet(table, index=False)
     facts = _graph_facts(recipe, record, calibration)
@@ -179,15 +183,15 @@ def _predict_strangers(
 
 
 def _graphs(
-    module: Training, record: dict[str, Any], images: NDArray[np.float32]
+    modules: Sequence[Training], record: dict[str, Any], images: NDArray[np.float32]
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Graphs by file name: the target's, and the source's where they differ; parity of the first."""
     graphs: dict[str, bytes] = {}
     parity: dict[str, Any] = {}
-    branches: tuple[Domain, ...] = ("source", "target") if domain_norms(module.network) else ("source",)
-    served = as_served(module.network, module.recipe.export.orientations)
+    served = as_served([module.network for module in modules], modules[0].recipe.export.orientations)
+    branches: tuple[Domain, ...] = ("source", "target") if domain_norms(served) else ("source",)
     for branch in branches:
-        set_domain(module.network, branch)
+        set_domain(served, branch)
         name = MODEL if branch == branches[-1] else SOURCE_MODEL
         graphs[name] = export_graph(served, tuple(record["shape"]))
         parity = compare(graphs[name], served, images)
@@ -279,16 +283,17 @@ def _reference_file(reference: FeatureReference) -> bytes:
 
 
 def _manifest(
-    module: Training,
+    modules: Sequence[Training],
     record: dict[str, Any],
     calibration: Calibration,
     evaluations: dict[str, Evaluation],
     parity: dict[str, Any],
 ) -> Manifest:
-    recipe, separation = module.recipe, module.objective.separation
+    recipe = modules[0].recipe
+    tuners = [module.objective.separation.tuner for module in modules if module.objective.separation is not None]
     facts, tolerance = record["facts"], recipe.export.scale_tolerance
     scale = float(facts["pixel_scale"])
-    classes = recipe.source.classes
+    classes, seeds = recipe.source.classes, [module.recipe.seed for module in modules]
     return Manifest(
         name=recipe.name,
         description=recipe.description,
@@ -304,7 +309,7 @@ def _manifest(
         features=calibration.reference.directions.shape[1],
         batch=max(LEAST_BATCH, BATCH // recipe.export.orientations),
         temperature=calibration.temperature,
-        rho=math.log(len(classes)) / 2 if separation is None else separation.tuner.rho,
+        rho=fmean(tuner.rho for tuner in tuners) if tuners else math.log(len(classes)) / 2,
         unknown=UnknownRule(
             score=calibration.unknown_score,
             threshold=calibration.threshold,
@@ -314,14 +319,14 @@ def _manifest(
         parity=parity,
         training={
             "recipe": recipe.portable(),
-            "seed": recipe.seed,
+            "seed": seeds[0] if len(seeds) == 1 else seeds,
             "images": record["parts"],
             "images_per_class": dict(zip(classes, record["counts"], strict=True)),
             "data": record["digests"],
             "target": record["target"],
             "initial": record.get("initial"),
             "noise": record.get("noise"),
-            "tuner": [] if separation is None else separation.tuner.state_dict()["changes"],
+            "tuner": [change for tuner in tuners for change in tuner.state_dict()["changes"]],
             "versions": {"galmorph": galmorph.__version__} | {name: version(name) for name in VERSIONS},
             "commit": _commit(),
         },

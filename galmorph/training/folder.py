@@ -23,6 +23,8 @@ ELSEWHERE = ("path", "labels", "faults")
 #: What a recipe says of the result of a training: it may change in a folder, and nothing is trained again.
 AFTERWARDS = ("description", "guard", "export")
 CHECKPOINTS, BEST, LAST = "checkpoints", "best", "last"
+#: What several seeds of a recipe leave beside a folder for each: a summary, which names them.
+SEEDS = "seeds.json"
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,19 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains, initial: Path | Non
     (out / RECIPE).write_text(recipe.to_toml())
     marker.write_text(json.dumps(mine, indent=2) + "\n")
     _write_rejects(out / REJECTS, domains)
+
+
+def member_folders(folder: Path) -> list[Path]:
+    """Folders of the trainings that a folder of several seeds has; of one training, or of a checkpoint, itself."""
+    summary = folder / SEEDS
+    if not summary.is_file():
+        return [folder]
+    return [seed_folder(folder, seed) for seed in json.loads(summary.read_text())["seeds"]]
+
+
+def seed_folder(folder: Path, seed: int) -> Path:
+    """Where the training of one of several seeds lies."""
+    return folder / f"seed-{seed}"
 
 
 def with_present_settings(recipe: Recipe, checkpoint: Path) -> Recipe:

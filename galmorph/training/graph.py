@@ -8,10 +8,9 @@ import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from galmorph.errors import BundleError
-from galmorph.training.networks import Classifier
-from galmorph.training.orientations import Oriented
 
 #: Batch sizes for which graph and network are compared.
 PARITY_BATCHES = (1, 2, 7, 32)
@@ -23,13 +22,13 @@ TOLERANCE = 1e-3
 OPSET = 18
 
 
-def export_graph(network: Classifier | Oriented, shape: tuple[int, ...]) -> bytes:
+def export_graph(network: nn.Module, shape: tuple[int, ...]) -> bytes:
     """ONNX model of a network.
 
     Parameters
     ----------
-    network : Classifier or Oriented
-        In evaluation mode, on the CPU.
+    network : Module
+        What `galmorph.training.ensemble.as_served` gives, in evaluation mode, on the CPU.
     shape : tuple of int
         Bands, rows and columns of an image.
 
@@ -88,14 +87,14 @@ def _strip(model: onnx.ModelProto) -> None:
     graph.ClearField("value_info")
 
 
-def compare(model: bytes, network: Classifier | Oriented, images: NDArray[np.float32]) -> dict[str, Any]:
+def compare(model: bytes, network: nn.Module, images: NDArray[np.float32]) -> dict[str, Any]:
     """Largest differences between graph and network, on random and real images, for several batch sizes.
 
     Parameters
     ----------
     model : bytes
         From `export_graph`.
-    network : Classifier or Oriented
+    network : Module
         The network it was made from, in evaluation mode.
     images : ndarray of float32
         Real cutouts, at least one, shape ``(n, bands, N, N)``.

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,13 +15,13 @@ from pytorch_lightning.callbacks import Callback
 from galmorph.training.checkpoint import read_checkpoint
 from galmorph.training.domain_norm import Domain, set_domain
 from galmorph.training.domains import Domains, read_domains
-from galmorph.training.fit import Device, load_training, moved, train
-from galmorph.training.folder import TrainResult
+from galmorph.training.ensemble import as_served, load_members
+from galmorph.training.fit import Device, checkpoint_file, moved, train
+from galmorph.training.folder import TrainResult, member_folders
 from galmorph.training.guard import Answers, Verdict, judge, observe_signs
 from galmorph.training.method_options import MethodOptions
 from galmorph.training.methods import ADDED, TERMS, find_method
 from galmorph.training.module import Training
-from galmorph.training.orientations import as_served
 from galmorph.training.recipe import Recipe, load_recipe
 
 logger = logging.getLogger(__name__)
@@ -92,10 +92,8 @@ def train_guarded(
         (Path(out) / GUARD).unlink(missing_ok=True)
         return GuardedResult(adapted, None, noise)
     plain = train(without_adaptation(recipe, noise), Path(out) / PLAIN, **settings)
-    verdict = compare_trainings(recipe, plain.checkpoint, adapted.checkpoint)
-    (Path(out) / GUARD).write_text(json.dumps(verdict.to_dict(), indent=2) + "\n")
-    for reason in verdict.reasons:
-        logger.warning("adaptation may have done harm: %s", reason)
+    verdict = compare_trainings(recipe, [plain.checkpoint], [adapted.checkpoint])
+    write_verdict(Path(out), verdict)
     return GuardedResult(plain if verdict.shipped == "source_only" else adapted, verdict, noise)
 
 
@@ -126,15 +124,22 @@ def without_adaptation(recipe: Recipe, noise: tuple[float, ...] = ()) -> Recipe:
     return replace(recipe, method=plain, target=None, views=replace(recipe.views, noise=noise or 0.0))
 
 
-def compare_trainings(recipe: Recipe, plain: Path, adapted: Path) -> Verdict:
+def write_verdict(out: Path, verdict: Verdict) -> None:
+    """Let a verdict decide for a folder, and log what it says of harm."""
+    (out / GUARD).write_text(json.dumps(verdict.to_dict(), indent=2) + "\n")
+    for reason in verdict.reasons:
+        logger.warning("adaptation may have done harm: %s", reason)
+
+
+def compare_trainings(recipe: Recipe, plain: Sequence[Path], adapted: Sequence[Path]) -> Verdict:
     """Judge an adapted model by what it and a source-only model say of the same images.
 
     Parameters
     ----------
     recipe : Recipe
         Of the adapted model.
-    plain, adapted : Path
-        Checkpoints.
+    plain, adapted : sequence of Path
+        Checkpoints; several answer together.
 
     Returns
     -------
@@ -142,8 +147,7 @@ def compare_trainings(recipe: Recipe, plain: Path, adapted: Path) -> Verdict:
         Whether to ship the adapted model; with ``guard.mode = "warn"`` it is always shipped.
     """
     domains = read_domains(recipe)
-    models = [load_training(checkpoint)[0] for checkpoint in (plain, adapted)]
-    before, after = (_answers(model, domains) for model in models)
+    before, after = (_answers(load_members(checkpoints)[0], domains) for checkpoints in (plain, adapted))
     labels = domains.source.labels[domains.rows["validation"]]
     images = len(domains.target_rows["train"])
     verdict = judge(observe_signs(before, after, labels, images, recipe.guard.sure), recipe.guard)
@@ -156,7 +160,8 @@ def read_verdict(checkpoint: Path) -> Verdict | None:
     Parameters
     ----------
     checkpoint : Path
-        ``OUT/checkpoints/….safetensors`` or ``OUT/source_only/checkpoints/….safetensors``, or the folder of either.
+        ``OUT/checkpoints/….safetensors`` or ``OUT/source_only/checkpoints/….safetensors``, the folder of either, or of
+        several seeds.
 
     Returns
     -------
@@ -168,52 +173,88 @@ def read_verdict(checkpoint: Path) -> Verdict | None:
     return Verdict.from_dict(json.loads(path.read_text())) if path.is_file() else None
 
 
-def which_model(checkpoint: Path) -> str:
-    """Whether a checkpoint of a guarded training is of its ``adapted`` or of its ``source_only`` model."""
-    return "source_only" if _folder(checkpoint).name == PLAIN else "adapted"
-
-
 def _folder(checkpoint: Path) -> Path:
     """The folder of a checkpoint's training."""
     checkpoint = Path(checkpoint).resolve()
     return checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
 
 
-def shipped_checkpoint(checkpoint: Path) -> Path:
-    """What a path stands for: a checkpoint for itself, the folder of a training for the one that its guard chose.
+@dataclass(frozen=True)
+class Shipped:
+    """What a path stands for.
+
+    Parameters
+    ----------
+    checkpoints : tuple of Path
+        Files; of several seeds one of each.
+    model : {"adapted", "source_only"}
+        Which of the two of a guarded training.
+    verdict : Verdict or None
+        Of the guard.
+    """
+
+    checkpoints: tuple[Path, ...]
+    model: Literal["adapted", "source_only"]
+    verdict: Verdict | None
+
+
+def shipped(checkpoint: Path) -> Shipped:
+    """What a path stands for.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        A file stands for itself; the folder of a training for the best epoch of the model that its guard chose, and
+        that of several seeds for all of these together, by the guard of them all.
+
+    Returns
+    -------
+    Shipped
+    """
+    folders = [shipped_checkpoint(folder, checkpoint) for folder in member_folders(Path(checkpoint))]
+    model: Literal["adapted", "source_only"] = "source_only" if _folder(folders[0]).name == PLAIN else "adapted"
+    return Shipped(tuple(map(checkpoint_file, folders)), model, read_verdict(checkpoint))
+
+
+def shipped_checkpoint(checkpoint: Path, judged: Path | None = None) -> Path:
+    """What a path of one training stands for: a file for itself, a folder for the model that the guard chose.
 
     Parameters
     ----------
     checkpoint : Path
         A file or a folder.
+    judged : Path, optional
+        Folder of the guard's verdict, by default `checkpoint`.
 
     Returns
     -------
     Path
         A file, or the folder of a training that is taken at its best epoch.
     """
-    marker = Path(checkpoint) / GUARD
+    marker = Path(judged or checkpoint) / GUARD
     if marker.is_file() and Verdict.from_dict(json.loads(marker.read_text())).shipped == "source_only":
         return Path(checkpoint) / PLAIN
     return Path(checkpoint)
 
 
-def _answers(module: Training, domains: Domains) -> Answers:
+def _answers(modules: Sequence[Training], domains: Domains) -> Answers:
     """What a model says of the source's validation images and of images of the target's training part."""
     assert domains.target is not None  # noqa: S101 - only methods that adapt are compared
     rows = domains.target_rows["train"]
     chosen = np.sort(np.random.default_rng(0).permutation(rows)[:COMPARED])
-    valid, _ = predict(module, domains.source.images, domains.rows["validation"], "source")
-    return Answers(valid, *predict(module, domains.target.images, chosen, "target"))
+    valid, _ = predict(modules, domains.source.images, domains.rows["validation"], "source")
+    return Answers(valid, *predict(modules, domains.target.images, chosen, "target"))
 
 
-def predict(module: Training, images: NDArray[Any], rows: NDArray[np.intp], domain: Domain) -> tuple[Any, Any]:
+def predict(
+    modules: Training | Sequence[Training], images: NDArray[Any], rows: NDArray[np.intp], domain: Domain
+) -> tuple[Any, Any]:
     """Logits and features of chosen images, as a bundle of the model would give them.
 
     Parameters
     ----------
-    module : Training
-        In evaluation mode.
+    modules : Training or sequence of Training
+        In evaluation mode; several answer together.
     images : ndarray of float32
         Shape ``(n, bands, N, N)``; read a batch at a time.
     rows : ndarray of int
@@ -226,9 +267,11 @@ def predict(module: Training, images: NDArray[Any], rows: NDArray[np.intp], doma
     logits, features : ndarray of float32
         Shapes ``(len(rows), K)`` and ``(len(rows), d)``.
     """
-    set_domain(module.network, domain)
-    served = as_served(module.network, module.recipe.export.orientations)
-    step = BATCH // module.recipe.export.orientations
+    modules = [modules] if isinstance(modules, Training) else modules
+    orientations = modules[0].recipe.export.orientations
+    served = as_served([module.network for module in modules], orientations)
+    set_domain(served, domain)
+    step = BATCH // orientations
     batches = [rows[start : start + step] for start in range(0, len(rows), step)]
     with torch.inference_mode():
         parts = [served(torch.from_numpy(images[batch]).to(memory_format=torch.channels_last)) for batch in batches]

@@ -52,20 +52,3 @@ def orient(images: Tensor, orientations: int) -> Tensor:
     if orientations == 8:
         turned += [one.flip(-1) for one in turned]
     return torch.cat(turned)
-
-
-def as_served(network: Classifier, orientations: int) -> Classifier | Oriented:
-    """A network that answers as its bundle does: from one orientation the network itself.
-
-    Parameters
-    ----------
-    network : Classifier
-        What was trained.
-    orientations : {1, 4, 8}
-        See `galmorph.training.options.ExportOptions`.
-
-    Returns
-    -------
-    Classifier or Oriented
-    """
-    return network if orientations == 1 else Oriented(network, orientations)

@@ -16,14 +16,22 @@ from galmorph.errors import BundleError, ConfigError
 from galmorph.training.evaluate import Part, evaluate
 from galmorph.training.evaluation import Evaluation
 from galmorph.training.export import export
-from galmorph.training.fit import Device, load_training
-from galmorph.training.folder import TrainResult
-from galmorph.training.guarded import train_guarded
+from galmorph.training.fit import Device, load_training, moved
+from galmorph.training.folder import SEEDS, TrainResult, member_folders, seed_folder
+from galmorph.training.guarded import (
+    GUARD,
+    PLAIN,
+    GuardedResult,
+    compare_trainings,
+    shipped,
+    train_guarded,
+    write_verdict,
+)
 from galmorph.training.history import FIRST
 from galmorph.training.recipe import Recipe, load_recipe
 
-#: Files of the summary, and the bundle in a seed's folder.
-SUMMARY, TABLE, MODEL = "seeds.json", "seeds.csv", "model"
+#: Table of the summary, and the bundle in a seed's folder or in that of all.
+TABLE, MODEL = "seeds.csv", "model"
 
 #: What the metrics of the best epoch are listed under, beside the sets that were measured.
 TRAINING = "training"
@@ -75,26 +83,30 @@ class SeedSummary:
         Metrics of each seed's best epoch, its number and the number of epochs.
     evaluations : dict of dict of Spread
         By name of the set, the measures of `galmorph.training.evaluate.evaluate`, such as ``known.accuracy``.
+    together : dict of dict of float or None
+        The same of all networks together, as `galmorph.training.export.export` makes one bundle of them.
     """
 
     recipe: str
     seeds: tuple[int, ...]
     training: dict[str, Spread]
     evaluations: dict[str, dict[str, Spread]]
+    together: dict[str, dict[str, float | None]]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able values."""
         return asdict(self)
 
     def write(self, out: Path) -> None:
-        """Write ``seeds.json`` and ``seeds.csv``, a row for each measure of each set."""
-        (out / SUMMARY).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        """Write ``seeds.json``, and ``seeds.csv`` with a row for each measure of each set."""
+        (out / SEEDS).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
         with (out / TABLE).open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["set", "measure", "mean", "std", *(f"seed_{seed}" for seed in self.seeds)])
+            writer.writerow(["set", "measure", "mean", "std", "together", *(f"seed_{seed}" for seed in self.seeds)])
             for name, measures in {TRAINING: self.training, **self.evaluations}.items():
                 for measure, spread in measures.items():
-                    writer.writerow([name, measure, spread.mean, spread.std, *spread.values])
+                    joint = self.together.get(name, {}).get(measure)
+                    writer.writerow([name, measure, spread.mean, spread.std, joint, *spread.values])
 
 
 def train_seeds(
@@ -113,20 +125,22 @@ def train_seeds(
     """Train a recipe once for each seed, and measure each model.
 
     Objects are divided by their identifiers, so all seeds have the same training, validation and test objects. Where
-    the recipe's guard is on, the numbers are those of what it chose for each seed. What is finished is not repeated.
+    the recipe's guard is on, the numbers are those of what it chose for each seed, and it judges all networks together
+    too, for whoever goes on with these. What is finished is not repeated.
 
     Parameters
     ----------
     recipe : Recipe or Path
         Settings, whose own seed does not count.
     out : Path
-        Folder for ``seed-N``, each a training's folder, and for ``seeds.json`` and ``seeds.csv``.
+        Folder for ``seed-N``, each a training's folder, for ``seeds.json`` and ``seeds.csv``, and for ``guard.json``.
     seeds : sequence of int
         At least one, none twice.
     data, target : Path, optional
         See `train`.
     sets : sequence of Path
-        Sets of labelled cutouts to measure each model on; its bundle is ``seed-N/model``.
+        Sets of labelled cutouts to measure each model on, whose bundle is ``seed-N/model``, and all of them together,
+        whose bundle is ``model``.
     part : {"all", "train", "validation", "test"}, optional
         Of each set; see `evaluate`.
     device, progress, callbacks
@@ -148,27 +162,44 @@ def train_seeds(
         raise ConfigError(f"seeds must be different whole numbers from 0 on, at least one; got {list(seeds)}")
     settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     out = Path(out)
-    results: list[TrainResult] = []
+    results: list[GuardedResult] = []
     measured: dict[str, list[Evaluation]] = {str(path): [] for path in sets}
     for seed in seeds:
-        folder = out / f"seed-{seed}"
+        folder = seed_folder(out, seed)
         own = replace(settings, seed=seed)
         guarded = train_guarded(
             own, folder, data=data, target=target, device=device, progress=progress, callbacks=callbacks
         )
-        results.append(guarded.shipped)
+        results.append(guarded)
         if sets:
-            bundle = _bundle(results[-1], folder / MODEL, data)
+            bundle = _bundle(folder, data, target)
             for path in sets:
                 measured[str(path)].append(evaluate(bundle, path, part=part, resamples=0))
     summary = SeedSummary(
         recipe=settings.name,
         seeds=tuple(seeds),
-        training=_spreads([_metrics(each) for each in results]),
+        training=_spreads([_metrics(each.shipped) for each in results]),
         evaluations={name: _spreads([numbers(each) for each in many]) for name, many in measured.items()},
+        together={},
     )
+    # First it says which seeds there are.
     summary.write(out)
+    _judge_together(moved(settings, data, target), out, results)
+    if sets:
+        bundle = _bundle(out, data, target)
+        together = {str(path): numbers(evaluate(bundle, path, part=part, resamples=0)) for path in sets}
+        summary = replace(summary, together=together)
+        summary.write(out)
     return summary
+
+
+def _judge_together(recipe: Recipe, out: Path, results: Sequence[GuardedResult]) -> None:
+    """Let the guard choose for all networks together, where it was on."""
+    folders = member_folders(out)
+    if any(each.verdict is None for each in results):
+        (out / GUARD).unlink(missing_ok=True)
+        return
+    write_verdict(out, compare_trainings(recipe, [folder / PLAIN for folder in folders], folders))
 
 
 def numbers(evaluation: Evaluation) -> dict[str, float | None]:
@@ -211,13 +242,14 @@ def _spreads(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Spread]:
     }
 
 
-def _bundle(result: TrainResult, path: Path, data: Path | None) -> Path:
-    """The bundle of a training, made if that of this checkpoint, by what its recipe says now, is not there."""
+def _bundle(folder: Path, data: Path | None, target: Path | None) -> Path:
+    """The bundle in the folder of a training or of several seeds, made unless that of this recipe is there."""
+    path, checkpoints = folder / MODEL, shipped(folder).checkpoints
     try:
         bundle = load_bundle(path)
-        told, recipe = bundle.manifest.training, load_training(result.checkpoint)[0].recipe
-        if told.get("checkpoint") == file_sha256(result.checkpoint) and told.get("recipe") == recipe.portable():
+        told, recipe = bundle.manifest.training, load_training(checkpoints[0])[0].recipe.portable()
+        if (told.get("checkpoints"), told.get("recipe")) == ([file_sha256(each) for each in checkpoints], recipe):
             return bundle.path
     except BundleError:
         pass
-    return export(result.checkpoint, path, data=data)
+    return export(folder, path, data=data, target=target)

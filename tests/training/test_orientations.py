@@ -11,12 +11,13 @@ from make_recipe import tiny_recipe
 from galmorph.bundle import load_bundle
 from galmorph.cutout_set import read_cutout_set
 from galmorph.inference.session import ScoringSession
+from galmorph.training.ensemble import as_served
 from galmorph.training.export import export
 from galmorph.training.fit import load_training, train
 from galmorph.training.guarded import predict
 from galmorph.training.networks import build_network
 from galmorph.training.options import NetworkOptions
-from galmorph.training.orientations import Oriented, as_served, orient
+from galmorph.training.orientations import Oriented, orient
 from galmorph.training.stretch import Stretch
 
 #: Quarter turns, with and without a mirror.
@@ -88,7 +89,7 @@ def test_a_linear_layer_gives_the_mean_of_the_logits(images):
 
 def test_one_orientation_is_the_network_itself():
     once = network()
-    assert as_served(once, 1) is once
+    assert as_served([once], 1) is once
 
 
 def test_a_bundle_answers_so_in_every_precision(cutouts, tmp_path):
