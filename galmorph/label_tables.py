@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 
 from galmorph.errors import DataError
-from galmorph.positions import find_column, read_positions, read_table
+from galmorph.positions import read_positions
+from galmorph.table_files import find_column, read_table
 
 #: Columns of a table, in order.
 COLUMNS = ("object_id", "ra", "dec", "label", "who", "when")

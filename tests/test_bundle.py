@@ -6,8 +6,9 @@ import pytest
 from make_bundle import files, make_bundle, manifest
 from pydantic import ValidationError
 
-from galmorph.bundle import FORMAT_VERSION, Bundle, load_bundle, write_bundle
+from galmorph.bundle import Bundle, load_bundle, write_bundle
 from galmorph.errors import BundleError
+from galmorph.manifest import FORMAT_VERSION
 
 
 @pytest.fixture

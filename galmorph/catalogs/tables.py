@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from galmorph.catalogs.healpix import INDEX_ORDER, Ranges, healpix_index
 from galmorph.catalogs.properties import COLLECTION_FILE, read_properties
 from galmorph.errors import CatalogError
-from galmorph.positions import ID_NAMES, ID_UCD, degrees, find_column, position_columns, read_table
+from galmorph.positions import ID_NAMES, ID_UCD, degrees, position_columns
+from galmorph.table_files import find_column, read_table
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from galmorph.bundle import Manifest
+from galmorph.manifest import Manifest
 
 #: Facts of every bundle.
 FACTS = ("name", "survey", "classes", "private_classes", "bands", "pixel_scale", "framing", "temperature", "unknown")

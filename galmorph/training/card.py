@@ -6,8 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from galmorph.bundle import Manifest
 from galmorph.errors import ConfigError
+from galmorph.manifest import Manifest
 
 #: The built-in template, beside this file.
 TEMPLATE = "card.md"

@@ -23,14 +23,13 @@ from galmorph.bundle import (
     SAMPLE,
     SOURCE_MODEL,
     STATISTICS,
-    Manifest,
-    UnknownRule,
     write_bundle,
 )
 from galmorph.cutout_set import PIXEL_VALUES, UNIT, read_cutout_set
 from galmorph.cutouts import Framing
 from galmorph.digests import file_sha256
 from galmorph.errors import BundleError, DataError
+from galmorph.manifest import Manifest, UnknownRule
 from galmorph.reference import SOURCE, TARGET, ReferenceSample, join_samples, write_sample
 from galmorph.scores import FeatureReference, Scores
 from galmorph.training.calibrate import Calibration, calibrate, statistics

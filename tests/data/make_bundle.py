@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from onnx import TensorProto, helper, numpy_helper
 
-from galmorph.bundle import Bundle, Manifest, UnknownRule, write_bundle
+from galmorph.bundle import Bundle, write_bundle
 from galmorph.cutouts import Framing
+from galmorph.manifest import Manifest, UnknownRule
 
 OPSET = 18
 

@@ -7,10 +7,11 @@ from make_bundle import files, manifest
 from make_rows import BANDS, CLASSES, make_field, write_parts
 
 import galmorph
-from galmorph.bundle import SAMPLE, UnknownRule, load_bundle, write_bundle
+from galmorph.bundle import SAMPLE, load_bundle, write_bundle
 from galmorph.catalogs import write_catalog
 from galmorph.cli import main
 from galmorph.errors import BundleError, CatalogError, DataError
+from galmorph.manifest import UnknownRule
 from galmorph.reference import ReferenceSample, join_samples, read_sample, write_sample
 from galmorph.releases.drift import Limits
 from galmorph.releases.notice import drift_of_catalog

@@ -73,6 +73,7 @@ python training/benchmarks/guard.py KEPT rehearsal
 python training/benchmarks/guard.py KEPT
 python training/benchmarks/guard.py KEPT longer
 python training/benchmarks/strangeness.py KEPT
+python training/benchmarks/together.py KEPT
 python training/benchmarks/peers.py DATA          # in an environment of its own, see there
 python training/benchmarks/table.py
 ```
@@ -142,6 +143,35 @@ def _section(title: str, experiments: Mapping[str, Experiment], text: str = "") 
     for name, experiment in experiments.items():
         if read_lines(name):
             parts += [f"### {experiment.title}", "", *_rows(name, experiment), ""]
+    return parts
+
+
+def _together(lines: list[Line]) -> list[str]:
+    """Measures of the networks of all seeds together, after the mean of theirs."""
+    parts = [
+        "## Several networks together",
+        "",
+        "The networks of all seeds as one: the mean of their logits, and their features side by side "
+        "([decision 28](../decisions/0028-ensembles.md)). Of each measure the mean over the single networks, and what "
+        "they give together.",
+        "",
+    ]
+    for name, experiment in TABLE.items():
+        chosen = [line for line in lines if line["experiment"] == name]
+        if not chosen:
+            continue
+        columns = OPEN_COLUMNS if experiment.private else CLOSED_COLUMNS
+        titles = ["method", "seeds", *(title for title, _ in columns)]
+        parts += [f"### {experiment.title}", "", "| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+        for line in chosen:
+            alone = [
+                one for one in read_lines(name) if one["method"] == line["method"] and one["seed"] in line["seeds"]
+            ]
+            means = [statistics.fmean(one[domain][measure] for one in alone) for _, (domain, measure) in columns]
+            joint = [line[domain][measure] for _, (domain, measure) in columns]
+            numbers = [f"{mean:.3f} → {value:.3f}" for mean, value in zip(means, joint, strict=True)]
+            parts.append("| " + " | ".join([_name(line["method"]), str(len(line["seeds"])), *numbers]) + " |")
+        parts.append("")
     return parts
 
 
@@ -231,6 +261,8 @@ def main() -> None:
     if verdicts := _read("guard_longer"):
         about += f" {_counted(count(verdicts))}"
     parts += _section("Trained for longer", LONGER, about)
+    if joined := _read("together"):
+        parts += _together(joined)
     if verdicts := _read("guard"):
         parts += _guard(verdicts)
     about = (

@@ -1,10 +1,14 @@
 """Scores of what is unknown that were tried, and the average of weights: measures by hand, on small things."""
 
 import importlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+from galmorph.training.ensemble import Ensemble
 
 FOLDER = Path(__file__).parents[3] / "training" / "benchmarks"
 
@@ -51,3 +55,34 @@ def test_depths_tell_what_only_they_see(module):
     assert found["block 3 Mahalanobis"]["target"] > 0.99
     assert found["now"]["target"] == pytest.approx(0.5, abs=0.1)
     assert found["now and blocks, Mahalanobis, deviations"]["source"] > 0.85
+
+
+def test_kept_predictions_are_joined_as_networks_are(module):
+    together = module("together")
+
+    class Kept(torch.nn.Module):
+        def __init__(self, saved):
+            super().__init__()
+            self.answer = torch.from_numpy(saved["target_logits"]), torch.from_numpy(saved["target_features"])
+
+        def forward(self, images):
+            return self.answer
+
+    rng = np.random.default_rng(0)
+    members = [
+        {
+            "facts": np.array(json.dumps({"method": "dance", "seed": seed})),
+            "target_logits": rng.normal(size=(4, 3)),
+            "target_features": rng.normal(size=(4, 2)),
+            "target_names": np.array(["a", "b", "a", "b"]),
+        }
+        for seed in (3, 4)
+    ]
+    joined = together.join(members)
+    logits, features = Ensemble([Kept(member) for member in members])(torch.zeros(4))
+    np.testing.assert_allclose(joined["target_logits"], logits)
+    np.testing.assert_allclose(joined["target_features"], features)
+    assert json.loads(str(joined["facts"])) == {"method": "dance", "seed": 0, "seeds": [3, 4]}
+    members[1]["target_names"] = np.array(["b", "b", "a", "b"])
+    with pytest.raises(ValueError, match="different images"):
+        together.join(members)

@@ -1,0 +1,157 @@
+"""Tables in files of any usual format, and their columns by usual names or by UCD."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from galmorph.errors import DataError
+
+#: Endings of the tables that are read.
+KINDS = ".parquet, .fits, .vot, .ecsv, .csv, .tsv or .txt (also .gz)"
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Table of any kind, and the UCDs of its columns.
+
+    Parameters
+    ----------
+    path : Path
+        Parquet, FITS, VOTable, ECSV or CSV (also .gz).
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        The rows. CSV comes as text, not to lose digits of long identifiers. Units of the columns, where the file tells
+        them, are in ``table.attrs["units"]``.
+    ucds : dict of str to str
+        UCDs of the columns, where the file tells them.
+
+    Raises
+    ------
+    DataError
+        If the file is not there or cannot be read as a table.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist or is no file; expected a table of positions ({KINDS})")
+    name = path.name.lower().removesuffix(".gz")
+    try:
+        if name.endswith((".parquet", ".pq", ".parq")):
+            return _read_parquet(path)
+        if name.endswith((".fits", ".fit", ".fts")):
+            return _read_fits(path)
+        if name.endswith((".vot", ".votable", ".xml")):
+            return _read_votable(path)
+        if name.endswith(".ecsv"):
+            return _read_ecsv(path)
+        if name.endswith((".csv", ".txt", ".tsv")):
+            separator = "\t" if name.endswith(".tsv") else ","
+            # Identifiers are read as text, not to lose digits of long ones.
+            frame = pd.read_csv(path, comment="#", dtype=str, skipinitialspace=True, sep=separator)
+            return frame, {}
+    except DataError:
+        raise
+    except Exception as error:  # pyarrow, astropy and pandas raise what a damaged file makes them stumble over
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"{path} cannot be read as a table ({reason}); the file is damaged or of another format"
+        ) from error
+    raise DataError(f"{path} is of an unknown kind; expected {KINDS}")
+
+
+def _read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    ucds, units = (
+        {field.name: (field.metadata or {}).get(key, b"").decode("utf-8", "replace") for field in table.schema}
+        for key in (b"ucd", b"unit")
+    )
+    # Integers of which some are missing would else be floats, which long identifiers do not fit into.
+    frame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}.get)
+    frame.attrs["units"] = units
+    return frame, ucds
+
+
+def _read_fits(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    from astropy.io import fits
+    from astropy.table import Table
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with fits.open(path, memmap=False) as opened:
+            index = next((i for i, hdu in enumerate(opened) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
+            if index is None:
+                raise DataError(f"{path} holds no table, only images; expected a table of positions")
+            header = opened[index].header
+            table = Table.read(opened[index])
+    ucds = {name: str(header.get(f"TUCD{i}", "")) for i, name in enumerate(table.colnames, 1)}
+    flat = [name for name in table.colnames if table[name].ndim == 1]
+    frame = table[flat].to_pandas()
+    frame.attrs["units"] = {name: str(header.get(f"TUNIT{i}", "")) for i, name in enumerate(table.colnames, 1)}
+    return frame, ucds
+
+
+def _read_votable(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    from astropy.io.votable import parse_single_table
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = parse_single_table(path)
+        table = tree.to_table(use_names_over_ids=True)
+    ucds = {field.name: str(field.ucd or "") for field in tree.fields}
+    flat = [name for name in table.colnames if table[name].ndim == 1]
+    frame = table[flat].to_pandas()
+    frame.attrs["units"] = {field.name: str(field.unit or "") for field in tree.fields}
+    return frame, ucds
+
+
+def _read_ecsv(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    from astropy.table import Table
+    from astropy.table.serialize import represent_mixins_as_columns
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table = represent_mixins_as_columns(Table.read(path, format="ascii.ecsv"))
+    flat = [name for name in table.colnames if table[name].ndim == 1]
+    frame = table[flat].to_pandas()
+    frame.attrs["units"] = {name: str(table[name].unit or "") for name in flat}
+    return frame, {name: str((table[name].meta or {}).get("ucd", "")) for name in flat}
+
+
+def plain_name(name: str) -> str:
+    """Name of a column without case, unit in brackets and anything but letters and digits."""
+    word = str(name).lower().partition("[")[0].partition("(")[0]
+    return "".join(letter for letter in word if letter.isalnum())
+
+
+def find_column(table: pd.DataFrame, ucds: dict[str, str], names: Sequence[str], ucd: str) -> str | None:
+    """Column of a usual name, or else of a UCD (the main one, if several have it), or None.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table.
+    ucds : dict of str to str
+        UCDs of its columns.
+    names : sequence of str
+        Usual names, the best first, in lower case and without anything but letters and digits.
+    ucd : str
+        What its UCD starts with.
+
+    Returns
+    -------
+    str or None
+        Name of the column.
+    """
+    plain: dict[str, str] = {}
+    for column in table.columns:
+        plain.setdefault(plain_name(column), str(column))
+    for name in names:
+        if name in plain:
+            return plain[name]
+    marked: list[str] = [column for column, value in ucds.items() if ucd and value.lower().startswith(ucd)]
+    main = [column for column in marked if "meta.main" in ucds[column].lower()]
+    return next(iter(main or marked), None)
