@@ -24,7 +24,9 @@ from galmorph.training.folder import (
     CHECKPOINTS,
     LAST,
     METRICS,
+    SEEDS,
     TrainResult,
+    member_folders,
     open_folder,
     read_result,
     with_present_settings,
@@ -199,8 +201,11 @@ def _check_epochs(recipe: Recipe) -> None:
 
 
 def checkpoint_file(checkpoint: Path) -> Path:
-    """A checkpoint, or of the folder of a training its best."""
+    """A checkpoint, or of the folder of a training its best; a ConfigError for that of several seeds."""
     checkpoint = Path(checkpoint)
+    if (checkpoint / SEEDS).is_file():
+        one = member_folders(checkpoint)[0]
+        raise ConfigError(f"{checkpoint} holds trainings of several seeds; give the folder of one, such as {one}")
     return checkpoint / CHECKPOINTS / f"{BEST}{SUFFIX}" if checkpoint.is_dir() else checkpoint
 
 

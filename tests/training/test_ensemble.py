@@ -134,3 +134,9 @@ def test_networks_of_different_recipes_or_data_are_refused(seeds, cutouts, tmp_p
     other = train(recipe, tmp_path / "elsewhere", device="cpu", progress=False).checkpoint
     with pytest.raises(DataError, match="different data"):
         load_members([out / "seed-0", other])
+
+
+def test_what_is_of_one_network_asks_for_one(seeds):
+    out, _ = seeds
+    with pytest.raises(ConfigError, match=r"several seeds; give the folder of one, such as .*seed-0"):
+        load_training(out)

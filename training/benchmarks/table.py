@@ -43,6 +43,10 @@ VARIANTS = {
     f"{NOISY}-{STRANGERS}": ", noise of the target, with strangers",
 }
 
+#: Stands for the area of the score that decides what is unknown, and where each score has its own.
+DECIDES = "decides"
+AREAS = {"entropy": "auroc", "energy": "auroc_energy", "anomaly_score": "auroc_anomaly"}
+
 #: Columns of the table: title, and where the number is.
 CLOSED_COLUMNS = (("source", ("source", "accuracy")), ("target", ("target", "accuracy")))
 OPEN_COLUMNS = (
@@ -50,7 +54,8 @@ OPEN_COLUMNS = (
     ("H-score", ("target", "h_score")),
     ("known recall", ("target", "known_recall")),
     ("unknown recall", ("target", "unknown_recall")),
-    ("AUROC", ("target", "auroc")),
+    ("AUROC by what decides", ("target", DECIDES)),
+    ("of entropy", ("target", "auroc")),
     ("of energy", ("target", "auroc_energy")),
     ("of anomaly score", ("target", "auroc_anomaly")),
     ("oracle H", ("target", "oracle_h_score")),
@@ -82,10 +87,10 @@ Mean ± standard deviation over seeds, whose number is in the second column (one
 methods have the same network (DeepMerge's), images, steps and optimiser, and the same rule for the unknown threshold,
 which looks at the target's unlabelled images too; a method that adapts sees as many target images beside the source's.
 Labels of the target serve for the measures alone, taken on its test part. *Target's labels used* is the same network
-trained on the target's labelled training part: a bound, as are numbers called oracle. AUROC is of the entropy, and
-beside it of the energy, in which OVANet's classifiers of one class against all others speak
-([decision 22](../decisions/0022-strangers.md)), and of the anomaly score. Methods under the name of a library are its
-own, on the same network, images and steps.
+trained on the target's labelled training part: a bound, as are numbers called oracle. AUROC is of the score that
+decides what is unknown, which *by* names, and beside it of the entropy, of the energy, in which OVANet's classifiers of
+one class against all others speak ([decision 22](../decisions/0022-strangers.md)), and of the anomaly score. Methods
+under the name of a library are its own, on the same network, images and steps.
 *Noise of the target*: where the target's images are noisier, methods that adapt see the source's as noisy
 ([decision 26](../decisions/0026-noise-of-the-target.md)); rows of this name are of the network that sees nothing else
 of the target, the twin that the guard compares with. *Source only* sees nothing of it.
@@ -93,8 +98,8 @@ of the target, the twin that the guard compares with. *Source only* sees nothing
 they do by default ([decision 27](../decisions/0027-mix-of-the-target.md)); of closed digits there are rows without it
 too, which is what the libraries' methods of the same names are.
 *With strangers*: images of two known objects are learned as unknown, and score and threshold are those by which such of
-the target's unlabelled images are told from these best ([decision 22](../decisions/0022-strangers.md)); *by* says which
-score that is, which is the entropy in all other rows. *Balanced*: no class may all but
+the target's unlabelled images are told from these best ([decision 22](../decisions/0022-strangers.md)); that score is
+the entropy in all other rows. *Balanced*: no class may all but
 vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).
 Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
 """
@@ -107,8 +112,16 @@ def _name(method: str) -> str:
     return f"{called}{VARIANTS[variant]}" if variant in VARIANTS else method if variant else called
 
 
+def _value(line: Line, place: tuple[str, str]) -> float | None:
+    domain, measure = place
+    found: float | None = line[domain].get(
+        AREAS[line.get("unknown_score", "entropy")] if measure == DECIDES else measure
+    )
+    return found
+
+
 def _number(lines: Iterable[Line], place: tuple[str, str]) -> str:
-    values = [line[place[0]].get(place[1]) for line in lines]
+    values = [_value(line, place) for line in lines]
     numbers = [value for value in values if value is not None]
     if not numbers:
         return "–"
@@ -167,10 +180,11 @@ def _together(lines: list[Line]) -> list[str]:
             alone = [
                 one for one in read_lines(name) if one["method"] == line["method"] and one["seed"] in line["seeds"]
             ]
-            means = [statistics.fmean(one[domain][measure] for one in alone) for _, (domain, measure) in columns]
-            joint = [line[domain][measure] for _, (domain, measure) in columns]
-            numbers = [f"{mean:.3f} → {value:.3f}" for mean, value in zip(means, joint, strict=True)]
-            parts.append("| " + " | ".join([_name(line["method"]), str(len(line["seeds"])), *numbers]) + " |")
+            cells = [_name(line["method"]), str(len(line["seeds"]))]
+            for _, place in columns:
+                mean = _number(alone, place).partition(" ±")[0]
+                cells.append(f"{mean} → {_number([line], place)}")
+            parts.append("| " + " | ".join(cells) + " |")
         parts.append("")
     return parts
 
