@@ -17,7 +17,7 @@ from galmorph.training.evaluate import Part, evaluate
 from galmorph.training.evaluation import Evaluation
 from galmorph.training.export import export
 from galmorph.training.fit import Device, load_training, moved
-from galmorph.training.folder import SEEDS, TrainResult, member_folders, seed_folder
+from galmorph.training.folder import SEEDS, TrainResult, seed_folder
 from galmorph.training.guarded import (
     GUARD,
     PLAIN,
@@ -182,9 +182,8 @@ def train_seeds(
         evaluations={name: _spreads([numbers(each) for each in many]) for name, many in measured.items()},
         together={},
     )
-    # First it says which seeds there are.
+    _judge_together(moved(settings, data, target), out, summary.seeds, results)
     summary.write(out)
-    _judge_together(moved(settings, data, target), out, results)
     if sets:
         bundle = _bundle(out, data, target)
         together = {str(path): numbers(evaluate(bundle, path, part=part, resamples=0)) for path in sets}
@@ -193,9 +192,9 @@ def train_seeds(
     return summary
 
 
-def _judge_together(recipe: Recipe, out: Path, results: Sequence[GuardedResult]) -> None:
+def _judge_together(recipe: Recipe, out: Path, seeds: Sequence[int], results: Sequence[GuardedResult]) -> None:
     """Let the guard choose for all networks together, where it was on."""
-    folders = member_folders(out)
+    folders = [seed_folder(out, seed) for seed in seeds]
     if any(each.verdict is None for each in results):
         (out / GUARD).unlink(missing_ok=True)
         return

@@ -45,7 +45,7 @@ from galmorph.surveys import find_tiles, load_survey
 SURVEY, CLASSES = "mock-decals", ["elliptical", "spiral", "edge_on", "merger", "star"]
 #: Encoders with the side of their cutouts, side and galaxies of a tile that keeps a model busy, and tiles of each core:
 #: as many as take minutes, since a survey's run takes hours and its start seconds.
-MODELS = {"resnet18": (128, 2000, 1500, 12), "resnet50": (256, 1000, 150, 16)}
+MODELS = {"resnet18": (128, 2000, 1500, 24), "resnet50": (256, 1000, 150, 16)}
 SECONDS = 8.0
 #: Objects that peers are measured on, each time.
 PEERS_OBJECTS = 512
@@ -236,8 +236,7 @@ def peers(folder: Path, zoobot: str | None) -> list[Result]:
     torch.set_num_threads(cores())
     size, side, objects, count = MODELS["resnet18"]
     bundle = make_bundle(folder, "resnet18", size)
-    # In int8 twice as many take as long.
-    tiles = make_tiles(folder / "tiles-peers", 2 * count * cores(), side, objects)
+    tiles = make_tiles(folder / "tiles-peers", count * cores(), side, objects)
     rows = catalogue(tiles[: len(BANDS)], bundle, folder / "run-before")
     network = timm.create_model("resnet18", pretrained=False, in_chans=3, num_classes=5).eval()
 
