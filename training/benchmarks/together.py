@@ -3,7 +3,7 @@
     python training/benchmarks/together.py KEPT
 
 takes what ``adaptation.py run … --keep KEPT`` left of the table's experiments, and writes ``together.jsonl`` beside the
-results: a line for each method that has several seeds there, with the measures of the mean of the logits and of all
+results: a line for each method that has three seeds or more there, with the measures of the mean of the logits and of all
 features side by side, as `galmorph.training.ensemble.Ensemble` gives them. Temperature, threshold and reference are
 fitted to these as to those of one network. Lines of others stay.
 """
@@ -19,8 +19,8 @@ from adaptation import Predictions, measure, renew_lines
 from experiments import LONGER, TABLE
 from tqdm import tqdm
 
-#: Results of this script.
-NAME = "together"
+#: Results of this script, and the fewest networks that are joined.
+NAME, LEAST = "together", 3
 
 
 def join(members: Sequence[Predictions]) -> Predictions:
@@ -69,7 +69,7 @@ def main() -> None:
                 files.setdefault((name, method[1].replace("+", "/")), []).append(path)
     lines = []
     for (name, _), paths in tqdm(files.items(), unit="method"):
-        if len(paths) > 1:
+        if len(paths) >= LEAST:
             joined = join([dict(np.load(path)) for path in paths])
             lines.append({"experiment": name, **measure({**TABLE, **LONGER}[name], joined)})
     renew_lines(NAME, lines)
