@@ -235,13 +235,28 @@ def test_a_page_has_means_and_deviations_of_seeds(module, tmp_path, monkeypatch)
     table, adaptation = module("table"), module("adaptation")
     monkeypatch.setattr(table, "read_lines", lambda name: adaptation.read_lines(name, tmp_path))
     numbers = {"accuracy": 0.5, "h_score": None}
+    areas = {"auroc": 0.9, "auroc_energy": 0.4}
     lines = [
-        {"method": "source_only", "seed": seed, "source": numbers, "target": {**numbers, "accuracy": value}}
-        for seed, value in enumerate((0.6, 0.8))
+        {
+            "method": "source_only",
+            "seed": seed,
+            "unknown_score": score,
+            "source": numbers,
+            "target": {**numbers, **areas, "accuracy": value},
+        }
+        for seed, (value, score) in enumerate(((0.6, "entropy"), (0.8, "energy")))
     ]
     (tmp_path / "sdss-worse.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     rows = table._rows("sdss-worse", module("experiments").EXPERIMENTS["sdss-worse"])
-    assert rows[2] == "| source only | 2 | 0.500 ± 0.000 | 0.700 ± 0.141 | – | – | – | – | – | – | – | entropy |"
+    # The area of what decides is that of the entropy once, and once that of the energy.
+    area = "0.650 ± 0.354 | 0.900 ± 0.000 | 0.400 ± 0.000 | –"
+    first = "| source only | 2 | 0.500 ± 0.000 | 0.700 ± 0.141 | – | – | – |"
+    assert rows[2] == f"{first} {area} | – | entropy 1, energy 1 |"
+    joint = lines[0] | {"experiment": "sdss-worse", "seeds": [0, 1], "target": numbers | {"auroc": 0.95}}
+    assert table._together([joint])[-2] == (
+        "| source only | 2 | 0.500 → 0.500 | 0.700 → 0.500 | – → – | – → – | – → – | "
+        "0.650 → 0.950 | 0.900 → 0.950 | 0.400 → – | – → – | – → – |"
+    )
 
 
 def test_hostile_targets_are_what_they_say(module, tmp_path):
