@@ -19,6 +19,9 @@ Asked = Literal["auto", "float32", "int8", "float16"]
 #: Instructions by which a CPU multiplies 8-bit integers without overflow and faster than floats, as Linux names them.
 INTEGER_INSTRUCTIONS = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
+#: Where NVIDIA's driver has a folder for each GPU.
+DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
+
 #: Largest batch that is tried on a GPU.
 LARGEST_BATCH = 1024
 
@@ -180,6 +183,9 @@ def gpu_count() -> int:
         return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
     try:
         listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30, check=True)  # noqa: S607
+    except FileNotFoundError:
+        # Containers for computing alone have no nvidia-smi; the driver lists what they were given.
+        return len(list(DRIVER_GPUS.glob("*")))
     except (OSError, subprocess.SubprocessError):
         return 0
     return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())

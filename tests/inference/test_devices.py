@@ -116,7 +116,7 @@ def test_the_package_for_gpus_is_no_gpu(bundles, monkeypatch, gpus, precision):
     assert choose_precision("auto", bundles.every, "auto", [this_machine()]) == precision
 
 
-def test_gpus_are_counted(monkeypatch):
+def test_gpus_are_counted(monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
     assert gpu_count() == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -130,8 +130,19 @@ def test_gpus_are_counted(monkeypatch):
         raise FileNotFoundError
 
     monkeypatch.setattr(devices.subprocess, "run", missing)
+    monkeypatch.setattr(devices, "DRIVER_GPUS", tmp_path / "gpus")
     assert gpu_count() == 0
     assert subprocess.run is missing
+    # What the driver lists, where a container has its files and not the command.
+    for address in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / "gpus" / address).mkdir(parents=True)
+    assert gpu_count() == 2
+
+    def fails(*arguments, **options):
+        raise subprocess.CalledProcessError(9, "nvidia-smi")
+
+    monkeypatch.setattr(devices.subprocess, "run", fails)
+    assert gpu_count() == 0
 
 
 def test_each_gpu_has_a_worker(monkeypatch):
