@@ -3,9 +3,9 @@
     python training/benchmarks/together.py KEPT
 
 takes what ``adaptation.py run … --keep KEPT`` left of the table's experiments, and writes ``together.jsonl`` beside the
-results: a line for each method that has three seeds or more there, with the measures of the mean of the logits and of all
-features side by side, as `galmorph.training.ensemble.Ensemble` gives them. Temperature, threshold and reference are
-fitted to these as to those of one network. Lines of others stay.
+results: a line for each method that has three seeds or more there, with the measures of the mean of the logits and of
+all features side by side, as `galmorph.training.ensemble.Ensemble` gives them. Temperature, threshold and reference
+are fitted to these as to those of one network. Lines of others stay.
 """
 
 import argparse
