@@ -18,7 +18,8 @@ def within_patience(paths: Sequence[Path], read: Callable[[], T]) -> T:
     """What a function returns that reads files, unless it stands still.
 
     A read that hangs cannot be broken off; it is left to a thread of its own, so that its worker can go on. The thread
-    gets on as long as it takes time of a processor, as each piece of a file that comes does, however seldom.
+    gets on as long as it takes time of a processor, as each piece of a file that comes does, however seldom; where
+    threads have no clocks of their own (macOS), what takes longer than twice `PATIENCE` is given up too.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from adaptation import Predictions, measure, renew_lines
-from experiments import LONGER, TABLE
+from experiments import TABLE
 from tqdm import tqdm
 
 #: Results of this script, and the fewest networks that are joined.
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("kept", type=Path)
     kept = parser.parse_args().kept
     files: dict[tuple[str, str], list[Path]] = {}
-    for name in {**TABLE, **LONGER}:
+    for name in TABLE:
         for path in sorted(kept.glob(f"{name}-*.npz")):
             if method := re.fullmatch(rf"{name}-([a-z_]+(?:\+[a-z-]+)?)-\d+", path.stem):
                 files.setdefault((name, method[1].replace("+", "/")), []).append(path)
@@ -71,7 +71,7 @@ def main() -> None:
     for (name, _), paths in tqdm(files.items(), unit="method"):
         if len(paths) >= LEAST:
             joined = join([dict(np.load(path)) for path in paths])
-            lines.append({"experiment": name, **measure({**TABLE, **LONGER}[name], joined)})
+            lines.append({"experiment": name, **measure(TABLE[name], joined)})
     renew_lines(NAME, lines)
 
 
