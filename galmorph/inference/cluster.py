@@ -177,6 +177,21 @@ _LOCAL = {
 }
 
 
+class _ClosedUnlessConnected(Client):  # type: ignore[misc]
+    """A client that closes itself where it does not come about.
+
+    Dask does so where nobody answers, not where an address makes no sense. Such a client stays what the process
+    computes with, until garbage is collected; and if that happens while another one starts, both wait for ever.
+    """
+
+    def start(self, **options: Any) -> None:
+        try:
+            super().start(**options)
+        except (ValueError, TypeError):
+            self.close()
+            raise
+
+
 @contextmanager
 def connect(workers: int | None, scheduler: str | None, announce: Announce = logger.info) -> Iterator[Client]:
     """A Dask client, closed at the end; a local cluster is started when no scheduler is given.
@@ -199,12 +214,9 @@ def connect(workers: int | None, scheduler: str | None, announce: Announce = log
         if workers is not None:
             raise RunError("give either a number of workers for this machine or a scheduler, not both")
         address = scheduler_address(scheduler)
-        before = dask.config.get("scheduler", None)
         try:
-            client = Client(address, timeout="10s")
+            client = _ClosedUnlessConnected(address, timeout="10s")
         except (OSError, ValueError, TypeError) as error:  # the last of TLS without certificates
-            # A client that does not come about would stay what this process computes with.
-            dask.config.set(scheduler=before)
             raise RunError(
                 f"no Dask scheduler answers at {address} ({error}). Start one with: dask scheduler"
             ) from error

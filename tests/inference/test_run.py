@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, default_client
 from make_bundle import make_bundle
 from make_sky import BANDS, make_tile
 
@@ -296,9 +296,14 @@ def test_a_device_that_is_not_there_is_an_error(tiles, bundle, scheduler, tmp_pa
     ],
 )
 def test_no_scheduler_is_an_error(tiles, bundle, tmp_path, address, reason):
-    with pytest.raises(RunError, match=f"no Dask scheduler answers at {address} .*{reason}"):
+    with pytest.raises(RunError, match=f"no Dask scheduler answers at {address} .*{reason}") as raised:
         galmorph.classify(tiles, SURVEY, bundle, tmp_path / "run", scheduler=address)
+    # What was raised keeps the client that could not connect. Were it open, the garbage collector would close it, and
+    # wait for ever where it does so while another one starts.
+    with pytest.raises(ValueError, match="No clients found"):
+        default_client()
     assert dask.config.get("scheduler", None) is None
+    del raised
 
 
 def test_given_positions_are_measured_and_all_accounted_for(finished, tiles, bundle, scheduler, tmp_path):
