@@ -16,6 +16,9 @@ from galmorph.scores import UnknownScore
 #: Version of the manifest's layout that this code writes, and the newest that it reads.
 FORMAT_VERSION = 1
 
+#: Precisions that a graph may have beside float32.
+FewerBits = Literal["int8", "float16"]
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,7 +65,7 @@ class Manifest(_Strict):
     batch: int = Field(default=8, ge=1, description="batch size of a survey run; the last batch is padded")
     metrics: dict[str, Any]
     parity: dict[str, Any] = Field(description="largest difference between the exported graph and the trained network")
-    precisions: dict[Literal["int8", "float16"], dict[str, Any]] = Field(
+    precisions: dict[FewerBits, dict[str, Any]] = Field(
         default={}, description="how far graphs in fewer bits decide like the first"
     )
     training: dict[str, Any] = Field(description="recipe, seed, data digests, versions, commit")

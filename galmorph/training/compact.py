@@ -7,7 +7,7 @@ fluxes span more than either can hold, and so does what follows the features.
 
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 
 from galmorph.bundle import GRAPHS
 from galmorph.errors import BundleError
+from galmorph.manifest import FewerBits
 from galmorph.training.calibrate import Calibration
 from galmorph.training.evaluate import predict
 from galmorph.training.options import ExportOptions
@@ -83,7 +84,7 @@ def compact_graphs(
     calibration: Calibration,
     examples: Float32,
     judges: Sequence[Judges],
-) -> tuple[dict[str, bytes], dict[str, Any]]:
+) -> tuple[dict[str, bytes], dict[FewerBits, dict[str, Any]]]:
     """Graphs of the precisions that a recipe asks for, as far as they decide like the one in float32.
 
     Parameters
@@ -107,12 +108,15 @@ def compact_graphs(
         What was measured of each precision, see `compare_decisions`, its threshold, and why it was refused if it was.
     """
     graphs: dict[str, bytes] = {}
-    results: dict[str, Any] = {}
+    results: dict[FewerBits, dict[str, Any]] = {}
     if not options.precisions:
         return graphs, results
     labels = np.concatenate([one.labels for one in judges])
     before = _decisions(graph, calibration, judges)
-    makers = {"int8": lambda: quantise(graph, examples), "float16": lambda: halve(graph)}
+    makers: dict[FewerBits, Callable[[], bytes]] = {
+        "int8": lambda: quantise(graph, examples),
+        "float16": lambda: halve(graph),
+    }
     for precision in options.precisions:
         smaller = makers[precision]()
         after = _decisions(smaller, calibration, judges)

@@ -1,21 +1,14 @@
 """From a checkpoint to a model bundle."""
 
 import io
-import json
-import math
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
-from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-import galmorph
 from galmorph.bundle import (
     CARD,
     MODEL,
@@ -26,13 +19,12 @@ from galmorph.bundle import (
     write_bundle,
 )
 from galmorph.cutout_set import PIXEL_VALUES, UNIT, read_cutout_set
-from galmorph.cutouts import Framing
 from galmorph.digests import file_sha256
 from galmorph.errors import BundleError, DataError
-from galmorph.manifest import Manifest, UnknownRule
+from galmorph.manifest import FewerBits
 from galmorph.reference import SOURCE, TARGET, ReferenceSample, join_samples, write_sample
 from galmorph.scores import FeatureReference, Scores
-from galmorph.training.calibrate import Calibration, calibrate, statistics
+from galmorph.training.calibrate import calibrate, statistics
 from galmorph.training.card import write_card
 from galmorph.training.compact import CALIBRATION_IMAGES, Judges, compact_graphs
 from galmorph.training.data import Dataset, read_source
@@ -43,6 +35,7 @@ from galmorph.training.evaluate import predict
 from galmorph.training.evaluation import Evaluation, summarise
 from galmorph.training.graph import add_facts, compare, export_graph
 from galmorph.training.guarded import shipped
+from galmorph.training.manifest import graph_facts, make_manifest
 from galmorph.training.module import Training
 from galmorph.training.recipe import Recipe
 from galmorph.training.reference import chosen_rows, images_facts, sample_domain
@@ -50,21 +43,11 @@ from galmorph.training.split import split_objects
 from galmorph.training.strangers import draw_strangers
 from galmorph.training.target import read_target, target_rows
 
-#: Finer pixels than the training set's, by up to this factor, are no obstacle: cutouts are resampled, and an image that
-#: was oversampled, as the viewers of surveys serve them, shows the same sky.
-FINER = 8.0
-
-#: Packages whose versions decide what a training gives.
-VERSIONS = ("torch", "timm", "pytorch-lightning", "onnx", "onnxruntime", "numpy", "scikit-learn")
-
 #: Images of the target that the threshold is fitted to.
 TARGET_IMAGES = 4000
 
 #: Resamples that the card's intervals are taken from: their ends are good to a fraction of their width.
 RESAMPLES = 200
-
-#: Images in a batch of a survey run, and the fewest where each is looked at in several orientations.
-BATCH, LEAST_BATCH = 8, 2
 
 #: Real images on which graph and network are compared.
 PARITY_IMAGES = 32
@@ -76,7 +59,7 @@ def export(
     *,
     data: Path | None = None,
     target: Path | None = None,
-    precisions: tuple[Literal["int8", "float16"], ...] | None = None,
+    precisions: tuple[FewerBits, ...] | None = None,
     orientations: Literal[1, 4, 8] | None = None,
 ) -> Path:
     """Make a bundle of a trained network.
@@ -115,23 +98,13 @@ def export(
     """
     chosen = shipped(checkpoint)
     modules, record = load_members(chosen.checkpoints)
-    options = modules[0].recipe.export
-    options = replace(
-        options,
-        precisions=options.precisions if precisions is None else precisions,
-        orientations=orientations or options.orientations,
-    )
-    for module in modules:
-        module.recipe = replace(module.recipe, export=options)
-    recipe = modules[0].recipe
     if record["facts"].get("unit") not in (UNIT, PIXEL_VALUES):
         raise BundleError(
             f"{checkpoint} was not trained on a set of cutouts, whose unit and framing a bundle has to state. "
             "Train on a set made from tiles, by `galmorph mock`, or by galmorph.training.importers"
         )
-    dataset = read_source(replace(recipe.source, path=Path(data) if data else recipe.source.path))
-    if dataset.digests != record["digests"]:
-        raise DataError(f"{recipe.source.path} is not the data of the training: its digests differ. Train again")
+    recipe = _as_asked(modules, precisions, orientations)
+    dataset = _training_set(recipe, record, data)
     rows = part_rows(dataset, recipe)
     graphs, parity = _graphs(modules, record, np.asarray(dataset.images[rows["validation"][:PARITY_IMAGES]]))
     # What is fitted to labelled images is fitted to what the source's own branch says of them.
@@ -154,7 +127,7 @@ def export(
     judges = _judges(dataset, recipe, unlabelled)
     examples = np.asarray(dataset.images[_some(rows["train"], CALIBRATION_IMAGES)])
     smaller, judged = compact_graphs(graphs[MODEL], recipe.export, calibration, examples, judges)
-    manifest = _manifest(modules, record, calibration, evaluations, parity).model_copy(update={"precisions": judged})
+    manifest = make_manifest(modules, record, calibration, evaluations, parity, judged)
     paths = (Path(data) if data else recipe.source.path, _target_set(recipe, record, target))
     sample, manifest.training["images_of"] = _sample(graphs, model, recipe, dataset, paths)
     manifest.training["checkpoints"] = [file_sha256(path) for path in chosen.checkpoints]
@@ -162,7 +135,7 @@ def export(
         manifest.training["guard"] = chosen.verdict.to_dict() | {"model": chosen.model}
     table = io.BytesIO()
     statistics(scores, features, dataset.classes).to_parquet(table, index=False)
-    facts = _graph_facts(recipe, record, calibration)
+    facts = graph_facts(recipe, record, calibration)
     files = {
         **{name: add_facts(graph, facts) for name, graph in (graphs | smaller).items()},
         REFERENCE: _reference_file(calibration.reference),
@@ -171,6 +144,31 @@ def export(
         CARD: write_card(manifest, recipe.export.card).encode(),
     }
     return write_bundle(Path(out), manifest, files).path
+
+
+def _as_asked(
+    modules: Sequence[Training],
+    precisions: tuple[FewerBits, ...] | None,
+    orientations: Literal[1, 4, 8] | None,
+) -> Recipe:
+    """The recipe of all networks, with what is asked for in place of what it says."""
+    options = modules[0].recipe.export
+    options = replace(
+        options,
+        precisions=options.precisions if precisions is None else precisions,
+        orientations=orientations or options.orientations,
+    )
+    for module in modules:
+        module.recipe = replace(module.recipe, export=options)
+    return modules[0].recipe
+
+
+def _training_set(recipe: Recipe, record: dict[str, Any], moved: Path | None) -> Dataset:
+    """The data of the training, as they were."""
+    dataset = read_source(replace(recipe.source, path=Path(moved) if moved else recipe.source.path))
+    if dataset.digests != record["digests"]:
+        raise DataError(f"{recipe.source.path} is not the data of the training: its digests differ. Train again")
+    return dataset
 
 
 def _predict_strangers(
@@ -279,84 +277,3 @@ def _reference_file(reference: FeatureReference) -> bytes:
     directions = reference.directions.astype(np.float16)
     np.savez_compressed(content, directions=directions, distance=reference.distance, entropy=reference.entropy)
     return content.getvalue()
-
-
-def _manifest(
-    modules: Sequence[Training],
-    record: dict[str, Any],
-    calibration: Calibration,
-    evaluations: dict[str, Evaluation],
-    parity: dict[str, Any],
-) -> Manifest:
-    recipe = modules[0].recipe
-    tuners = [module.objective.separation.tuner for module in modules if module.objective.separation is not None]
-    facts, tolerance = record["facts"], recipe.export.scale_tolerance
-    scale = float(facts["pixel_scale"])
-    classes, seeds = recipe.source.classes, [module.recipe.seed for module in modules]
-    return Manifest(
-        name=recipe.name,
-        description=recipe.description,
-        classes=list(classes),
-        private_classes=list(recipe.source.private),
-        survey=facts["survey"],
-        bands=list(facts["bands"]),
-        pixel_scale=scale,
-        pixel_scale_range=(scale / FINER, scale * tolerance),
-        framing=Framing(**facts["framing"]),
-        unit=facts["unit"],
-        stretch=record["stretch"],
-        features=calibration.reference.directions.shape[1],
-        batch=max(LEAST_BATCH, BATCH // recipe.export.orientations),
-        temperature=calibration.temperature,
-        rho=fmean(tuner.rho for tuner in tuners) if tuners else math.log(len(classes)) / 2,
-        unknown=UnknownRule(
-            score=calibration.unknown_score,
-            threshold=calibration.threshold,
-            false_unknown_rate=evaluations["validation"].unknown["false_unknown_rate"],
-        ),
-        metrics={part: result.to_dict() for part, result in evaluations.items()},
-        parity=parity,
-        training={
-            "recipe": recipe.portable(),
-            "seed": seeds[0] if len(seeds) == 1 else seeds,
-            "images": record["parts"],
-            "images_per_class": dict(zip(classes, record["counts"], strict=True)),
-            "data": record["digests"],
-            "target": record["target"],
-            "initial": record.get("initial"),
-            "noise": record.get("noise"),
-            "tuner": [change for tuner in tuners for change in tuner.state_dict()["changes"]],
-            "versions": {"galmorph": galmorph.__version__} | {name: version(name) for name in VERSIONS},
-            "commit": _commit(),
-        },
-    )
-
-
-def _commit() -> str | None:
-    """Commit of the code if it runs from a checkout."""
-    root = Path(galmorph.__file__).parents[1]
-    git = shutil.which("git")
-    if git is None or not (root / ".git").exists():
-        return None
-    done = subprocess.run([git, "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip() or None
-
-
-def _graph_facts(recipe: Recipe, record: dict[str, Any], calibration: Calibration) -> dict[str, str]:
-    """What a stray model file says of itself."""
-    facts = record["facts"]
-    values = {
-        "name": recipe.name,
-        "description": recipe.description,
-        "classes": list(recipe.source.classes),
-        "survey": facts["survey"],
-        "bands": facts["bands"],
-        "pixel_scale": facts["pixel_scale"],
-        "framing": facts["framing"],
-        "unit": facts["unit"],
-        "stretch": record["stretch"],
-        "temperature": calibration.temperature,
-        "unknown": {"score": calibration.unknown_score, "threshold": calibration.threshold},
-        "galmorph": galmorph.__version__,
-    }
-    return {f"galmorph.{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
