@@ -23,23 +23,29 @@ MOST = 5.0
 class TargetMix(nn.Module):
     """Shares of the classes among the target's images, by expectation and maximisation on each batch in turn.
 
-    A step takes the probabilities to those under the present estimate, ``q_k ~ p_k t_k / s_k``, and their mean into the
-    estimate (Saerens et al. 2002).
+    A step takes the probabilities to those under the present estimate, ``q_k ~ p_k t_k / a_k`` with the shares `a` that
+    the network takes for granted, and their mean into the estimate (Saerens et al. 2002).
 
     Parameters
     ----------
     counts : sequence of int
         Training images of each class of the source.
+    even : bool
+        The network learned with weights that make classes count alike, and takes even shares for granted, not those of
+        its training images.
     """
 
     source: Tensor
+    granted: Tensor
     target: Tensor
 
-    def __init__(self, counts: Sequence[int]) -> None:
+    def __init__(self, counts: Sequence[int], even: bool) -> None:
         super().__init__()
         shares = torch.tensor(counts, dtype=torch.float32)
-        self.register_buffer("source", shares / shares.sum(), persistent=False)
-        self.register_buffer("target", shares / shares.sum())
+        shares /= shares.sum()
+        self.register_buffer("source", shares, persistent=False)
+        self.register_buffer("granted", torch.full_like(shares, 1 / len(counts)) if even else shares, persistent=False)
+        self.register_buffer("target", shares.clone())
 
     def ratio(self) -> Tensor:
         """What an image of each class counts, shape ``(K,)``, within `MOST` and its inverse."""
@@ -56,7 +62,7 @@ class TargetMix(nn.Module):
         """
         if not len(logits):
             return
-        weighed = gather(logits.float().softmax(dim=1)) * self.ratio()
+        weighed = gather(logits.float().softmax(dim=1)) * self.ratio() * self.source / self.granted
         self.target.lerp_((weighed / weighed.sum(dim=1, keepdim=True)).mean(dim=0), RENEWED)
 
     def weights(self, labels: Tensor) -> Tensor:

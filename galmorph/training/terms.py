@@ -117,7 +117,7 @@ class Alignment(Term):
 
     def __init__(self, options: MethodOptions, setting: Setting) -> None:
         super().__init__(options, setting)
-        self.mix = TargetMix(setting.counts) if options.target_mix == "estimated" else None
+        self.mix = TargetMix(setting.counts, options.class_weights) if options.target_mix == "estimated" else None
 
     def weights(self, outputs: Outputs) -> Tensor | None:
         """What each image of the source counts."""
@@ -231,16 +231,20 @@ class Balance(Term):
     """No class vanishes among the answers on the target."""
 
     shares: Tensor
+    missing: Tensor
 
     def __init__(self, options: MethodOptions, setting: Setting) -> None:
         super().__init__(options, setting)
         self.least = options.least_share
         counts = torch.tensor(setting.counts, dtype=torch.float32)
         self.register_buffer("shares", counts / counts.sum(), persistent=False)
+        # What class weights took out of the answers, so that images that tell nothing have the source's shares.
+        missing = self.shares if options.class_weights else torch.ones_like(counts)
+        self.register_buffer("missing", missing.log(), persistent=False)
 
     def forward(self, outputs: Outputs) -> tuple[Tensor, Facts]:
         """Of the first view."""
-        return losses.vanishing_loss(target_of(outputs).first.logits, self.shares, self.least), {}
+        return losses.vanishing_loss(target_of(outputs).first.logits + self.missing, self.shares, self.least), {}
 
 
 class Confusion(Term):

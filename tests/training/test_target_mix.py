@@ -19,7 +19,7 @@ def answers(shares, n=400, noise=1.0, seed=0):
 
 
 def test_a_step_by_hand():
-    mix = TargetMix([30, 10])
+    mix = TargetMix([30, 10], even=False)
     mix.renew(torch.tensor([[0.6, 0.4], [0.2, 0.8]]).log())
     assert mix.target.tolist() == pytest.approx([0.75 + RENEWED * (0.4 - 0.75), 0.25 + RENEWED * (0.6 - 0.25)])
     once = mix.target.clone()
@@ -31,7 +31,7 @@ def test_a_step_by_hand():
 
 @pytest.mark.parametrize("shares", [[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [1 / 3, 1 / 3, 1 / 3]])
 def test_another_mix_is_found_though_answers_are_unsure(shares):
-    mix, naive = TargetMix([100, 100, 100]), []
+    mix, naive = TargetMix([100, 100, 100], even=True), []
     for seed in range(150):
         logits = answers(shares, seed=seed)
         naive.append(logits.softmax(dim=1).mean(dim=0))
@@ -43,16 +43,35 @@ def test_another_mix_is_found_though_answers_are_unsure(shares):
     assert (found - expected).abs().max() <= (torch.stack(naive).mean(dim=0) - expected).abs().max() + 0.01
 
 
+@pytest.mark.parametrize("counts", [[800, 100, 100], [100, 300, 600]])
+@pytest.mark.parametrize("shares", [[0.6, 0.2, 0.2], [0.3, 0.3, 0.4]])
+def test_a_source_of_uneven_classes_does_not_mislead(counts, shares):
+    # Class weights made the answers those of even classes; without weights they are those of the source's.
+    weighted, plain = TargetMix(counts, even=True), TargetMix(counts, even=False)
+    for seed in range(150):
+        logits = answers(shares, seed=seed)
+        weighted.renew(logits)
+        plain.renew(logits + torch.tensor(counts).log())
+    torch.testing.assert_close(weighted.target, torch.tensor(shares), atol=0.03, rtol=0)
+    torch.testing.assert_close(plain.target, weighted.target, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("class_weights", [True, False])
+def test_the_estimate_knows_what_the_network_takes_for_granted(class_weights):
+    term = Mmd(MethodOptions(class_weights=class_weights), Setting([300, 100], 400, 1, 1))
+    assert term.mix.granted.tolist() == pytest.approx([0.5, 0.5] if class_weights else [0.75, 0.25])
+
+
 def test_an_image_counts_by_the_ratio_of_the_mixes_within_bounds():
-    mix = TargetMix([50, 30, 20])
+    mix = TargetMix([50, 30, 20], even=True)
     assert mix.weights(torch.tensor([0, 1, 2, 0])).tolist() == pytest.approx([1, 1, 1, 1])
     mix.target.copy_(torch.tensor([0.25, 0.75, 0.0]))
     assert mix.weights(torch.tensor([0, 1, 2])).tolist() == pytest.approx([0.5, 2.5, 1 / MOST])
-    TargetMix([1, 1]).renew(torch.zeros(0, 2))
+    TargetMix([1, 1], even=True).renew(torch.zeros(0, 2))
 
 
 def test_the_estimate_goes_on_from_a_checkpoint():
-    one, other = TargetMix([1, 1, 1]), TargetMix([1, 1, 1])
+    one, other = TargetMix([1, 1, 1], even=True), TargetMix([1, 1, 1], even=True)
     one.renew(answers([0.8, 0.1, 0.1]))
     other.load_state_dict(one.state_dict())
     assert torch.equal(one.target, other.target)

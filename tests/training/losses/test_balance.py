@@ -5,6 +5,10 @@ import torch
 from torch.nn import functional
 
 from galmorph.training.losses import vanishing_loss
+from galmorph.training.method_options import MethodOptions
+from galmorph.training.networks import Activations
+from galmorph.training.outputs import Outputs, Seen
+from galmorph.training.terms import Balance, Setting
 
 SHARES = torch.tensor([0.5, 0.3, 0.2])
 
@@ -72,3 +76,14 @@ def test_empty_batch():
     value = vanishing_loss(logits, SHARES, 0.5)
     value.backward()
     assert value.item() == 0
+
+
+@pytest.mark.parametrize("class_weights", [True, False])
+def test_images_that_tell_nothing_cost_nothing_whatever_the_source(class_weights):
+    counts = [900, 50, 50]
+    term = Balance(MethodOptions(class_weights=class_weights), Setting(counts, 1000, 1, 1))
+    # With class weights the answer to such images is even, without it has the source's shares.
+    logits = torch.zeros(8, 3) if class_weights else torch.tensor(counts).log().repeat(8, 1)
+    seen = Seen(torch.arange(8), Activations(logits, logits, logits, None), None)
+    loss, _ = term(Outputs(seen, torch.zeros(8, dtype=torch.long), seen, torch.nn.Linear(1, 3), 0.0, None))
+    assert loss.item() == 0
