@@ -117,11 +117,12 @@ def train(
         module = build(recipe, domains)
         trainer = _trainer(recipe, len(domains.rows["validation"]), out, device, devices, progress, minutes, callbacks)
         last = out / CHECKPOINTS / f"{LAST}{SUFFIX}"
+        epoch = read_checkpoint(last)["epoch"] + 1 if last.is_file() else 0
         trainer.fit(
             module,
-            training_part(recipe, domains, trainer.world_size),
+            training_part(recipe, domains, trainer.world_size, epoch),
             validation_part(recipe, domains),
-            ckpt_path=str(last) if last.is_file() else None,
+            ckpt_path=str(last) if epoch else None,
         )
     return write_result(out)
 
@@ -135,13 +136,19 @@ def settle(recipe: Recipe | Path, data: Path | None, target: Path | None, device
     return moved(recipe, data, target)
 
 
-def training_part(recipe: Recipe, domains: Domains, processes: int = 1) -> DataLoader[Any]:
+def training_part(recipe: Recipe, domains: Domains, processes: int = 1, epoch: int = 0) -> DataLoader[Any]:
     """Shuffled batches of the training part, of both domains if the method adapts, for so many processes."""
     source = Rows(domains.source, domains.rows["train"])
     target = None if domains.target is None else Rows(domains.target, domains.target_rows["train"])
     fit = recipe.fit
     return training_batches(
-        source, target, batch_size=fit.batch_size, seed=recipe.seed, workers=fit.workers, processes=processes
+        source,
+        target,
+        batch_size=fit.batch_size,
+        seed=recipe.seed,
+        workers=fit.workers,
+        processes=processes,
+        epoch=epoch,
     )
 
 

@@ -159,7 +159,14 @@ def _whole(batch: Any) -> Any:
 
 
 def training_batches(
-    source: Rows, target: Rows | None, *, batch_size: int, seed: int, workers: int, processes: int = 1
+    source: Rows,
+    target: Rows | None,
+    *,
+    batch_size: int,
+    seed: int,
+    workers: int,
+    processes: int = 1,
+    epoch: int = 0,
 ) -> DataLoader[Any]:
     """Shuffled batches; a last one that is not full is left out if there are others.
 
@@ -173,6 +180,8 @@ def training_batches(
         As in the recipe.
     processes : int
         Among which Lightning divides the rows of an epoch.
+    epoch : int
+        The first of them: Lightning lets loading processes begin before it tells the sampler where a training goes on.
 
     Returns
     -------
@@ -180,9 +189,8 @@ def training_batches(
         Of `Batch`, or with a target of `Pair`.
     """
     rows: Dataset[Any] = source if target is None else PairedRows(source, target)
-    sampler: Sampler[Any] = EpochShuffle(len(source), seed)
-    if target is not None:
-        sampler = PairShuffle(len(source), len(target), seed)
+    sampler = EpochShuffle(len(source), seed) if target is None else PairShuffle(len(source), len(target), seed)
+    sampler.set_epoch(epoch)
     return DataLoader(
         rows,
         batch_size=batch_size,

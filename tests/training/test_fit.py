@@ -110,6 +110,15 @@ def test_broken_off_in_the_middle_of_an_epoch(uninterrupted, tmp_path):
     assert read_history(tmp_path / "out" / "metrics.csv") == whole.history
 
 
+def test_resumed_is_the_same_with_images_loaded_by_another_process(uninterrupted, tmp_path):
+    recipe, whole, _ = uninterrupted
+    recipe = dataclasses.replace(recipe, fit=dataclasses.replace(recipe.fit, workers=1))
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(recipe, tmp_path / "out", device="cpu", progress=False, callbacks=[Stop(2, RuntimeError("power cut"))])
+    resumed = train(recipe, tmp_path / "out", device="cpu", progress=False)
+    assert same(weights(resumed.last), whole.last)
+
+
 def test_same_seed_same_weights_other_seed_others(uninterrupted, tmp_path):
     recipe, whole, _ = uninterrupted
     again = train(recipe, tmp_path / "same", device="cpu", progress=False)
