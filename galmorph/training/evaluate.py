@@ -50,7 +50,7 @@ def evaluate(
         of classes that the bundle does not know count as unknown, objects without label are left out.
     part : {"all", "train", "validation", "test"}, optional
         Which part, by the division of the bundle's training. By default ``test`` if this is one of the sets that it
-        was trained on, labelled or unlabelled, else ``all``.
+        was trained on, labelled or unlabelled, or the adapted model was whose place it took, else ``all``.
     domain : {"source", "target"}, optional
         Whose batch normalisation to use where a bundle has one for each. By default the source's for the labelled set
         that it was trained on, else the target's.
@@ -77,7 +77,9 @@ def evaluate(
     recipe = training.get("recipe", {})
     digests = cutouts.digests()
     own = digests == training.get("data")
-    adapted_to = digests == (training.get("target") or {}).get("digests")
+    # What a model is measured on does not depend on whether the guard let the adapted one ship.
+    targets = ((training.get("target") or {}).get("digests"), (training.get("guard") or {}).get("target"))
+    adapted_to = digests in targets
     part = part or ("test" if own or adapted_to else "all")
     names = label_words(cutouts, recipe.get("source", {}).get("class_map", ""))
     ids = cutouts.labels["object_id"].astype(str).to_numpy(dtype=np.str_)

@@ -44,7 +44,7 @@ from galmorph.training.stretch import Stretch, fit_stretch
 from galmorph.training.surroundings import surroundings
 from galmorph.training.terms import Setting
 from galmorph.training.transfer import read_start, start_file, start_from
-from galmorph.training.watch import WATCHED, monitored
+from galmorph.training.watch import WATCHED, monitored, monitored_images
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,8 @@ def train(
         return finished
     with surroundings(recipe.seed):
         module = build(recipe, domains)
-        trainer = _trainer(recipe, len(domains.rows["validation"]), out, device, devices, progress, minutes, callbacks)
+        labels = domains.source.labels[domains.rows["validation"]]
+        trainer = _trainer(recipe, monitored_images(recipe, labels), out, device, devices, progress, minutes, callbacks)
         last = out / CHECKPOINTS / f"{LAST}{SUFFIX}"
         epoch = read_checkpoint(last)["epoch"] + 1 if last.is_file() else 0
         trainer.fit(
@@ -293,7 +294,7 @@ def _assemble(recipe: Recipe, stretch: Stretch, record: dict[str, Any]) -> Train
 
 def _trainer(
     recipe: Recipe,
-    images: int,
+    images: float,
     out: Path,
     device: Device,
     devices: int | Literal["auto"],
@@ -304,9 +305,8 @@ def _trainer(
     """Lightning's trainer with checkpoints, early stopping and the table of metrics."""
     monitor, mode = monitored(recipe)
     first = first_epoch(recipe)
-    alike = find_method(recipe.method.name).adapts and monitor in ("valid_recall", "valid_accuracy")
     checkpoints = [
-        _checkpoints(out, first, filename=BEST, monitor=monitor, mode=mode, images=images if alike else 0),
+        _checkpoints(out, first, filename=BEST, monitor=monitor, mode=mode, images=images),
         _checkpoints(out, 0, filename=LAST),
     ]
     averaging = [Averaging(recipe.fit.average)] if recipe.fit.average else []

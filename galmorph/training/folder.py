@@ -69,7 +69,8 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains, initial: Path | Non
     Raises
     ------
     ConfigError
-        If the folder holds a training by another recipe, on other data or from other weights, or something else.
+        If the folder holds a training by another recipe, on other data or from other weights, several seeds, or
+        something else.
     """
     if not is_first():
         return
@@ -85,6 +86,8 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains, initial: Path | Non
     if domains.target is not None:
         mine["target"] = domains.target.digests
     marker = out / IDENTITY
+    if (out / SEEDS).is_file():
+        raise ConfigError(f"{out} holds trainings of several seeds. Choose another folder for a single one")
     if marker.is_file():
         if json.loads(marker.read_text()) != mine:
             raise ConfigError(

@@ -6,7 +6,7 @@ adapted model stands beside one trained on the source alone, is weighed here.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -110,22 +110,25 @@ class Verdict:
         Signs of harm in words; empty if there are none.
     signs : Signs
         The numbers.
+    target : mapping of str to str
+        Digests of the unlabelled images that one of the two models was adapted to, as a training records them.
     """
 
     shipped: Literal["adapted", "source_only"]
     reasons: tuple[str, ...]
     signs: Signs
+    target: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able values; what is not a number is None."""
         signs = {key: value if math.isfinite(value) else None for key, value in asdict(self.signs).items()}
-        return {"shipped": self.shipped, "reasons": list(self.reasons), "signs": signs}
+        return {"shipped": self.shipped, "reasons": list(self.reasons), "signs": signs, "target": dict(self.target)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Verdict":
         """Undo `to_dict`."""
         signs: dict[str, Any] = {key: math.nan if value is None else value for key, value in values["signs"].items()}
-        return cls(values["shipped"], tuple(values["reasons"]), Signs(**signs))
+        return cls(values["shipped"], tuple(values["reasons"]), Signs(**signs), values.get("target", {}))
 
 
 def observe_signs(plain: Answers, adapted: Answers, labels: Int, images: int, sure: float = 0.9) -> Signs:
@@ -230,10 +233,13 @@ def judge(signs: Signs, options: GuardOptions) -> Verdict:
 
 
 def _recall_change(was: Int, now: Int, labels: Int) -> tuple[float, float]:
-    """Change of the mean of per-class recalls, and its standard error."""
+    """Change of the mean of per-class recalls, and its standard error.
+
+    The few images of a rare class may all change, which would leave no variance: one of them counts as if it might not.
+    """
     change = (now == labels).astype(float) - (was == labels)
     groups = [change[labels == label] for label in np.unique(labels)]
-    variances = [group.var() / len(group) for group in groups]
+    variances = [max(group.var(), abs(group.mean()) / len(group)) / len(group) for group in groups]
     return float(np.mean([group.mean() for group in groups])), float(np.sqrt(np.sum(variances)) / len(groups))
 
 

@@ -151,6 +151,7 @@ def compare_trainings(recipe: Recipe, plain: Sequence[Path], adapted: Sequence[P
     labels = domains.source.labels[domains.rows["validation"]]
     images = len(domains.target_rows["train"])
     verdict = judge(observe_signs(before, after, labels, images, recipe.guard.sure), recipe.guard)
+    verdict = replace(verdict, target=dict(domains.target.digests) if domains.target else {})
     return replace(verdict, shipped="adapted") if recipe.guard.mode == "warn" else verdict
 
 

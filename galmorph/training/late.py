@@ -46,12 +46,12 @@ class LateCheckpoint(_Late, ModelCheckpoint):
 
     They know each other by name, so that a training whose folder was moved still knows its best.
 
-    With `images`, what is monitored is a share of so many images, and the checkpoint kept is the latest that is within
-    one standard error of the best so far (Breiman et al. 1984, section 3.4.3): of epochs that the source cannot tell
-    apart the one that has adapted longest.
+    With `images`, what is monitored is known as well as a share of so many images, and the checkpoint kept is the
+    latest that is within one standard error of the best so far (Breiman et al. 1984, section 3.4.3): of epochs that the
+    source cannot tell apart the one that has adapted longest.
     """
 
-    def __init__(self, first: int, *, images: int = 0, **options: Any) -> None:
+    def __init__(self, first: int, *, images: float = 0, **options: Any) -> None:
         super().__init__(first, **options)
         self.images = images
         self.highest = -math.inf

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +18,7 @@ from galmorph.training.evaluate import Part, evaluate
 from galmorph.training.evaluation import Evaluation
 from galmorph.training.export import export
 from galmorph.training.fit import Device, load_training, moved
-from galmorph.training.folder import SEEDS, TrainResult, seed_folder
+from galmorph.training.folder import IDENTITY, SEEDS, TrainResult, seed_folder
 from galmorph.training.guarded import (
     GUARD,
     PLAIN,
@@ -29,6 +30,8 @@ from galmorph.training.guarded import (
 )
 from galmorph.training.history import FIRST
 from galmorph.training.recipe import Recipe, load_recipe
+
+logger = logging.getLogger(__name__)
 
 #: Table of the summary, and the bundle in a seed's folder or in that of all.
 TABLE, MODEL = "seeds.csv", "model"
@@ -85,6 +88,8 @@ class SeedSummary:
         By name of the set, the measures of `galmorph.training.evaluate.evaluate`, such as ``known.accuracy``.
     together : dict of dict of float or None
         The same of all networks together, as `galmorph.training.export.export` makes one bundle of them.
+    parts : dict of str to str
+        By name of the set, the part of it that was measured.
     """
 
     recipe: str
@@ -92,6 +97,7 @@ class SeedSummary:
     training: dict[str, Spread]
     evaluations: dict[str, dict[str, Spread]]
     together: dict[str, dict[str, float | None]]
+    parts: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able values."""
@@ -102,11 +108,13 @@ class SeedSummary:
         (out / SEEDS).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
         with (out / TABLE).open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["set", "measure", "mean", "std", "together", *(f"seed_{seed}" for seed in self.seeds)])
+            seeds = [f"seed_{seed}" for seed in self.seeds]
+            writer.writerow(["set", "part", "measure", "mean", "std", "together", *seeds])
             for name, measures in {TRAINING: self.training, **self.evaluations}.items():
                 for measure, spread in measures.items():
                     joint = self.together.get(name, {}).get(measure)
-                    writer.writerow([name, measure, spread.mean, spread.std, joint, *spread.values])
+                    told = [name, self.parts.get(name), measure, spread.mean, spread.std, joint]
+                    writer.writerow([*told, *spread.values])
 
 
 def train_seeds(
@@ -126,7 +134,8 @@ def train_seeds(
 
     Objects are divided by their identifiers, so all seeds have the same training, validation and test objects. Where
     the recipe's guard is on, the numbers are those of what it chose for each seed, and it judges all networks together
-    too, for whoever goes on with these. What is finished is not repeated.
+    too, for whoever goes on with these. What is finished is not repeated; other seeds that are in the folder, and not
+    among those given, are left out of it all.
 
     Parameters
     ----------
@@ -154,7 +163,7 @@ def train_seeds(
     Raises
     ------
     ConfigError
-        If there is no seed, or one is given twice; see also `train`.
+        If there is no seed, one is given twice, or the folder holds a single training; see also `train`.
     DataError, BundleError
         If data cannot be used, or a model cannot be exported or measured.
     """
@@ -162,6 +171,11 @@ def train_seeds(
         raise ConfigError(f"seeds must be different whole numbers from 0 on, at least one; got {list(seeds)}")
     settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     out = Path(out)
+    if (out / IDENTITY).is_file():
+        raise ConfigError(
+            f"{out} holds a single training, whose guard and model several seeds would replace. Choose another folder"
+        )
+    _tell_left_out(out, seeds)
     results: list[GuardedResult] = []
     measured: dict[str, list[Evaluation]] = {str(path): [] for path in sets}
     for seed in seeds:
@@ -181,6 +195,7 @@ def train_seeds(
         training=_spreads([_metrics(each.shipped) for each in results]),
         evaluations={name: _spreads([numbers(each) for each in many]) for name, many in measured.items()},
         together={},
+        parts={name: "/".join(sorted({each.part for each in many})) for name, many in measured.items()},
     )
     _judge_together(moved(settings, data, target), out, summary.seeds, results)
     summary.write(out)
@@ -190,6 +205,19 @@ def train_seeds(
         summary = replace(summary, together=together)
         summary.write(out)
     return summary
+
+
+def _tell_left_out(out: Path, seeds: Sequence[int]) -> None:
+    """Warn of seeds that were trained before and are not among those to go on with."""
+    kept = {seed_folder(out, seed) for seed in seeds}
+    others = sorted(path.name for path in out.glob("seed-*") if (path / IDENTITY).is_file() and path not in kept)
+    if others:
+        logger.warning(
+            "%s in %s are left out of the summary and of the model that all make together; give their seeds too to "
+            "have them in",
+            ", ".join(others),
+            out,
+        )
 
 
 def _judge_together(recipe: Recipe, out: Path, seeds: Sequence[int], results: Sequence[GuardedResult]) -> None:

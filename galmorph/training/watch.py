@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from galmorph.scores import softmax
@@ -51,6 +52,32 @@ def monitored(recipe: Recipe) -> tuple[str, Literal["min", "max"]]:
     if not MONITORS[name].startswith("valid_") and not find_method(recipe.method.name).adapts:
         name = WITHOUT_TARGET
     return MONITORS[name], "min" if name == "loss" else "max"
+
+
+def monitored_images(recipe: Recipe, labels: NDArray[np.int64]) -> float:
+    """Of how many images a share would be known as well as what a training goes by.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With ``fit.monitor``.
+    labels : ndarray of int
+        Classes of the source's validation images, shape ``(n,)``.
+
+    Returns
+    -------
+    float
+        All of them for the accuracy. For the mean of recalls fewer, unless classes are even: where all have the recall
+        `r` its variance is ``r (1 - r) sum_k 1 / n_k / K**2``. 0 for what is no share of the source's images, and for
+        methods that do not adapt, which gain nothing by later epochs.
+    """
+    name = monitored(recipe)[0]
+    if not find_method(recipe.method.name).adapts or name not in ("valid_recall", "valid_accuracy"):
+        return 0.0
+    if name == "valid_accuracy":
+        return float(len(labels))
+    counts = np.unique(labels, return_counts=True)[1]
+    return float(len(counts) ** 2 / (1 / counts).sum())
 
 
 class Watch:

@@ -55,6 +55,15 @@ def test_a_fall_on_the_source_is_the_change_of_mean_recall() -> None:
     assert "0.125" in reason
 
 
+def test_one_image_of_a_rare_class_is_no_sign_of_harm() -> None:
+    labels = np.array([0] * 200 + [1] * 200 + [2])
+    right, target = labels.tolist(), [0, 1, 2] * 60
+    signs = observe_signs(answers(right, target), answers([*right[:-1], 0], target), labels, images=500)
+    assert signs.source_change == pytest.approx(-1 / 3)
+    assert signs.source_error == pytest.approx(1 / 3)
+    assert judge(signs, GuardOptions(likelihood_drop=100.0)).reasons == ()
+
+
 def test_the_likelihood_on_the_source_is_of_calibrated_probabilities() -> None:
     # 60 of 100 right at 8 to 0: the temperature that fits says 0.6 and 0.4; of 80 right, 0.8 and 0.2.
     labels = np.zeros(100, dtype=int)

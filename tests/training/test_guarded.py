@@ -10,8 +10,10 @@ from make_recipe import tiny_recipe
 
 from galmorph.bundle import load_bundle
 from galmorph.cli import main
+from galmorph.training.evaluate import evaluate
 from galmorph.training.export import export
 from galmorph.training.fit import train
+from galmorph.training.guard import Verdict
 from galmorph.training.guarded import GUARD, PLAIN, read_verdict, shipped_checkpoint, train_guarded, without_adaptation
 from galmorph.training.seeds import train_seeds
 
@@ -49,6 +51,21 @@ def test_a_sign_of_harm_ships_the_source_only_model(fallen, tmp_path):
     assert training["recipe"]["method"]["name"] == training["guard"]["model"] == "source_only"
     assert training["guard"]["reasons"] == list(result.verdict.reasons)
     assert "may have done harm" not in (tmp_path / "bundle/README.md").read_text()
+
+
+def test_both_models_are_measured_on_the_same_part_of_the_target(fallen, target, tmp_path):
+    out, result = fallen
+    plain, adapted = (
+        export(out, tmp_path / "plain"),
+        export(out / "checkpoints" / "best.safetensors", tmp_path / "bundle"),
+    )
+    assert load_bundle(plain).manifest.training["target"] is None
+    measured = [evaluate(bundle, target, resamples=0) for bundle in (plain, adapted)]
+    assert [(each.part, each.objects) for each in measured] == [("test", measured[1].objects)] * 2
+    # A verdict of before says nothing of the target.
+    old = json.loads((out / GUARD).read_text())
+    del old["target"]
+    assert Verdict.from_dict(old) == dataclasses.replace(result.verdict, target={})
 
 
 def test_the_adapted_model_can_be_shipped_all_the_same(fallen, tmp_path):

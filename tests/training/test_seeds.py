@@ -12,6 +12,7 @@ from galmorph.bundle import load_bundle
 from galmorph.cli import main
 from galmorph.errors import ConfigError
 from galmorph.training.evaluate import evaluate
+from galmorph.training.fit import train
 from galmorph.training.folder import read_result
 from galmorph.training.seeds import Spread, numbers, train_seeds
 
@@ -66,14 +67,18 @@ def test_files_say_the_same(summary, cutouts):
     assert [float(row["seed_3"]), float(row["seed_5"])] == facts["evaluations"][str(cutouts)]["unknown.h_score"][
         "values"
     ]
+    assert (row["part"], facts["parts"]) == ("test", {str(cutouts): "test"})
     assert rows["training", "valid_loss"]["mean"] == str(result.training["valid_loss"].mean)
 
 
-def test_finished_seeds_are_not_repeated(summary, recipe, cutouts):
+def test_finished_seeds_are_not_repeated(summary, recipe, cutouts, caplog):
     out, before = summary
     files = [out / "seed-3" / name for name in ("metrics.csv", "model/manifest.json")]
     times = [path.stat().st_mtime_ns for path in files]
-    after = train_seeds(recipe, out, [3], sets=[cutouts], part="test", device="cpu", progress=False)
+    with caplog.at_level("WARNING", "galmorph"):
+        after = train_seeds(recipe, out, [3], sets=[cutouts], part="test", device="cpu", progress=False)
+    assert "seed-5 in" in caplog.text
+    assert "give their seeds too" in caplog.text
     assert [path.stat().st_mtime_ns for path in files] == times
     assert after.training["valid_loss"].values == before.training["valid_loss"].values[:1]
 
@@ -93,6 +98,14 @@ def test_a_bundle_by_other_settings_is_made_anew(recipe, cutouts, tmp_path):
 def test_seeds_that_make_no_sense(recipe, tmp_path, seeds):
     with pytest.raises(ConfigError, match="different whole numbers from 0 on"):
         train_seeds(recipe, tmp_path, seeds)
+
+
+def test_a_folder_is_of_one_training_or_of_several_seeds(summary, recipe, tmp_path):
+    with pytest.raises(ConfigError, match="holds trainings of several seeds"):
+        train(recipe, summary[0], device="cpu", progress=False)
+    train(recipe, tmp_path / "one", device="cpu", progress=False)
+    with pytest.raises(ConfigError, match="holds a single training"):
+        train_seeds(recipe, tmp_path / "one", [0], device="cpu", progress=False)
 
 
 def test_on_the_command_line(recipe, summary, cutouts, tmp_path, capsys):

@@ -17,7 +17,7 @@ from galmorph.training.fit import load_training, train
 from galmorph.training.folder import METRICS
 from galmorph.training.guarded import predict
 from galmorph.training.history import read_history
-from galmorph.training.watch import MONITORS, Watch, monitored
+from galmorph.training.watch import MONITORS, Watch, monitored, monitored_images
 
 OF_TARGET = ("information", "density", "recall_and_information")
 
@@ -122,3 +122,17 @@ def test_without_a_target_the_recall_stands(cutouts):
     recipe = tiny_recipe(cutouts, fit={"monitor": "density"})
     assert monitored(recipe) == ("valid_recall", "max")
     assert monitored(tiny_recipe(cutouts, fit={"monitor": "loss"})) == ("valid_loss", "min")
+
+
+def test_the_mean_of_recalls_is_known_as_well_as_a_share_of_fewer_images(tmp_path):
+    def images(counts, method="dance", monitor="recall"):
+        recipe = tiny_recipe(tmp_path, target={"path": "/t"}, method={"name": method}, fit={"monitor": monitor})
+        return monitored_images(recipe, np.repeat(np.arange(len(counts)), counts))
+
+    assert images([30, 30, 30]) == pytest.approx(90)
+    # Recalls of 0.8 in classes of 900, 60 and 20: the variance of their mean, by hand.
+    variance = 0.8 * 0.2 * (1 / 900 + 1 / 60 + 1 / 20) / 9
+    assert 0.8 * 0.2 / images([900, 60, 20]) == pytest.approx(variance)
+    assert images([900, 60, 20], monitor="accuracy") == 980
+    assert images([30, 30], monitor="loss") == images([30, 30], monitor="density") == 0
+    assert images([30, 30], method="source_only") == 0
