@@ -135,7 +135,7 @@ def _tracking(uri: str | None) -> "list[Callback]":
 
 def _show_seeds(summary: "SeedSummary", folder: Path) -> None:
     """Means and deviations: of the best epochs, and of each set, with what all networks together give, beside them."""
-    from galmorph.training.guarded import read_verdict
+    from galmorph.training.shipped import read_verdict
 
     console = Console(highlight=False)
     console.print(f"{len(summary.seeds)} seeds; mean ± standard deviation", soft_wrap=True)

@@ -291,7 +291,7 @@ def _without_best(training: Path) -> bool:
     """Whether a training, or its twin on the source alone, was begun and has no epoch to use yet."""
     from galmorph.training.checkpoint import SUFFIX
     from galmorph.training.folder import BEST, CHECKPOINTS
-    from galmorph.training.guarded import PLAIN
+    from galmorph.training.shipped import PLAIN
 
     begun = [folder for folder in (training, training / PLAIN) if folder.is_dir()]
     return any(not (folder / CHECKPOINTS / f"{BEST}{SUFFIX}").is_file() for folder in begun)

@@ -39,11 +39,10 @@ def travelling_weights(training: Path, out: Path, without: Collection[str] = ())
     """
     try:
         from galmorph.training.checkpoint import read_checkpoint, write_checkpoint
-        from galmorph.training.guarded import shipped_checkpoint
         from galmorph.training.transfer import start_file
     except ImportError as error:
         raise MissingExtraError("Training", str(error.name), "training") from error
-    state = read_checkpoint(start_file(shipped_checkpoint(training)))
+    state = read_checkpoint(start_file(training))
     left_out = tuple(f"network.{part}." for part in without)
     weights = {name: weight for name, weight in state["state_dict"].items() if not name.startswith(left_out)}
     write_checkpoint(out, {"state_dict": weights, "record": state["record"], "epoch": state["epoch"]})

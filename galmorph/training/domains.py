@@ -146,7 +146,7 @@ def part_rows(dataset: Dataset, recipe: Recipe) -> dict[str, NDArray[np.intp]]:
         absent = set(range(len(dataset.classes))) - set(dataset.labels[rows[part]].tolist())
         if absent:
             raise DataError(
-                f"no {part} image of {', '.join(dataset.classes[k] for k in sorted(absent))}: more images are needed, "
-                "or split.stratified = true"
+                f"no {part} image of {', '.join(dataset.classes[k] for k in sorted(absent))}: more images are needed"
+                + ("" if recipe.split.stratified else ", or split.stratified = true")
             )
     return rows

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from galmorph.bundle import SOURCE_MODEL, Bundle, load_bundle
 from galmorph.cutout_set import CutoutSet, read_cutout_set
 from galmorph.cutouts import Framing
-from galmorph.errors import ConfigError, DataError
+from galmorph.errors import BundleError, ConfigError, DataError
 from galmorph.taxonomy import CLASS_MAPS, map_labels
 from galmorph.training.evaluation import Evaluation, summarise
 from galmorph.training.options import SplitOptions
@@ -87,7 +87,13 @@ def evaluate(
     if part != "all":
         if "split" not in recipe:
             raise DataError(f"bundle {bundle} does not say how its data were divided; only part 'all' can be measured")
-        options = SplitOptions(**recipe["split"])
+        try:
+            options = SplitOptions(**recipe["split"])
+        except (TypeError, ValueError) as error:
+            raise BundleError(
+                f"bundle {bundle} says of how its data were divided what this version does not know ({error}); update "
+                "galmorph, or measure part 'all'"
+            ) from error
         if options.stratified and not own:
             logger.warning(
                 "%s: split.stratified divided the objects of the labelled set by their classes, which this one does "
@@ -135,6 +141,11 @@ def label_words(cutouts: CutoutSet, class_map: str) -> NDArray[np.str_]:
     raw = cutouts.labels["label"].fillna("").astype(str).tolist()
     if not class_map:
         return np.array(raw, dtype=np.str_)
+    if class_map not in CLASS_MAPS:
+        raise BundleError(
+            f"the model's class map {class_map!r} is not known here, only {', '.join(sorted(CLASS_MAPS))}; "
+            "update galmorph"
+        )
     strangers = sorted({name for name in raw if name and name not in CLASS_MAPS[class_map]})
     if strangers:
         logger.warning("%s: class map %s does not name %s; they stay", cutouts.path, class_map, ", ".join(strangers))

@@ -20,11 +20,12 @@ from galmorph.training.domain_norm import Domain, set_domain
 from galmorph.training.evaluate import label_words
 from galmorph.training.fit import load_training, moved
 from galmorph.training.grad_cam import enlarge, grad_cam
-from galmorph.training.guarded import predict, shipped_checkpoint
+from galmorph.training.guarded import predict
 from galmorph.training.importers.pictures import COLOURS
 from galmorph.training.latent import latent_view
 from galmorph.training.module import Training
 from galmorph.training.options import Target
+from galmorph.training.shipped import shipped_checkpoint
 from galmorph.training.split import split_objects
 from galmorph.training.target import read_target, target_rows
 

@@ -34,11 +34,11 @@ from galmorph.training.ensemble import as_served, load_members
 from galmorph.training.evaluate import predict
 from galmorph.training.evaluation import Evaluation, summarise
 from galmorph.training.graph import add_facts, compare, export_graph
-from galmorph.training.guarded import shipped
 from galmorph.training.manifest import graph_facts, make_manifest
 from galmorph.training.module import Training
 from galmorph.training.recipe import Recipe
 from galmorph.training.reference import chosen_rows, images_facts, sample_domain
+from galmorph.training.shipped import shipped
 from galmorph.training.split import split_objects
 from galmorph.training.strangers import draw_strangers
 from galmorph.training.target import read_target, target_rows

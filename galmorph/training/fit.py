@@ -24,9 +24,7 @@ from galmorph.training.folder import (
     CHECKPOINTS,
     LAST,
     METRICS,
-    SEEDS,
     TrainResult,
-    member_folders,
     open_folder,
     read_result,
     with_present_settings,
@@ -40,6 +38,7 @@ from galmorph.training.module import Training
 from galmorph.training.networks import build_network
 from galmorph.training.onset import onset
 from galmorph.training.recipe import Recipe, load_recipe, located, parse_recipe
+from galmorph.training.shipped import checkpoint_file
 from galmorph.training.stretch import Stretch, fit_stretch
 from galmorph.training.surroundings import surroundings
 from galmorph.training.terms import Setting
@@ -206,15 +205,6 @@ def _check_epochs(recipe: Recipe) -> None:
             f"fit.epochs is {recipe.fit.epochs}, and warm-up and ramp of method {recipe.method.name!r} take "
             f"{first_epoch(recipe)}: give more epochs, or lower method.warmup_epochs and method.ramp_epochs"
         )
-
-
-def checkpoint_file(checkpoint: Path) -> Path:
-    """A checkpoint, or of the folder of a training its best; a ConfigError for that of several seeds."""
-    checkpoint = Path(checkpoint)
-    if (checkpoint / SEEDS).is_file():
-        one = member_folders(checkpoint)[0]
-        raise ConfigError(f"{checkpoint} holds trainings of several seeds; give the folder of one, such as {one}")
-    return checkpoint / CHECKPOINTS / f"{BEST}{SUFFIX}" if checkpoint.is_dir() else checkpoint
 
 
 def load_training(checkpoint: Path) -> tuple[Training, dict[str, Any]]:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,18 +16,16 @@ from galmorph.training.checkpoint import read_checkpoint
 from galmorph.training.domain_norm import Domain, set_domain
 from galmorph.training.domains import Domains, read_domains
 from galmorph.training.ensemble import as_served, load_members
-from galmorph.training.fit import Device, checkpoint_file, moved, train
-from galmorph.training.folder import TrainResult, member_folders
+from galmorph.training.fit import Device, moved, train
+from galmorph.training.folder import TrainResult
 from galmorph.training.guard import Answers, Verdict, judge, observe_signs
 from galmorph.training.method_options import MethodOptions
 from galmorph.training.methods import ADDED, TERMS, find_method
 from galmorph.training.module import Training
 from galmorph.training.recipe import Recipe, load_recipe
+from galmorph.training.shipped import GUARD, PLAIN
 
 logger = logging.getLogger(__name__)
-
-#: In the folder of a training: the verdict, and the folder of the training on the source alone.
-GUARD, PLAIN = "guard.json", "source_only"
 
 #: Images of the target that are compared, and images at a time.
 COMPARED, BATCH = 4000, 256
@@ -153,89 +151,6 @@ def compare_trainings(recipe: Recipe, plain: Sequence[Path], adapted: Sequence[P
     verdict = judge(observe_signs(before, after, labels, images, recipe.guard.sure), recipe.guard)
     verdict = replace(verdict, target=dict(domains.target.digests) if domains.target else {})
     return replace(verdict, shipped="adapted") if recipe.guard.mode == "warn" else verdict
-
-
-def read_verdict(checkpoint: Path) -> Verdict | None:
-    """The verdict that a checkpoint goes on with, or None if its training was not guarded.
-
-    Parameters
-    ----------
-    checkpoint : Path
-        ``OUT/checkpoints/….safetensors`` or ``OUT/source_only/checkpoints/….safetensors``, the folder of either, or of
-        several seeds.
-
-    Returns
-    -------
-    Verdict or None
-        Of the training in OUT.
-    """
-    folder = _folder(checkpoint)
-    path = (folder.parent if folder.name == PLAIN else folder) / GUARD
-    return Verdict.from_dict(json.loads(path.read_text())) if path.is_file() else None
-
-
-def _folder(checkpoint: Path) -> Path:
-    """The folder of a checkpoint's training."""
-    checkpoint = Path(checkpoint).resolve()
-    return checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
-
-
-@dataclass(frozen=True)
-class Shipped:
-    """What a path stands for.
-
-    Parameters
-    ----------
-    checkpoints : tuple of Path
-        Files; of several seeds one of each.
-    model : {"adapted", "source_only"}
-        Which of the two of a guarded training.
-    verdict : Verdict or None
-        Of the guard.
-    """
-
-    checkpoints: tuple[Path, ...]
-    model: Literal["adapted", "source_only"]
-    verdict: Verdict | None
-
-
-def shipped(checkpoint: Path) -> Shipped:
-    """What a path stands for.
-
-    Parameters
-    ----------
-    checkpoint : Path
-        A file stands for itself; the folder of a training for the best epoch of the model that its guard chose, and
-        that of several seeds for all of these together, by the guard of them all.
-
-    Returns
-    -------
-    Shipped
-    """
-    folders = [shipped_checkpoint(folder, checkpoint) for folder in member_folders(Path(checkpoint))]
-    model: Literal["adapted", "source_only"] = "source_only" if _folder(folders[0]).name == PLAIN else "adapted"
-    return Shipped(tuple(map(checkpoint_file, folders)), model, read_verdict(checkpoint))
-
-
-def shipped_checkpoint(checkpoint: Path, judged: Path | None = None) -> Path:
-    """What a path of one training stands for: a file for itself, a folder for the model that the guard chose.
-
-    Parameters
-    ----------
-    checkpoint : Path
-        A file or a folder.
-    judged : Path, optional
-        Folder of the guard's verdict, by default `checkpoint`.
-
-    Returns
-    -------
-    Path
-        A file, or the folder of a training that is taken at its best epoch.
-    """
-    marker = Path(judged or checkpoint) / GUARD
-    if marker.is_file() and Verdict.from_dict(json.loads(marker.read_text())).shipped == "source_only":
-        return Path(checkpoint) / PLAIN
-    return Path(checkpoint)
 
 
 def _answers(modules: Sequence[Training], domains: Domains) -> Answers:

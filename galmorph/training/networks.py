@@ -189,10 +189,10 @@ def _timm_parts(options: NetworkOptions, bands: int, size: int) -> tuple[nn.Modu
             options.encoder, pretrained=False, in_chans=bands, num_classes=0, **options.encoder_options
         )
         features = _count_features(encoder, bands, size)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except Exception as error:  # whatever an encoder of timm stumbles over, it is these settings
         raise ConfigError(
             f"network.encoder {options.encoder!r} cannot be made for {bands} x {size} x {size} images with "
-            f"encoder_options {dict(options.encoder_options)}: {error}"
+            f"encoder_options {dict(options.encoder_options)}: {type(error).__name__}: {error}"
         ) from error
     if options.bottleneck:
         encoder, features = nn.Sequential(encoder, nn.Linear(features, options.bottleneck)), options.bottleneck

@@ -1,7 +1,7 @@
 """The tables of a recipe, as frozen dataclasses: every setting with its meaning, default and range."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,7 +49,7 @@ class Source:
     __pydantic_config__ = STRICT
 
     path: Path
-    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
     kind: Literal["cutouts", "folder", "arrays"] = "cutouts"
     private: tuple[str, ...] = ()
     class_map: str = ""
@@ -57,6 +57,11 @@ class Source:
     bands: tuple[str, ...] = ()
     size: Count | None = None
     faults: Literal["refuse", "skip"] = "refuse"
+
+    def __post_init__(self) -> None:
+        if both := sorted({*self.classes} & {*self.private}):
+            raise ValueError(f"{', '.join(both)} cannot be among the classes to learn and private ones too")
+        _refuse_unused(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +89,18 @@ class Target:
     bands: tuple[str, ...] = ()
     size: Count | None = None
     faults: Literal["refuse", "skip"] = "refuse"
+
+    def __post_init__(self) -> None:
+        _refuse_unused(self)
+
+
+def _refuse_unused(data: Source | Target) -> None:
+    """Fail where data are told what their kind does not use: a set of cutouts has bands, size and labels of its own."""
+    unused = {"cutouts": ("labels", "bands", "size", "faults"), "arrays": ("size", "faults"), "folder": ()}[data.kind]
+    defaults = {each.name: each.default for each in fields(data)}
+    set_here = [name for name in unused if getattr(data, name, defaults.get(name)) != defaults.get(name)]
+    if set_here:
+        raise ValueError(f"data of kind {data.kind!r} do not take {', '.join(set_here)}; leave that out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,7 +310,7 @@ class FitOptions:
     __pydantic_config__ = STRICT
 
     epochs: Count = 30
-    batch_size: Count = 128
+    batch_size: Annotated[int, Field(ge=2)] = 128
     patience: Count = 12
     monitor: Literal["recall", "accuracy", "loss", "information", "density", "recall_and_information"] = "recall"
     average: Fraction = 0.0

@@ -11,10 +11,11 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytorch_lightning as pl
+import torch
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pytorch_lightning.callbacks import Callback
 
-from galmorph.errors import ConfigError
+from galmorph.errors import ConfigError, GalmorphError
 from galmorph.training.domains import Domains, read_domains
 from galmorph.training.fit import Device, first_epoch, moved, train
 from galmorph.training.folder import CHECKPOINTS, METRICS
@@ -191,8 +192,8 @@ def _try(
             raise ConfigError(f"{space.objective} is {value}")
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
-    except ConfigError as error:
-        # Settings that do not go together, or diverge, say something about the settings, not about the search.
+    except (GalmorphError, torch.OutOfMemoryError) as error:
+        # Settings that do not go together, diverge or need too much say something about themselves, not the search.
         trial.set_user_attr(REASON, str(error))
         study.tell(trial, state=TrialState.FAIL)
     else:

@@ -19,17 +19,10 @@ from galmorph.training.evaluation import Evaluation
 from galmorph.training.export import export
 from galmorph.training.fit import Device, load_training, moved
 from galmorph.training.folder import IDENTITY, SEEDS, TrainResult, seed_folder
-from galmorph.training.guarded import (
-    GUARD,
-    PLAIN,
-    GuardedResult,
-    compare_trainings,
-    shipped,
-    train_guarded,
-    write_verdict,
-)
+from galmorph.training.guarded import GuardedResult, compare_trainings, train_guarded, write_verdict
 from galmorph.training.history import FIRST
 from galmorph.training.recipe import Recipe, load_recipe
+from galmorph.training.shipped import GUARD, PLAIN, shipped
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from galmorph.digests import file_sha256
 from galmorph.errors import ConfigError, DataError
-from galmorph.training.checkpoint import STRUCTURE, SUFFIX, read_checkpoint
+from galmorph.training.checkpoint import STRUCTURE, read_checkpoint
 from galmorph.training.domain_norm import DomainNorm
-from galmorph.training.folder import BEST, CHECKPOINTS
 from galmorph.training.networks import Classifier
 from galmorph.training.options import NetworkOptions
+from galmorph.training.shipped import checkpoint_file, shipped_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +48,14 @@ class Start:
 
 
 def start_file(path: Path) -> Path:
-    """The file that the setting means: the best checkpoint of a folder of a training, else itself.
+    """The file that the setting means: of a training's folder the best epoch of what its guard chose, else itself.
 
     Raises
     ------
     ConfigError
-        If it is not there.
+        If it is not there, or the folder holds several seeds.
     """
-    path = path / CHECKPOINTS / f"{BEST}{SUFFIX}" if path.is_dir() else path
+    path = checkpoint_file(shipped_checkpoint(path))
     if not path.is_file():
         raise ConfigError(
             f"network.initial: {path} does not exist; give a checkpoint, the folder of a training, or a file of weights"

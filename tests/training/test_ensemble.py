@@ -17,8 +17,8 @@ from galmorph.training.ensemble import Ensemble, as_served, load_members
 from galmorph.training.evaluate import evaluate, predict
 from galmorph.training.export import export
 from galmorph.training.fit import load_training, train
-from galmorph.training.guarded import GUARD, PLAIN, shipped
 from galmorph.training.seeds import numbers, train_seeds
+from galmorph.training.shipped import GUARD, PLAIN, shipped
 
 
 class Fixed(nn.Module):

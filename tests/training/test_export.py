@@ -247,3 +247,8 @@ def test_the_unlabelled_set_of_the_training_is_measured_on_its_test_part(cutouts
     ids = target.labels["object_id"].to_numpy(dtype=str)
     held_out = split_objects(ids, np.full(len(ids), ""), SplitOptions()) == "test"
     assert sum(result.objects.values()) == held_out.sum()
+
+
+def test_what_a_newer_version_wrote_is_told(cutouts):
+    with pytest.raises(BundleError, match="class map 'newer' is not known here"):
+        label_words(read_cutout_set(cutouts), "newer")

@@ -10,12 +10,15 @@ from make_recipe import tiny_recipe
 
 from galmorph.bundle import load_bundle
 from galmorph.cli import main
+from galmorph.errors import ConfigError
 from galmorph.training.evaluate import evaluate
 from galmorph.training.export import export
 from galmorph.training.fit import train
 from galmorph.training.guard import Verdict
-from galmorph.training.guarded import GUARD, PLAIN, read_verdict, shipped_checkpoint, train_guarded, without_adaptation
+from galmorph.training.guarded import train_guarded, without_adaptation
 from galmorph.training.seeds import train_seeds
+from galmorph.training.shipped import GUARD, PLAIN, read_verdict, shipped_checkpoint
+from galmorph.training.transfer import start_file
 
 
 def recipe_for(cutouts, target, name="mmd", **guard):
@@ -66,6 +69,16 @@ def test_both_models_are_measured_on_the_same_part_of_the_target(fallen, target,
     old = json.loads((out / GUARD).read_text())
     del old["target"]
     assert Verdict.from_dict(old) == dataclasses.replace(result.verdict, target={})
+
+
+def test_a_training_starts_from_the_model_that_the_guard_chose(fallen, cutouts, tmp_path):
+    out, result = fallen
+    assert start_file(out) == result.shipped.checkpoint == out / PLAIN / "checkpoints" / "best.safetensors"
+    (tmp_path / "several").mkdir()
+    (tmp_path / "several" / "seeds.json").write_text('{"seeds": [0]}')
+    for stands_for in (start_file, shipped_checkpoint):
+        with pytest.raises(ConfigError, match=r"several seeds; give the folder of one, such as .*seed-0"):
+            stands_for(tmp_path / "several")
 
 
 def test_the_adapted_model_can_be_shipped_all_the_same(fallen, tmp_path):

@@ -44,6 +44,11 @@ def test_portable_recipe_names_no_folder():
         ({"split": {"train": 0.9}}, r"must sum to 1, got 1\.3"),
         ({"optimiser": {"learning_rate": float("inf")}}, r"optimiser\.learning_rate"),
         ({"source": {"path": "set"}}, r"source\.classes is missing"),
+        ({"source": {"path": "set", "classes": ["a"]}}, r"source\.classes: .*at least 2"),
+        ({"source": {"path": "s", "classes": ["a", "b"], "private": ["b"]}}, r"b cannot be among the classes to learn"),
+        ({"source": {"path": "s", "classes": ["a", "b"], "size": 8}}, r"kind 'cutouts' do not take size"),
+        ({"target": {"path": "t", "kind": "arrays", "faults": "skip"}}, r"kind 'arrays' do not take faults"),
+        ({"fit": {"batch_size": 1}}, r"fit\.batch_size: .*greater than or equal to 2, got 1"),
         ({"export": {"false_unknown_rate": 0}}, r"export\.false_unknown_rate: .*greater than 0"),
     ],
 )

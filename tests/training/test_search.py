@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import tomli_w
+import torch
 from make_cutouts import make_cutouts
 from make_recipe import tiny_recipe
 
 from galmorph.cli import main
 from galmorph.cutout_set import LABELS
-from galmorph.errors import ConfigError
+from galmorph.errors import ConfigError, DataError
 from galmorph.training import search as module
 from galmorph.training.recipe import load_recipe
 from galmorph.training.search import search
@@ -123,6 +124,25 @@ def test_settings_that_fail_are_named_and_do_not_stop_the_search(recipe, tmp_pat
     only = Space(settings={"optimiser.learning_rate": Range(low=1e30, high=1e31)})
     with pytest.raises(ConfigError, match=r"none of 2 trials .* could be finished; .*training diverged"):
         search(recipe, only, tmp_path / "none", trials=2, device="cpu")
+
+
+@pytest.mark.parametrize("fault", [DataError("0 at all edges"), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_trial_that_cannot_be_trained_does_not_hold_up_the_search(recipe, tmp_path, monkeypatch, fault):
+    real = module.train
+
+    def failing(settings, *args, **options):
+        if settings.stretch.kind == "linear":
+            raise fault
+        return real(settings, *args, **options)
+
+    monkeypatch.setattr(module, "train", failing)
+    space = Space(settings={"stretch.kind": Choice(choices=("linear", "asinh"))})
+    result = search(recipe, space, tmp_path / "out", trials=4, device="cpu")
+    rows = table(tmp_path / "out")
+    failed = rows["stretch.kind"] == "linear"
+    assert result.trials["failed"] == failed.sum() > 0
+    assert rows.loc[failed, "reason"].str.contains(str(fault)).all()
+    assert result.settings == {"stretch.kind": "asinh"}
 
 
 def test_bad_trials_are_stopped_early(recipe, tmp_path, monkeypatch):

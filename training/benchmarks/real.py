@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from galmorph.cutout_set import CutoutSet, read_cutout_set
 from galmorph.training.fit import load_training
-from galmorph.training.guarded import GUARD, PLAIN, predict
+from galmorph.training.guarded import predict
+from galmorph.training.shipped import GUARD, PLAIN
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks" / "sdss-to-decals.md"
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import pandas as pd
+from astropy.coordinates import SkyCoord
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
@@ -20,7 +21,6 @@ from galmorph.cutout_set import PIXEL_VALUES, read_cutout_set, write_cutout_set
 from galmorph.cutouts import Framing
 from galmorph.errors import DataError
 from galmorph.progress import watched
-from galmorph.truth import match
 
 logger = logging.getLogger(__name__)
 
@@ -276,7 +276,8 @@ def same_objects(table: pd.DataFrame, others: pd.DataFrame, radius: float = 2.0)
     Returns
     -------
     list of str
-        For each row of `table` the identifier of the object in `others` that it shows, or else its own.
+        For each row of `table` the identifier of the object in `others` that it shows, the nearest, or else its own.
+        All images of an object have the same.
 
     Raises
     ------
@@ -286,13 +287,16 @@ def same_objects(table: pd.DataFrame, others: pd.DataFrame, radius: float = 2.0)
     for rows in (table, others):
         if not {"ra", "dec"} <= set(rows.columns):
             raise DataError(f"objects are matched by ra and dec, and there is only {', '.join(rows.columns)}")
-    objects = others.dropna(subset=["ra", "dec"]).drop_duplicates("object_id").reset_index(drop=True)
-    placed = table[["ra", "dec"]].notna().all(axis=1).to_numpy()
-    place = np.full(len(table), -1, dtype=np.intp)
-    place[placed], _ = match(objects, table[placed].reset_index(drop=True), radius)
-    other = objects["object_id"].astype(str).to_numpy()
-    own = table["object_id"].astype(str).tolist()
-    return [str(other[j]) if j >= 0 else name for j, name in zip(place, own, strict=True)]
+    objects, placed = (rows.dropna(subset=["ra", "dec"]) for rows in (others, table))
+    own = table["object_id"].astype(str)
+    if objects.empty or placed.empty:
+        return own.tolist()
+    there, here = (SkyCoord(rows["ra"], rows["dec"], unit="deg") for rows in (objects, placed))
+    nearest, separation, _ = here.match_to_catalog_sky(there)
+    close = separation.arcsec <= radius
+    found = objects["object_id"].astype(str).to_numpy()[nearest[close]]
+    taken = dict(zip(own.loc[placed.index[close]][::-1], found[::-1], strict=True))
+    return [str(taken.get(name, name)) for name in own]
 
 
 def _first(found: Mapping[str, str]) -> str:

@@ -111,6 +111,21 @@ def test_objects_of_two_surveys_are_known_by_position():
         same_objects(second, first.drop(columns="dec"))
 
 
+def test_all_images_of_an_object_take_one_identifier():
+    first = pd.DataFrame({"object_id": ["S1", "S1", "S2"], "ra": [10.0, 10.0, 20.0], "dec": 0.0})
+    arcsec = 1 / 3600
+    second = pd.DataFrame(
+        {
+            # Two images of one object, of which one is too far off; two names for another; and one far from all.
+            "object_id": ["g", "g", "a", "b", "c"],
+            "ra": [10.0, 10.0 + 2.5 * arcsec, 20.0, 20.0 + arcsec, 30.0],
+            "dec": 0.0,
+        }
+    )
+    assert same_objects(second, first) == ["S1", "S1", "S2", "S2", "c"]
+    assert same_objects(second, first.iloc[:0]) == second["object_id"].tolist()
+
+
 def test_identifiers_of_another_set_are_taken_over(pictures, tmp_path):
     table = pd.read_csv(pictures / "labels.csv").assign(ra=[float(n) for n in range(6)], dec=0.0)
     table.to_csv(pictures / "labels.csv", index=False)
