@@ -15,7 +15,7 @@ from galmorph.bundle import load_bundle
 from galmorph.cutout_set import read_cutout_set
 from galmorph.errors import BundleError, ConfigError, DataError
 from galmorph.training.card import write_card
-from galmorph.training.evaluate import evaluate, predict
+from galmorph.training.evaluate import evaluate, label_words, predict
 from galmorph.training.export import export
 from galmorph.training.fit import load_training, train
 
