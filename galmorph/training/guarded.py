@@ -18,6 +18,7 @@ from galmorph.training.domains import Domains, read_domains
 from galmorph.training.ensemble import as_served, load_members
 from galmorph.training.fit import Device, moved, train
 from galmorph.training.folder import TrainResult
+from galmorph.training.gather import is_first
 from galmorph.training.guard import Answers, Verdict, judge, observe_signs
 from galmorph.training.method_options import MethodOptions
 from galmorph.training.methods import ADDED, TERMS, find_method
@@ -123,7 +124,9 @@ def without_adaptation(recipe: Recipe, noise: tuple[float, ...] = ()) -> Recipe:
 
 
 def write_verdict(out: Path, verdict: Verdict) -> None:
-    """Let a verdict decide for a folder, and log what it says of harm."""
+    """Let a verdict decide for a folder, and log what it says of harm; of several processes the first does."""
+    if not is_first():
+        return
     (out / GUARD).write_text(json.dumps(verdict.to_dict(), indent=2) + "\n")
     for reason in verdict.reasons:
         logger.warning("adaptation may have done harm: %s", reason)

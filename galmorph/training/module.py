@@ -29,7 +29,7 @@ class Training(pl.LightningModule):
     Logs ``train_loss``, ``train_<loss>`` for each loss of the method, the ``learning_rate`` at the start of the epoch,
     and on the source's validation part ``valid_loss`` (the cross-entropy), ``valid_accuracy`` and ``valid_recall``
     (mean of per-class recalls). Methods that adapt add ``adapting``, the share of their weight that the losses which
-    adapt have at the end of the epoch, what their losses have to say, and the criteria of `galmorph.training.watch` on
+    adapt have in the mean of the epoch, what their losses have to say, and the criteria of `galmorph.training.watch` on
     the target's validation part.
 
     Parameters

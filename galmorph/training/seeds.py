@@ -19,6 +19,7 @@ from galmorph.training.evaluation import Evaluation
 from galmorph.training.export import export
 from galmorph.training.fit import Device, load_training, moved
 from galmorph.training.folder import IDENTITY, SEEDS, TrainResult, seed_folder
+from galmorph.training.gather import is_first
 from galmorph.training.guarded import GuardedResult, compare_trainings, train_guarded, write_verdict
 from galmorph.training.history import FIRST
 from galmorph.training.recipe import Recipe, load_recipe
@@ -97,7 +98,9 @@ class SeedSummary:
         return asdict(self)
 
     def write(self, out: Path) -> None:
-        """Write ``seeds.json``, and ``seeds.csv`` with a row for each measure of each set."""
+        """Write ``seeds.json``, and ``seeds.csv`` with a row for each measure of each set; the first process does."""
+        if not is_first():
+            return
         (out / SEEDS).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
         with (out / TABLE).open("w", newline="") as file:
             writer = csv.writer(file)
@@ -169,6 +172,8 @@ def train_seeds(
             f"{out} holds a single training, whose guard and model several seeds would replace. Choose another folder"
         )
     _tell_left_out(out, seeds)
+    # Models are exported and measured by the first of several processes.
+    sets = sets if is_first() else ()
     results: list[GuardedResult] = []
     measured: dict[str, list[Evaluation]] = {str(path): [] for path in sets}
     for seed in seeds:

@@ -35,7 +35,6 @@ def surroundings(seed: int) -> Iterator[None]:
     """
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    precision = torch.get_float32_matmul_precision()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     devices = range(torch.cuda.device_count())
     with _quiet_logs(), _interruptible(), warnings.catch_warnings(), torch.random.fork_rng(devices=devices):
@@ -48,7 +47,6 @@ def surroundings(seed: int) -> Iterator[None]:
             yield
         finally:
             torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-            torch.set_float32_matmul_precision(precision)
             torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
 
