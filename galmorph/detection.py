@@ -28,6 +28,11 @@ PIXEL_RMS = 1 / math.sqrt(12)
 PIXEL_STACK = 1_000_000
 #: Sub-objects that sep's deblending has room for.
 SUB_OBJECTS = 100_000
+#: What is said of a tile where the correlation of noise cannot be measured.
+NO_QUIET_SKY = (
+    "no pixel is sky in all detection bands: the noise of neighbouring pixels is taken for independent, and some "
+    "objects may be noise"
+)
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class Field:
         ellipticity (1 - b/a), radius (arcsec, semi-major axis of the Kron aperture), half_light_radius (arcsec),
         flux_BAND and flux_err_BAND (nanomaggies, in the Kron aperture), snr (in the detection image), flags (see
         `galmorph.flags`), source_id (text, of a given position, else empty).
+    warnings : tuple of str
+        What is odd about the search, in words.
     """
 
     planes: NDArray[np.float32]
@@ -112,6 +119,7 @@ class Field:
     correlation: float
     segments: NDArray[np.int32]
     objects: pd.DataFrame
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,7 @@ class _Detection:
     segments: NDArray[np.int32]
     found: NDArray[np.void]
     own: int
+    warnings: tuple[str, ...]
 
 
 def extract(
@@ -178,6 +187,8 @@ def _extract(tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None
         shapes, radius, source_id = _at_positions(tile, detection, shapes, positions, config, seeing)
     objects = _measure(tile, sky, detection, shapes, radius, source_id)
     log.info("tile %s: %d objects, noise correlation %.2f", tile.name, len(objects), detection.correlation)
+    for line in detection.warnings:
+        log.warning("tile %s: %s", tile.name, line)
     return Field(
         planes=sky.planes,
         valid=tile.valid,
@@ -186,6 +197,7 @@ def _extract(tile: Tile, config: DetectionConfig, positions: pd.DataFrame | None
         correlation=detection.correlation,
         segments=detection.segments,
         objects=objects,
+        warnings=detection.warnings,
     )
 
 
@@ -212,7 +224,8 @@ def _detect(tile: Tile, sky: Sky, config: DetectionConfig, seeing: float) -> _De
         one = sky.weight(i)
         cv2.accumulate(one, weight)
         cv2.accumulateProduct(sky.planes[i], one, image)
-        quiet &= sky.sky[i]
+        # A band without data somewhere has no say there: elsewhere, or in other bands, there may be sky.
+        quiet &= sky.sky[i] | ~every_other(tile.valid[i])
     masked = weight <= 0
     fwhm = max(config.kernel * seeing / tile.pixel_scale, 1.0)
     significance = _significance(image, weight, fwhm)
@@ -221,10 +234,11 @@ def _detect(tile: Tile, sky: Sky, config: DetectionConfig, seeing: float) -> _De
     image[masked] = 0
     quiet &= ~every_other(masked)
     correlation = _correlation(every_other(significance), quiet)
+    warnings = () if quiet.any() or masked.all() else (NO_QUIET_SKY,)
     area = math.pi / 4 * (seeing / tile.pixel_scale) ** 2
     found, segments = _search(tile, significance, config, correlation, max(3, round(config.min_area * area)))
     own = int(np.count_nonzero(tile.keeps(found["y"] + tile.first_row)))
-    return _Detection(image, weight, masked, correlation, segments, found, own)
+    return _Detection(image, weight, masked, correlation, segments, found, own, warnings)
 
 
 def _significance(weighted: NDArray[np.float32], weight: NDArray[np.float32], fwhm: float) -> NDArray[np.float32]:

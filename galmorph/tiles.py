@@ -173,12 +173,15 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
         notes.add(f"resampled to the grid of band {survey.bands[0]}: {', '.join(resampled)}")
     if weight is None and source.layout.weight is not None:
         notes.add("no weight files: the noise is measured from the background")
-    if source.stripe is not None and not valid.any():
-        notes.add("no valid pixel: all are masked, blank or of no weight")
-    elif not valid.any():
-        raise TileError(
-            f"{source.files[0]}: tile {source.name} has no valid pixel: all are masked, blank or of no weight"
-        )
+    empty = [band for band, good in zip(survey.bands, valid, strict=True) if not good.any()]
+    what = "all are masked, blank or of no weight"
+    if len(empty) < len(survey.bands):
+        if empty:
+            notes.add(f"no valid pixel in {', '.join(empty)}: {what}")
+    elif source.stripe is None:
+        raise TileError(f"{source.files[0]}: tile {source.name} has no valid pixel: {what}")
+    else:
+        notes.add(f"no valid pixel: {what}")
     for line in notes.lines:
         log.warning("tile %s: %s", source.name, line)
     return Tile(

@@ -162,6 +162,31 @@ def test_weights_that_promise_too_little_noise_are_not_believed():
     assert len(field.objects) <= 1
 
 
+@pytest.mark.parametrize("coverage", ["all", "one empty", "side by side"])
+def test_correlated_noise_makes_no_objects_where_bands_lack_data(coverage):
+    valid = np.ones((3, 600, 600), bool)
+    if coverage == "one empty":
+        valid[2] = False
+    elif coverage == "side by side":
+        valid[1, :, 300:] = valid[2, :, :300] = False
+    images = [smooth(make.scene((600, 600), [], 1.0, seed), 2.4) for seed in range(3)]
+    noise = float(images[0].std())
+    field = extract(make_tile(images, noise=[noise] * 3, valid=valid), CONFIG)
+    assert field.correlation == pytest.approx(2.9, rel=0.05)
+    assert len(field.objects) <= 3
+    assert field.warnings == ()
+
+
+def test_noise_that_cannot_be_looked_at_is_told():
+    # Data in the second column of each block of two by two alone, of which the first one is looked at.
+    valid = np.zeros((1, 60, 60), bool)
+    valid[:, ::2, 1::2] = True
+    field = extract(make_tile([make.scene((60, 60), [], 0.01)], noise=[0.01], valid=valid), CONFIG)
+    assert field.correlation == 1
+    assert len(field.warnings) == 1
+    assert "taken for independent" in field.warnings[0]
+
+
 @pytest.mark.parametrize("ratio", [0.3, 1.0])
 def test_big_galaxies_with_knots_stay_whole(ratio):
     rng = np.random.default_rng(2)

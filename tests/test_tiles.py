@@ -411,6 +411,13 @@ def test_a_tile_without_any_valid_pixel_is_refused(tmp_path):
         read(write(tmp_path / "a.fits", np.full(SHAPE, np.nan)), generic())
 
 
+def test_a_band_without_any_valid_pixel_is_told(tmp_path):
+    make.write_bands(tmp_path, images() | {"z": np.full(SHAPE, np.nan, np.float32)}, WCS_DECALS)
+    tile = read(tmp_path)
+    assert tile.warnings == ("no valid pixel in z: all are masked, blank or of no weight",)
+    assert list(tile.valid.any(axis=(1, 2))) == [True, True, False]
+
+
 def test_masks_of_another_size_are_refused(tmp_path):
     path = write(tmp_path / "a.fits", np.ones(SHAPE))
     fits.append(path, np.zeros((3, 3), np.int16))

@@ -171,7 +171,7 @@ def _prepare(
     framing = bundle.manifest.framing
     cutter = field_cutter(found, tile, framing, order)
     turns.lap("detect")
-    notes = tile.warnings
+    notes = tile.warnings + found.warnings
     if tile.stripe is not None and framing.largest > 2 * MARGIN:
         notes += (
             f"cutouts of more than {2 * MARGIN:g} arcsec may reach beyond the rows that were read, which count as bad",

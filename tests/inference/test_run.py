@@ -19,6 +19,7 @@ from astropy.io import fits
 from distributed import Client, LocalCluster, default_client
 from make_bundle import make_bundle
 from make_sky import BANDS, make_tile
+from make_tiles import make_wcs, write_bands
 
 import galmorph
 from galmorph.errors import BundleError, GalmorphError, RunError
@@ -231,6 +232,18 @@ def test_a_tile_that_was_replaced_is_done_again(troubled):
     assert second.report.resumed == 2  # the good tile, and the one without a WCS, which has not changed
     assert "torn" not in second.report.rejected_tiles
     assert second.report.scored > first.report.scored
+
+
+def test_what_is_odd_about_a_tile_is_in_the_report(tmp_path, bundle, scheduler):
+    scale = load_survey(SURVEY).pixel_scale
+    row = np.random.default_rng(0).normal(size=(1, 60)).astype(np.float32)
+    planes = {band: row if band == "r" else np.full_like(row, np.nan) for band in BANDS}
+    write_bands(tmp_path / "tiles", planes, make_wcs(row.shape, scale), name="row")
+    report = galmorph.classify(tmp_path / "tiles", SURVEY, bundle, tmp_path / "run", scheduler=scheduler).report
+    assert [line.split(":")[0] for line in report.warnings["row"]] == [
+        "no valid pixel in g, z",
+        "no pixel is sky in all detection bands",
+    ]
 
 
 def test_no_tile_at_all_is_an_error(tmp_path, bundle):
