@@ -95,12 +95,13 @@ def subtract(tile: Tile, box: float, seeing: float, *, in_place: bool = False) -
     for i, valid in enumerate(tile.valid):
         if not valid.any():
             continue
-        background, sky[i] = _background(tile.image[i], valid, side, seeing / tile.pixel_scale)
-        if tile.weight is None:
+        given = None if tile.weight is None else tile.weight[i]
+        background, sky[i], deviation = _background(tile.image[i], given, valid, side, seeing / tile.pixel_scale)
+        if given is None:
             _measure_weight(tile.image[i], valid, background, weights[i])
+        else:
+            excess[i] = max(1.0, deviation**2)
         typical = float(np.median(sample(weights[i], valid)))
-        if tile.weight is not None:
-            excess[i] = max(1.0, background.typical_rms**2 * typical)
         np.subtract(tile.image[i], background.level, out=planes[i])
         planes[i][~valid] = 0
         level[i] = np.median(sample(np.broadcast_to(background.level, valid.shape), valid))
@@ -154,22 +155,31 @@ class _Background:
 
     level: Any
     rms: Callable[[], Any]
-    typical_rms: float
 
 
-def _background(image: Floats, valid: Booleans, side: int, fwhm: float) -> tuple[_Background, Booleans]:
-    """Background of a band, and the blocks of sky that it comes from."""
+def _background(
+    image: Floats, weight: Floats | None, valid: Booleans, side: int, fwhm: float
+) -> tuple[_Background, Booleans, float]:
+    """Background of a band, the blocks of sky that it comes from, and its deviation in units of that by the weights.
+
+    The last is 1 without weights. It is told from each pixel by its own weight, since depths may differ.
+    """
     image = _spread(image)
     whole = _whole_blocks(image.shape, valid, side, fwhm)
     if whole is None:
         sky = _sky_pixels(_residual(image, valid, _estimate(image, valid, side).level), valid, fwhm)
-        return _estimate(image, sky, side), every_other(sky)
+        found = _estimate(image, sky, side)
+        return found, every_other(sky), _weighed_deviation(_residuals(image, found.level, sky), weight, sky)
     half = _halved(image if valid.all() else np.where(valid, image, np.float32(0)))
     # Where objects stand out is seen whatever the level's last digits: one block of four tells it.
     few, few_whole = (np.ascontiguousarray(every_other(blocks)) for blocks in (half, whole))
     rough = _estimate(few, few_whole, side // 4).level
     away = _sky_pixels(_residual(half, whole, _doubled(rough, half.shape)), whole, fwhm / 2)
-    return _at_full_resolution(image, _estimate(half, away, side // 2), away), away
+    found = _estimate(half, away, side // 2)
+    # How noisy single pixels are is told from these: neighbours need not be independent.
+    residuals = _residuals(every_other(image), found.level, away)
+    deviation = _weighed_deviation(residuals, None if weight is None else every_other(weight), away)
+    return _at_full_resolution(found, residuals, away, image.shape), away, deviation
 
 
 def _whole_blocks(shape: tuple[int, ...], valid: Booleans, side: int, fwhm: float) -> Booleans | None:
@@ -185,19 +195,32 @@ def _whole_blocks(shape: tuple[int, ...], valid: Booleans, side: int, fwhm: floa
     return whole if 4 * np.count_nonzero(whole) >= LEAST_WHOLE * np.count_nonzero(valid) else None
 
 
-def _at_full_resolution(image: Floats, half: _Background, away: Booleans) -> _Background:
-    """A background that was measured on blocks of two by two away from objects.
-
-    How noisy single pixels are is told from these: neighbours need not be independent.
-    """
-    values = sample(every_other(image), away) - sample(np.broadcast_to(half.level, away.shape), away)
-    typical = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+def _at_full_resolution(
+    half: _Background, residuals: NDArray[Any], away: Booleans, shape: tuple[int, ...]
+) -> _Background:
+    """A background that was measured on blocks of two by two away from objects, with the noise of single pixels."""
 
     def rms() -> Any:
-        factor = typical / max(half.typical_rms, float(np.finfo(np.float32).tiny))
-        return _doubled(half.rms() * factor, image.shape)
+        blocks = half.rms()
+        noise = np.maximum(sample(np.broadcast_to(blocks, away.shape), away), np.finfo(np.float32).tiny)
+        return _doubled(blocks * _deviation(residuals / noise), shape)
 
-    return _Background(_doubled(half.level, image.shape), rms, typical)
+    return _Background(_doubled(half.level, shape), rms)
+
+
+def _residuals(image: Floats, level: Any, sky: Booleans) -> NDArray[Any]:
+    """Some pixels of sky without the level."""
+    return np.asarray(sample(image, sky) - sample(np.broadcast_to(level, sky.shape), sky))
+
+
+def _weighed_deviation(residuals: NDArray[Any], weight: Floats | None, sky: Booleans) -> float:
+    """Standard deviation of `_residuals` in units of that by the weights; 1 without them."""
+    return 1.0 if weight is None else _deviation(residuals * np.sqrt(sample(weight, sky)))
+
+
+def _deviation(values: NDArray[Any]) -> float:
+    """Standard deviation, of which outliers make little; 0 of no values."""
+    return 1.4826 * float(np.median(np.abs(values - np.median(values)))) if len(values) else 0.0
 
 
 def _doubled(half: Any, shape: tuple[int, ...]) -> Any:
@@ -259,11 +282,11 @@ def _estimate(image: Floats, sky: Booleans, side: int) -> _Background:
     # sep takes a box for good when half of its pixels are; without a good box it would return zeros.
     if sky.all() or np.any(_counts(sky, height, width) > 0.6 * height * width):
         found = sep.Background(image, mask=None if sky.all() else ~sky, bw=width, bh=height)
-        return _Background(found.back(), found.rms, found.globalrms)
+        return _Background(found.back(), found.rms)
     values = image[sky]
     level = float(np.median(values))
-    rms = 1.4826 * float(np.median(np.abs(values - level)))
-    return _Background(level, lambda: rms, rms)
+    rms = _deviation(values)
+    return _Background(level, lambda: rms)
 
 
 def _counts(chosen: Booleans, height: int, width: int) -> NDArray[np.int32]:

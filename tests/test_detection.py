@@ -1,5 +1,6 @@
 import math
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -185,6 +186,22 @@ def test_noise_that_cannot_be_looked_at_is_told():
     assert field.correlation == 1
     assert len(field.warnings) == 1
     assert "taken for independent" in field.warnings[0]
+
+
+@pytest.mark.parametrize("side", [200, 600])
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.6])
+def test_exact_weights_are_believed_where_depths_differ(side, share):
+    sigma = np.full((side, side), 0.01)
+    sigma[: round(share * side)] *= 2
+    image = sigma * np.random.default_rng(0).normal(size=sigma.shape)
+    tile = make_tile([image], noise=[1.0])
+    tile = replace(tile, weight=(sigma**-2).astype(np.float32)[None])
+    sky = subtract(tile, 60.0, 1.2)
+    assert sky.excess[0] == pytest.approx(1, abs=0.03)
+    # Those that promise half of the noise are lowered by one number.
+    sky = subtract(replace(tile, weight=4 * tile.weight), 60.0, 1.2)
+    assert sky.excess[0] == pytest.approx(4, rel=0.06)
+    np.testing.assert_allclose(sky.weight(0), sigma**-2, rtol=0.06)
 
 
 @pytest.mark.parametrize("ratio", [0.3, 1.0])
