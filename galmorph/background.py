@@ -167,18 +167,19 @@ def _background(
     image = _spread(image)
     whole = _whole_blocks(image.shape, valid, side, fwhm)
     if whole is None:
-        sky = _sky_pixels(_residual(image, valid, _estimate(image, valid, side).level), valid, fwhm)
+        sky = _sky_pixels(_residual(image, weight, valid, _estimate(image, valid, side).level), valid, fwhm)
         found = _estimate(image, sky, side)
         return found, every_other(sky), _weighed_deviation(_residuals(image, found.level, sky), weight, sky)
     half = _halved(image if valid.all() else np.where(valid, image, np.float32(0)))
     # Where objects stand out is seen whatever the level's last digits: one block of four tells it.
     few, few_whole = (np.ascontiguousarray(every_other(blocks)) for blocks in (half, whole))
     rough = _estimate(few, few_whole, side // 4).level
-    away = _sky_pixels(_residual(half, whole, _doubled(rough, half.shape)), whole, fwhm / 2)
+    half_weight = None if weight is None else every_other(weight)
+    away = _sky_pixels(_residual(half, half_weight, whole, _doubled(rough, half.shape)), whole, fwhm / 2)
     found = _estimate(half, away, side // 2)
     # How noisy single pixels are is told from these: neighbours need not be independent.
     residuals = _residuals(every_other(image), found.level, away)
-    deviation = _weighed_deviation(residuals, None if weight is None else every_other(weight), away)
+    deviation = _weighed_deviation(residuals, half_weight, away)
     return _at_full_resolution(found, residuals, away, image.shape), away, deviation
 
 
@@ -240,9 +241,11 @@ def _halved(image: Floats) -> Floats:
     return np.asarray(half, dtype=np.float32)
 
 
-def _residual(image: Floats, valid: Booleans, level: Any) -> Floats:
-    """Image without a level, 0 without valid data."""
+def _residual(image: Floats, weight: Floats | None, valid: Booleans, level: Any) -> Floats:
+    """Image without a level, in units of its noise where weights tell it, 0 without valid data."""
     residual = np.asarray(image - level, dtype=np.float32)
+    if weight is not None:
+        residual *= np.sqrt(weight)
     residual[~valid] = 0
     return residual
 
@@ -250,6 +253,7 @@ def _residual(image: Floats, valid: Booleans, level: Any) -> Floats:
 def _sky_pixels(residual: Floats, valid: Booleans, fwhm: float) -> Booleans:
     """Pixels away from objects: none of the smoothed light stands out above the part of it that is noise.
 
+    Residuals in units of the noise keep the sky of shallow parts, whose noise would stand out among that of deep ones.
     Objects only add light, so that the noise is told from what lies below the level; on a cutout that a galaxy fills,
     clipping goes on until the level is that of the faintest surroundings.
     """

@@ -204,6 +204,18 @@ def test_exact_weights_are_believed_where_depths_differ(side, share):
     np.testing.assert_allclose(sky.weight(0), sigma**-2, rtol=0.06)
 
 
+@pytest.mark.parametrize("side", [200, 600])
+def test_the_sky_of_shallow_parts_is_as_good_as_that_of_deep_ones(side):
+    sigma = np.full((side, side), 0.01)
+    sigma[: round(0.4 * side)] *= 4
+    image = sigma * np.random.default_rng(0).normal(size=sigma.shape)
+    tile = replace(make_tile([image], noise=[1.0]), weight=(sigma**-2).astype(np.float32)[None])
+    sky = subtract(tile, 60.0, 1.2)
+    shallow, deep = sky.sky[0, : round(0.18 * side)], sky.sky[0, round(0.22 * side) :]
+    assert shallow.mean() == pytest.approx(deep.mean(), abs=0.05)
+    assert shallow.mean() > 0.85
+
+
 @pytest.mark.parametrize("ratio", [0.3, 1.0])
 def test_big_galaxies_with_knots_stay_whole(ratio):
     rng = np.random.default_rng(2)
