@@ -18,6 +18,8 @@ Booleans = NDArray[np.bool_]
 
 #: Rows of a plane that are worked on at once.
 ROWS = 64
+#: Number of steps between neighbouring pixels that the scale of relative weights is told from.
+STEPS = 1_000_000
 
 
 def pixel_area(source: TileSource, survey: Survey, pixel_scale: float) -> float:
@@ -191,13 +193,22 @@ def _inverse_variance(
 
 def _noise_scale(counts: NDArray[Any], weight: Floats) -> float:
     """What relative weights have to be multiplied by, for them to say the noise between neighbouring pixels."""
-    good = (weight > 0) & np.isfinite(counts)
-    both = good[:, 1:] & good[:, :-1]
-    if not both.any():
-        return 1.0
-    steps = (counts[:, 1:].astype(np.float64) - counts[:, :-1])[both]
-    variance = (1.4826 * float(np.median(np.abs(steps)))) ** 2 / 2
-    return 1.0 / (variance * float(np.median(weight[good]))) if variance > 0 else 1.0
+    step = max(1, int(np.sqrt(counts.size / STEPS)))
+    steps = _weighed_steps(counts, weight, step)
+    if step > 1 and not len(steps):
+        steps = _weighed_steps(counts, weight, 1)
+    variance = (1.4826 * float(np.median(np.abs(steps)))) ** 2 if len(steps) else 0.0
+    return 1.0 / variance if variance > 0 else 1.0
+
+
+def _weighed_steps(counts: NDArray[Any], weight: Floats, step: int) -> NDArray[np.float64]:
+    """Differences of neighbours in a row in units of their noise by the weights; of every so many rows and columns."""
+    (left, right), (first, second) = (
+        (plane[::step, :-1:step].astype(np.float64), plane[::step, 1::step].astype(np.float64))
+        for plane in (counts, weight)
+    )
+    both = (first > 0) & (second > 0) & np.isfinite(left) & np.isfinite(right)
+    return np.asarray((right - left)[both] / np.sqrt(1 / first[both] + 1 / second[both]))
 
 
 def _linear(pixels: NDArray[Any], plane: Plane, path: Path) -> NDArray[Any]:

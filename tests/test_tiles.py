@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from galmorph import fits_planes
+from galmorph import fits_planes, flux_scale
 from galmorph.errors import TileError
 from galmorph.grids import difference
 from galmorph.sky import local_axes, pixel_to_sky, position_angles, sky_to_pixel
@@ -136,6 +136,29 @@ def test_every_row_of_a_larger_tile_is_calibrated(tmp_path, kind):
     np.testing.assert_allclose(factor, factor[0], rtol=1e-5)
     shape = tile.weight[0][good] / (weight[good] ** -2.0 if kind == "rms" else weight[good])
     np.testing.assert_allclose(shape, np.median(shape), rtol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [10_000, 1_000_000])
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.6])
+def test_relative_weights_tell_the_noise_of_every_depth(tmp_path, monkeypatch, share, steps):
+    monkeypatch.setattr(flux_scale, "STEPS", steps)
+    sigma = np.full((300, 300), 3.0)
+    sigma[: round(share * 300)] *= 4
+    image = sigma * np.random.default_rng(0).normal(size=sigma.shape)
+    path = write(tmp_path / "a.fits", image.astype(np.float32))
+    fits.append(path, (7 / sigma**2).astype(np.float32))
+    weight = read(path, generic(weight_hdu="1", weight_kind="relative")).weight[0]
+    np.testing.assert_allclose(weight**-0.5, sigma, rtol=0.03)
+
+
+def test_relative_weights_of_few_pixels_count_them_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(flux_scale, "STEPS", 100)
+    weight = np.zeros((300, 300), np.float32)
+    weight[1::30, 1:] = 1
+    path = write(tmp_path / "a.fits", np.random.default_rng(0).normal(0, 3, (300, 300)).astype(np.float32))
+    fits.append(path, weight)
+    tile = read(path, generic(weight_hdu="1", weight_kind="relative"))
+    np.testing.assert_allclose(tile.weight[tile.valid] ** -0.5, 3, rtol=0.1)
 
 
 @pytest.mark.parametrize(
