@@ -410,9 +410,28 @@ def _flags(
     by_segment[1:] |= np.where(extraction & sep.OBJ_TRUNC, flags.TRUNCATED, 0)
     edges = (detection.segments[0], detection.segments[-1], detection.segments[:, 0], detection.segments[:, -1])
     by_segment[np.unique(np.concatenate(edges))] |= flags.TRUNCATED
-    by_segment[np.unique(detection.segments[tile.saturated])] |= flags.SATURATED
+    by_segment[_saturated(tile, detection)] |= flags.SATURATED
     by_segment[0] = flags.NOT_DETECTED
     result = by_segment[shapes.segment]
     result |= np.where(snr < LOW_SN_LIMIT, flags.LOW_SN, 0)
     result |= np.where(reliable, 0, flags.BAD_PHOTOMETRY)
     return np.asarray(result, dtype=np.int64)
+
+
+def _saturated(tile: Tile, detection: _Detection) -> NDArray[np.int32]:
+    """Numbers of the segments that have a saturated pixel or touch a hole with some; 0 may be among them.
+
+    Where a star's core is masked or has no data, as is common, its segment is the ring that is left around the hole. A
+    hole reaches two FWHM beyond saturated pixels at most: the gap between chips that a star touches is longer.
+    """
+    if not tile.saturated.any():
+        return np.zeros(0, dtype=np.int32)
+    reach = math.ceil(2 * _seeing(tile) / tile.pixel_scale)
+    hole = _grown(tile.saturated, reach) & detection.masked
+    return np.unique(detection.segments[tile.saturated | _grown(hole, 1)])
+
+
+def _grown(chosen: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    """Pixels that are so near, in rows and columns, to chosen ones."""
+    kernel = np.ones((2 * pixels + 1, 2 * pixels + 1), dtype=np.uint8)
+    return np.asarray(cv2.dilate(chosen.view(np.uint8), kernel), dtype=bool)

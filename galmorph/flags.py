@@ -32,7 +32,7 @@ FLAGS = (
     FlagDefinition(1, "MASKED", "more than one pixel in twenty of the cutout is masked or has no data"),
     FlagDefinition(2, "MISSING_BAND", "at least one band has no valid pixel in the cutout"),
     FlagDefinition(3, "BLENDED", "the object was deblended from a neighbour"),
-    FlagDefinition(4, "SATURATED", "a pixel of the object is saturated"),
+    FlagDefinition(4, "SATURATED", "a pixel of the object, or of a hole without data that it touches, is saturated"),
     FlagDefinition(5, "LOW_SN", "the signal-to-noise ratio in the detection image is below ten"),
     FlagDefinition(
         6,

@@ -265,6 +265,31 @@ def test_flags_of_saturated_faint_and_truncated_objects():
     assert one(objects, 2, 100)["flags"] & flags.TRUNCATED
 
 
+@pytest.mark.parametrize("lacking", ["masked", "no data", "neither"])
+def test_stars_whose_saturated_core_is_a_hole_are_flagged(lacking):
+    shape = (160, 160)
+    rows, columns = np.indices(shape)
+    saturated = np.hypot(rows - 60, columns - 60) < 6
+    gap = (np.abs(columns - 70) < 2) & (rows > 50)  # between chips, touched by the star and by a galaxy far from it
+    entries = [
+        {"x": 60, "y": 60, "flux": 3000.0, "sigma": 6.0},
+        {"x": 76, "y": 130, "flux": 30.0, "sigma": 3.0},
+        {"x": 120, "y": 60, "flux": 30.0, "sigma": 3.0},
+    ]
+    mask = gap | saturated if lacking == "masked" else gap
+    valid = np.broadcast_to(~saturated if lacking == "no data" else ~gap, (2, *shape)).copy()
+    images = [make.scene(shape, entries, 0.01, seed) for seed in range(2)]
+    tile = make_tile(images, noise=[0.01] * 2, mask=mask, valid=valid, saturated=saturated)
+    field = extract(tile, CONFIG)
+    bordering = np.unique(field.segments[52:69, 52:69])
+    star = field.objects[field.objects["number"].isin(bordering[bordering > 0])]
+    assert len(star)
+    assert (star["flags"] & flags.SATURATED).all()
+    others = field.objects.drop(index=star.index)
+    assert {field.segments[130, 73], field.segments[60, 120]} <= set(others["number"])
+    assert not (others["flags"] & flags.SATURATED).any()
+
+
 def test_masked_pixels_and_missing_bands_do_not_spoil_fluxes():
     mask = np.zeros((160, 160), bool)
     mask[78:82] = True
