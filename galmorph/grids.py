@@ -80,7 +80,7 @@ def resample(plane: NDArray[np.floating], matrix: Matrix, shape: tuple[int, int]
     shape : tuple of int
         Rows and columns of the result.
     smooth : bool
-        Lanczos interpolation; False: linear and not scaled, for weights and masks.
+        Lanczos interpolation; False: linear and not scaled by the pixels' area, for weights and masks.
 
     Returns
     -------
@@ -91,8 +91,15 @@ def resample(plane: NDArray[np.floating], matrix: Matrix, shape: tuple[int, int]
     result = cv2.warpAffine(
         np.ascontiguousarray(plane, dtype=np.float32), matrix, shape[::-1], flags=kind | cv2.WARP_INVERSE_MAP
     )
-    area = abs(np.linalg.det(matrix[:, :2])) if smooth else 1.0
-    return np.asarray(result * np.float32(area), dtype=np.float32)
+    return np.asarray(result * np.float32(pixel_ratio(matrix)), dtype=np.float32) if smooth else np.asarray(result)
+
+
+def pixel_ratio(matrix: Matrix) -> float:
+    """Area of a pixel of the result of `resample` in pixels of the plane that it takes.
+
+    So many times the flux of the plane's pixel is that of the result's, and its standard deviation.
+    """
+    return float(abs(np.linalg.det(matrix[:, :2])))
 
 
 def difference(first: WCS, other: WCS) -> str | None:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from galmorph.errors import TileError, TileUnavailableError
 from galmorph.fits_planes import Notes, Plane, read_planes
 from galmorph.flux_scale import Calibrated, blank, in_nanomaggies, pixel_area, some_rows
-from galmorph.grids import match_grids, resample
+from galmorph.grids import match_grids, pixel_ratio, resample
 from galmorph.mask_bits import mask_bits
 from galmorph.sky import local_axes
 from galmorph.surveys import Stripe, Survey, TileSource
@@ -343,7 +343,8 @@ def _resample(band: Calibrated, matrix: NDArray[np.float64], out: Calibrated) ->
     out.valid[:] = resample(band.valid.astype(np.float32), matrix, shape, smooth=False) > 0.999
     out.image[:] = resample(band.image, matrix, shape)
     if band.weight is not None and out.weight is not None:
-        out.weight[:] = resample(band.weight, matrix, shape, smooth=False)
+        scale = np.float32(pixel_ratio(matrix) ** 2)
+        np.divide(resample(band.weight, matrix, shape, smooth=False), scale, out=out.weight)
 
 
 def _note_filter(image: Plane, band: str, source: TileSource, survey: Survey, notes: Notes) -> None:

@@ -276,6 +276,35 @@ def test_bands_on_different_grids_are_refused(tmp_path):
         read(tmp_path)
 
 
+ALIGNED = """
+name = "two"
+title = "two"
+bands = ["a", "b"]
+zero_point = 22.5
+seeing = 1.0
+[[layouts]]
+name = "files"
+align = true
+image = { file = "{tile}_{band}.fits" }
+weight = { hdu = 1 }
+"""
+
+
+@pytest.mark.parametrize("sides", [(360, 120), (120, 360)])
+def test_the_noise_of_bands_of_other_pixels_is_that_of_the_grid(tmp_path, sides):
+    (tmp_path / "two.toml").write_text(ALIGNED)
+    for band, side in zip("ab", sides, strict=True):
+        noise = np.random.default_rng(0).normal(0, 2, (side, side)).astype(np.float32)
+        path = write(tmp_path / f"t_{band}.fits", noise, make.make_wcs(noise.shape, 36 / side).to_header())
+        fits.append(path, np.full(noise.shape, 1 / 4, np.float32))
+    tile = read(tmp_path, load_survey(str(tmp_path / "two.toml")))
+    ratio = (sides[1] / sides[0]) ** 2
+    for plane, weight, valid, sigma in zip(tile.image, tile.weight, tile.valid, (2, 2 * ratio), strict=True):
+        np.testing.assert_allclose(weight[valid] ** -0.5, sigma, rtol=1e-5)
+        # Between pixels interpolation takes some noise off.
+        assert plane[valid].std() == pytest.approx(sigma, rel=0.15)
+
+
 def test_shifted_bands_of_sdss_are_resampled_to_one_grid(tmp_path):
     galaxy = {"x": 25.0, "y": 20.0, "flux": 100.0, "sigma": 2.5}
     first = make.make_wcs(SHAPE, 0.396)
