@@ -1,6 +1,7 @@
 """Pixel grids of a tile's bands: refused when they differ, or resampled to one."""
 
 from collections.abc import Mapping
+from itertools import product
 from typing import TYPE_CHECKING
 
 import cv2
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 #: Largest distance, in pixels, between the corners of two bands that are taken for one grid.
 GRID_TOLERANCE = 0.1
+
+#: Most pixels a side that OpenCV takes, the side of the pieces that larger planes are resampled in, and how many pixels
+#: beyond a piece count in it.
+LARGEST, PIECE, NEIGHBOURS = 32_766, 1024, 8
 
 Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
@@ -88,10 +93,9 @@ def resample(plane: NDArray[np.floating], matrix: Matrix, shape: tuple[int, int]
         The shape is `shape`, float32.
     """
     kind = cv2.INTER_LANCZOS4 if smooth else cv2.INTER_LINEAR
-    result = cv2.warpAffine(
-        np.ascontiguousarray(plane, dtype=np.float32), matrix, shape[::-1], flags=kind | cv2.WARP_INVERSE_MAP
-    )
-    return np.asarray(result * np.float32(pixel_ratio(matrix)), dtype=np.float32) if smooth else np.asarray(result)
+    warp = _warped if max(*plane.shape, *shape) <= LARGEST else _warped_in_pieces
+    result = warp(plane, matrix, shape, kind)
+    return np.asarray(result * np.float32(pixel_ratio(matrix)), dtype=np.float32) if smooth else result
 
 
 def pixel_ratio(matrix: Matrix) -> float:
@@ -130,6 +134,28 @@ def difference(first: WCS, other: WCS) -> str | None:
     scale = np.sqrt(abs(np.linalg.det(local_axes(first, x, y))))
     distance = float(np.max(np.hypot(east, other_dec - dec) * 3600 / scale, initial=0))
     return None if distance <= GRID_TOLERANCE else f"have corners {distance:.2f} pixels apart on the sky"
+
+
+def _warped(plane: NDArray[np.floating], matrix: Matrix, shape: tuple[int, int], kind: int) -> Floats:
+    plane = np.ascontiguousarray(plane, dtype=np.float32)
+    return np.asarray(cv2.warpAffine(plane, matrix, shape[::-1], flags=kind | cv2.WARP_INVERSE_MAP))
+
+
+def _warped_in_pieces(plane: NDArray[np.floating], matrix: Matrix, shape: tuple[int, int], kind: int) -> Floats:
+    """As `_warped`, piece by piece of the result, each from the part of the plane that it shows."""
+    result = np.zeros(shape, dtype=np.float32)
+    for top, left in product(range(0, shape[0], PIECE), range(0, shape[1], PIECE)):
+        piece = result[top : top + PIECE, left : left + PIECE]
+        rows, columns = piece.shape
+        corners = np.array([[left, left + columns, left, left + columns], [top, top, top + rows, top + rows], [1] * 4])
+        x, y = matrix @ corners
+        start = np.maximum(np.floor([x.min(), y.min()]).astype(int) - NEIGHBOURS, 0)
+        end = np.maximum(np.ceil([x.max(), y.max()]).astype(int) + NEIGHBOURS, 0)
+        part = plane[start[1] : end[1], start[0] : end[0]]
+        if part.size:
+            shifted = np.column_stack([matrix[:, :2], matrix @ [left, top, 1] - start])
+            piece[:] = _warped(part, shifted, piece.shape, kind)
+    return result
 
 
 def _affine(source: "TileSource", band: str, first: Plane, other: Plane) -> Matrix:

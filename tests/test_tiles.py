@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from galmorph import fits_planes, flux_scale
+from galmorph import fits_planes, flux_scale, grids
 from galmorph.errors import TileError
 from galmorph.grids import difference
 from galmorph.sky import local_axes, pixel_to_sky, position_angles, sky_to_pixel
@@ -325,6 +325,30 @@ def test_shifted_bands_of_sdss_are_resampled_to_one_grid(tmp_path):
     assert not tile.valid[2][:, :5].any()
     assert tile.valid[1:, 4:-4, 6:-4].all()
     assert "resampled to the grid of band g: r, i" in tile.warnings
+
+
+def test_planes_wider_than_opencv_takes_are_resampled():
+    plane = np.zeros((40, 40_000), np.float32)
+    plane[:, 38_961:39_061] = make.galaxy((40, 100), 39.0, 20.0, 100.0, 3.0)
+    moved = grids.resample(plane, np.array([[1.0, 0.0, 0.25], [0.0, 1.0, 0.5]]), plane.shape)
+    expected = make.galaxy((40, 100), 39.0 - 0.25, 19.5, 100.0, 3.0)
+    np.testing.assert_allclose(moved[:, 38_961:39_061], expected, atol=0.01)
+    assert moved.sum() == pytest.approx(100, rel=0.001)
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+@pytest.mark.parametrize(("angle", "scale"), [(0.0, 1.0), (0.3, 1.0), (2.0, 3.0), (-1.0, 0.4)])
+def test_pieces_are_resampled_as_the_whole(monkeypatch, smooth, angle, scale):
+    plane = grids.cv2.GaussianBlur(np.random.default_rng(0).normal(size=(150, 230)).astype(np.float32), (0, 0), 3)
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    matrix = np.array([[cosine, -sine, 20.3], [sine, cosine, -9.6]])
+    whole = grids.resample(plane, matrix, (170, 140), smooth=smooth)
+    monkeypatch.setattr(grids, "LARGEST", 100)
+    monkeypatch.setattr(grids, "PIECE", 64)
+    pieces = grids.resample(plane, matrix, (170, 140), smooth=smooth)
+    # Positions are rounded to 1/32 of a pixel, which may go the other way.
+    np.testing.assert_allclose(pieces, whole, atol=0.05 * np.abs(whole).max())
+    assert np.mean(np.abs(pieces - whole) > 1e-3 * np.abs(whole).max()) < 0.05
 
 
 def test_grids_of_the_whole_sky_are_compared_where_there_is_sky():
