@@ -222,8 +222,8 @@ def _band_plane(image: Plane, band: str, source: TileSource, survey: Survey) -> 
             f"{path}: {image.hdu} is a cube of {shape[0]} planes; layout {source.layout.name} of survey {survey.name} "
             f"expects an image of two axes for each band. Use a layout that says which plane of a cube is which band"
         )
-    bands = _cube_bands(image, path, source)
     count = shape[0] if len(shape) == 3 else 1
+    bands = _cube_bands(image, count, path, source)
     if len(bands) != count:
         raise TileError(
             f"{path}: {image.hdu} has {count} planes; expected {len(bands)}, of the bands {', '.join(bands)}"
@@ -237,13 +237,14 @@ def _band_plane(image: Plane, band: str, source: TileSource, survey: Survey) -> 
     return bands.index(band) if len(shape) == 3 else None
 
 
-def _cube_bands(image: Plane, path: Path, source: TileSource) -> tuple[str, ...]:
-    """Bands of a cube's planes, in order: what the header says, else what the layout says."""
+def _cube_bands(image: Plane, count: int, path: Path, source: TileSource) -> tuple[str, ...]:
+    """Bands of a cube's planes, so many, in order: what the header says, else what the layout says."""
     layer = source.layout.image
     named = image.header.get(layer.planes_keyword) if layer.planes_keyword else None
     if isinstance(named, str) and named.strip():
         words = named.replace(",", " ").split()
-        return tuple(words[0]) if len(words) == 1 else tuple(words)
+        # One word for several planes is a letter for each.
+        return tuple(words[0]) if len(words) == 1 and count > 1 else tuple(words)
     if layer.planes:
         return layer.planes
     raise TileError(

@@ -209,6 +209,24 @@ def test_cubes_bind_planes_by_the_names_in_the_header(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("named", "bands"),
+    [
+        ("VIS", ["VIS"]),
+        (" VIS, ", ["VIS"]),
+        ("g", ["g"]),
+        ("VIS, Y", ["VIS", "Y"]),
+        ("VIS Y", ["VIS", "Y"]),
+        ("gr", ["g", "r"]),
+    ],
+)
+def test_names_of_planes_may_be_longer_than_a_letter(tmp_path, named, bands):
+    planes = [make.scene(SHAPE, [], 1.0, i) for i in range(len(bands))]
+    path = make.write_cube(tmp_path / "c.fits", planes, WCS_DECALS, BANDS=named)
+    tile = read(path, load_survey("generic", {"bands": ",".join(bands), "layout": "cube"}))
+    np.testing.assert_array_equal(tile.image, planes)
+
+
+@pytest.mark.parametrize(
     ("keywords", "options", "message"),
     [
         ({"BANDS": "gr"}, {}, "has 3 planes; expected 2"),
