@@ -99,6 +99,14 @@ def test_masked_pixels_are_counted():
     assert cutouts.bad_fraction[0] == pytest.approx(10 / 40, abs=0.03)
 
 
+def test_pixels_that_any_band_lacks_are_bad():
+    planes = np.ones((2, 40, 40), dtype=np.float32)
+    valid = np.ones_like(planes, dtype=bool)
+    valid[0, :, :20] = valid[1, :, 20:30] = False
+    cutouts = cut_one(planes * valid, 19.5, 19.5, fixed(20, 20), valid)
+    assert cutouts.bad_fraction[0] == pytest.approx(1.0)
+
+
 def test_a_band_without_data_is_reported():
     planes = np.ones((2, 50, 50), dtype=np.float32)
     valid = np.ones_like(planes, dtype=bool)
