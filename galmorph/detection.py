@@ -15,7 +15,7 @@ from galmorph import flags, photometry
 from galmorph.background import Sky, every_other, sample, smooth, subtract
 from galmorph.errors import ConfigError, TileError
 from galmorph.photometry import Shapes
-from galmorph.sky import local_axes, pixel_to_sky, position_angles, sky_to_pixel
+from galmorph.sky import local_axes, pixel_to_sky, position_angles, sky_to_pixel, within_reach
 from galmorph.tiles import Tile
 
 log = logging.getLogger(__name__)
@@ -325,6 +325,7 @@ def _at_positions(
     seeing: float,
 ) -> tuple[Shapes, NDArray[np.float64], NDArray[np.object_]]:
     """Shapes, radii (arcsec, NaN if to be measured) and identifiers at the given positions on the tile."""
+    positions = positions[within_reach(tile.wcs, positions["ra"].to_numpy(float), positions["dec"].to_numpy(float))]
     x, y = sky_to_pixel(tile.wcs, positions["ra"].to_numpy(float), positions["dec"].to_numpy(float))
     on_tile = tile.covers(x, y) & tile.keeps(y)
     x, y = x[on_tile], y[on_tile] - tile.first_row

@@ -60,6 +60,38 @@ def sky_to_pixel(wcs: WCS, ra: ArrayLike, dec: ArrayLike) -> tuple[Floats, Float
     return x, y
 
 
+def within_reach(wcs: WCS, ra: Floats, dec: Floats) -> NDArray[np.bool_]:
+    """Which positions may lie on an image, found much faster than where they lie.
+
+    Parameters
+    ----------
+    wcs : astropy.wcs.WCS
+        Celestial, two-dimensional.
+    ra, dec : numpy.ndarray
+        ICRS positions in degrees. The shape is ``(n,)``.
+
+    Returns
+    -------
+    numpy.ndarray of bool
+        True within a circle around the image's centre twice as wide as its corners need; everywhere if the size of the
+        image is not known or a quarter of the sky. The shape is ``(n,)``.
+    """
+    everywhere = np.ones(len(ra), dtype=bool)
+    if wcs.pixel_shape is None:
+        return everywhere
+    columns, rows = wcs.pixel_shape
+    corners = unit_vectors(*pixel_to_sky(wcs, [0, 0, columns - 1, columns - 1], [0, rows - 1, 0, rows - 1]))
+    ra0, dec0 = pixel_to_sky(wcs, *_centre(wcs))
+    centre = unit_vectors(ra0, dec0)
+    reach = 2 * float(np.arccos(np.clip(corners @ centre, -1, 1)).max()) + 1 / ARCSEC
+    if not reach < np.pi / 4:
+        return everywhere
+    # No two positions are nearer than their declinations are.
+    near = np.abs(dec - dec0) <= np.degrees(reach)
+    near[near] = unit_vectors(ra[near], dec[near]) @ centre >= np.cos(reach)
+    return np.asarray(near)
+
+
 def local_axes(wcs: WCS, x: ArrayLike, y: ArrayLike) -> Floats:
     """What a step of one pixel is on the sky, distortions included.
 
