@@ -205,6 +205,36 @@ def largest_plane(path: Path) -> int:
         return max((columns * rows for columns, rows in sides), default=0)
 
 
+def may_hold_planes(path: Path, keyword: str | None = None) -> bool:
+    """Whether a file may hold an image, by its headers; also where these cannot be read, for reading to say why.
+
+    Parameters
+    ----------
+    path : Path
+        FITS file.
+    keyword : str, optional
+        Names the planes of a cube: what has neither three axes nor this keyword is none.
+
+    Returns
+    -------
+    bool
+    """
+    options = {"memmap": False, "disable_image_compression": True}  # as in largest_plane
+    try:
+        with _quiet(path, Notes()), _in_words(path), path.open("rb") as file, fits.open(file, **options) as opened:
+            named = keyword is None or keyword in opened[0].header
+            return any(_axes(hdu.header) >= (2 if named or keyword in hdu.header else 3) for hdu in opened)
+    except TileError:
+        return True
+
+
+def _axes(header: fits.Header) -> int:
+    """Axes of an image, compressed or not; 0 of a table."""
+    if header.get("ZIMAGE"):
+        return int(header.get("ZNAXIS", 0))
+    return 0 if "TFIELDS" in header else int(header.get("NAXIS", 0))
+
+
 def starts_as_fits(path: Path) -> bool:
     """Whether a file is FITS from its first byte, and not compressed as a whole."""
     with path.open("rb") as file:

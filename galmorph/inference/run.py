@@ -21,7 +21,7 @@ from galmorph.inference.devices import settle_device
 from galmorph.inference.journal import INPUTS, POSITIONS, Account, Journal, Reject, read_json, read_rows, write_json
 from galmorph.inference.records import Hashing, Record, tile_record, tile_records
 from galmorph.inference.task import TileReport
-from galmorph.surveys import Rejected, TileSource
+from galmorph.surveys import Rejected, Survey, TileSource, may_be_tile
 
 logger = logging.getLogger(__name__)
 
@@ -249,6 +249,7 @@ def _open(journal: Journal, sources: Sequence[TileSource], config: RunConfig, ha
         known = record.get("tiles", {})
     names = {source.name for source in sources}
     _forget_damaged(journal, known, names)
+    _forget_tables(journal, known, names, config.survey)
     dropped = sorted(known.keys() - names)
     if dropped:
         raise RunError(
@@ -269,6 +270,15 @@ def _forget_damaged(journal: Journal, known: dict[str, Any], names: set[str]) ->
     """Forget tiles that counted as one while they were damaged, and come in stripes now that they can be read."""
     for tile in {name.rpartition("@")[0] for name in names} & known.keys() - names:
         if not journal.scored(tile):
+            journal.forget(tile)
+            del known[tile]
+
+
+def _forget_tables(journal: Journal, known: dict[str, Any], names: set[str], survey: Survey) -> None:
+    """Forget what an earlier call took for tiles and set aside, and its headers show to be none."""
+    for tile in known.keys() - names:
+        files = [Path(file["path"]) for file in known[tile].get("files", [])]
+        if files and not journal.scored(tile) and not any(may_be_tile(file, survey) for file in files):
             journal.forget(tile)
             del known[tile]
 

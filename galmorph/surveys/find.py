@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from galmorph.surveys.layout import COMPRESSIONS, Layout, fill, find_files, plain_name
+from galmorph.fits_planes import may_hold_planes
+from galmorph.surveys.layout import COMPRESSIONS, Layout, fields_of, fill, find_files, plain_name
 from galmorph.surveys.profile import Survey
 from galmorph.surveys.stripes import Stripe, in_stripes
 
@@ -88,7 +89,8 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
     """Tiles in files, folders and globs.
 
     A folder is searched with all its subfolders, but for hidden ones, hidden files and symbolic links to folders;
-    what in it fits no layout is ignored. A file that is named itself, or by a glob, has to fit one. A glob knows
+    what in it fits no layout is ignored, and so are tables and the like where a layout takes files of any name
+    (`may_be_tile`). A file that is named itself, or by a glob, has to fit one. A glob knows
     ``*``, ``?``, ``[…]`` and ``**``. A file brings its tile's other files with it: those in its folder, and in the
     folders that its layout names.
 
@@ -211,13 +213,36 @@ def _unread(path: Path, error: OSError) -> Rejected:
 def _in_folder(folder: Path, survey: Survey) -> tuple[list[Path], list[Rejected]]:
     unread: list[Rejected] = []
     files = [path for path in _walk(folder, unread) if plain_name(path.name).lower().endswith(FITS_ENDINGS)]
-    fitting = [path for path in files if _layout_of(path, survey)]
+    fitting = [path for path in files if may_be_tile(path, survey)]
     if len(fitting) < len(files):
         log.info("%s: %d FITS files are not of survey %s", folder, len(files) - len(fitting), survey.name)
     if fitting or unread:
         return fitting, unread
     reason = f"the folder holds no file of survey {survey.name}, which are called {_patterns(survey)}"
     return [], [Rejected(folder.name, folder, reason)]
+
+
+def may_be_tile(path: Path, survey: Survey) -> bool:
+    """Whether a file fits a layout: by its name or, where the layout takes any, by its headers too.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    survey : Survey
+        Profile with the layouts.
+
+    Returns
+    -------
+    bool
+    """
+    layout = _layout_of(path, survey)
+    if layout is None:
+        return False
+    image = layout.image
+    if fill(image.file, dict.fromkeys(fields_of(image.file), "")) not in FITS_ENDINGS:
+        return True
+    return may_hold_planes(path, None if image.planes else image.planes_keyword)
 
 
 def _walk(folder: Path, unread: list[Rejected]) -> Iterator[Path]:

@@ -16,15 +16,17 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from distributed import Client, LocalCluster, default_client
 from make_bundle import make_bundle
+from make_releases import legacysurvey
 from make_sky import BANDS, make_tile
 from make_tiles import make_wcs, write_bands
 
 import galmorph
 from galmorph.errors import BundleError, GalmorphError, RunError
 from galmorph.inference import run
-from galmorph.surveys import load_survey
+from galmorph.surveys import find, load_survey
 
 SURVEY = "mock-decals"
 
@@ -382,6 +384,20 @@ def test_workers_are_told_the_paths_as_they_were_given(tiles, bundle, scheduler,
     monkeypatch.chdir(tmp_path)
     galmorph.classify(tiles / "tile0-g.fits", SURVEY, "shared/model", "shared/run", scheduler=scheduler)
     assert [path for path in told if isinstance(path, Path)] == [shared / "model", shared / "run"]
+
+
+def test_a_run_that_took_tables_for_tiles_goes_on_without_them(bundle, scheduler, tmp_path, monkeypatch):
+    legacysurvey(tmp_path / "south")
+    table, out = tmp_path / "south" / "tractor-1234p567.fits", tmp_path / "run"
+    Table({"ra": [1.0], "dec": [2.0]}).write(table)
+    with monkeypatch.context() as patched:
+        patched.setattr(find, "may_be_tile", lambda path, survey: find._layout_of(path, survey) is not None)
+        before = galmorph.classify(tmp_path / "south", "legacysurvey", bundle, out, scheduler=scheduler).report
+    assert set(before.rejected_tiles) == {"tractor-1234p567"}
+    report = galmorph.classify(tmp_path / "south", "legacysurvey", bundle, out, scheduler=scheduler).report
+    assert (report.tiles, report.resumed, report.rejected_tiles) == (1, 1, {})
+    named = galmorph.classify([tmp_path / "south", table], "legacysurvey", bundle, out, scheduler=scheduler).report
+    assert set(named.rejected_tiles) == {"tractor-1234p567"}
 
 
 def test_the_release_can_be_named(tiles, bundle, scheduler, tmp_path):

@@ -2,7 +2,11 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import Table
+from make_releases import legacysurvey
 
 from galmorph.surveys import find_tiles, load_survey
 from galmorph.surveys.find import safe_name
@@ -111,6 +115,72 @@ def test_other_files_of_a_brick_are_no_cubes(tmp_path):
     _, (rejected,) = find_tiles([tmp_path / "legacysurvey-1234p567-depth-g.fits.fz"], LEGACY)
     assert "legacysurvey-{tile}-image-{band}.fits" in rejected.reason
     assert "one of g, r, z" in rejected.reason
+
+
+def dr10(folder: Path) -> list[Path]:
+    """Tables and masks that lie in the tree of a release beside its bricks."""
+    tables = [
+        folder / name
+        for name in (
+            "tractor/123/tractor-1234p567.fits", "metrics/123/all-models-1234p567.fits.gz",
+            "sweep/10.1/sweep-120p055-125p060.fits", "survey-bricks-dr10-south.fits.gz",
+            "external/survey-dr10-south-dr16Q.fits", "randoms/randoms-south-1-0.fits",
+        )
+    ]  # fmt: skip
+    mask = fits.CompImageHDU(np.zeros((30, 30), "i4"))
+    images = {
+        folder / "metrics/123/blobs-1234p567.fits.gz": fits.HDUList([fits.PrimaryHDU(np.zeros((30, 30), "i4"))]),
+        folder / "metrics/123/outlier-mask-1234p567.fits.fz": fits.HDUList([fits.PrimaryHDU(), mask]),
+    }
+    for path in [*tables, *images]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = images.get(path) or Table({"ra": [1.0], "dec": [2.0], "image": np.zeros((1, 4, 4))})
+        content.writeto(path) if path in images else content.write(path)
+    return [*tables, *images]
+
+
+def test_the_tree_of_a_release_has_no_tiles_but_its_bricks(tmp_path):
+    legacysurvey(tmp_path)
+    others = dr10(tmp_path)
+    tiles, rejected = find_tiles([tmp_path], LEGACY)
+    assert ([tile.name for tile in tiles], rejected) == (["1234p567"], [])
+    # Who names one is told when it is read.
+    tiles, _ = find_tiles(others, LEGACY)
+    assert sorted(path for tile in tiles for path in tile.files) == sorted(others)
+
+
+def test_a_folder_of_tables_alone_is_told(tmp_path):
+    dr10(tmp_path)
+    tiles, (rejected,) = find_tiles([tmp_path], LEGACY)
+    assert (tiles, "the folder holds no file of survey legacysurvey" in rejected.reason) == ([], True)
+
+
+def test_cubes_in_folders_are_known_by_three_axes_or_their_bands(tmp_path):
+    cube, one = np.zeros((3, 8, 8), "f4"), fits.PrimaryHDU(np.zeros((8, 8), "f4"))
+    one.header["BANDS"] = "r"
+    for name, hdus in {
+        "plain.fits": [fits.PrimaryHDU(cube)],
+        "one.fits.gz": [one],
+        "packed.fits.fz": [fits.PrimaryHDU(), fits.CompImageHDU(cube)],
+        "second.fits": [fits.PrimaryHDU(), fits.BinTableHDU(Table({"ra": [1.0]})), fits.ImageHDU(cube)],
+    }.items():
+        fits.HDUList(hdus).writeto(tmp_path / name)
+    (tmp_path / "damaged.fits").write_bytes(b"no header at all" * 200)
+    tiles, rejected = find_tiles([tmp_path], LEGACY)
+    assert ([tile.name for tile in tiles], rejected) == (["damaged", "one", "packed", "plain", "second"], [])
+
+
+@pytest.mark.parametrize("layout", ["cube", "extensions"])
+def test_other_layouts_of_any_name_leave_tables_alone_too(tmp_path, layout):
+    planes = {"planes": "g,r"} if layout == "cube" else {}
+    survey = load_survey("generic", {"bands": "g,r", "layout": layout} | planes)
+    dr10(tmp_path)
+    fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU(np.zeros((8, 8)), name=band) for band in "gr")]).writeto(
+        tmp_path / "tile.fits"
+    )
+    tiles, _ = find_tiles([tmp_path], survey)
+    # Images of two axes are not told from tiles without a keyword that tiles have.
+    assert [tile.name for tile in tiles] == ["blobs-1234p567", "outlier-mask-1234p567", "tile"]
 
 
 def test_several_fields_name_a_tile(tmp_path):
