@@ -53,6 +53,15 @@ RA_UCD, DEC_UCD, ID_UCD = "pos.eq.ra", "pos.eq.dec", "meta.id"
 #: Units of right ascension that are refused.
 HOURS = ("h", "hr", "hour", "hours", "hourangle", "h:m:s", "hms", '"h:m:s"')
 RADIANS = ("rad", "radian", "radians")
+#: Arcsec of the units that radii come in; those without a unit are arcsec.
+ARCSEC = {
+    **dict.fromkeys(("", "arcsec", "arcsecs", "arcsecond", "arcseconds", "asec", '"'), 1.0),
+    **dict.fromkeys(("arcmin", "arcmins", "arcminute", "arcminutes", "amin", "'"), 60.0),
+    **dict.fromkeys(("deg", "degs", "degree", "degrees"), 3600.0),
+    **dict.fromkeys(RADIANS, float(np.degrees(3600))),
+}
+#: Arcsec. A dozen galaxies on the sky are larger; other tables mean by more, as 999 or 9999, that they know none.
+MOST_RADIUS = 600.0
 #: Rows that an error names at most.
 MAX_NAMED = 10
 
@@ -110,8 +119,8 @@ def read_positions(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``source_id`` (text), ``ra``, ``dec`` (degrees, float64), and ``radius`` (arcsec, NaN for none) if the table has
-        it; rows in the table's order.
+        ``source_id`` (text), ``ra``, ``dec`` (degrees, float64), and ``radius`` (arcsec, NaN for none and for more than
+        `MOST_RADIUS`) if the table has it, in arcsec or the unit that the table tells; rows in the table's order.
 
     Raises
     ------
@@ -137,9 +146,7 @@ def _read_rows(path: Path) -> pd.DataFrame:
     result = pd.DataFrame({"source_id": _identifiers(table, ucds, known), "ra": ra % 360.0, "dec": dec})
     radius_name = find_column(table, {}, RADIUS_NAMES, "")
     if radius_name is not None:
-        radius = degrees(path, table, radius_name)
-        _check(path, radius_name, radius, ~(radius <= 0), "positive arcsec, or nothing")
-        result["radius"] = radius
+        result["radius"] = _radii(path, table, radius_name)
     return _primary_rows(path, table, result, known)
 
 
@@ -200,13 +207,40 @@ def _column(path: Path, table: pd.DataFrame, ucds: dict[str, str], names: Sequen
 
 def degrees(path: Path, table: pd.DataFrame, name: str) -> Floats:
     """Numbers of a column of angles, NaN where it is empty; a DataError if they are hours or no numbers."""
-    unit = str(table.attrs.get("units", {}).get(name, "")) or name.replace("(", "[").partition("[")[2].strip("[]) ")
+    unit = _unit(table, name)
     if unit.lower() in HOURS:
         raise DataError(f"{path}: column {name} is in hours ({unit}); expected degrees. Multiply it by 15 first")
+    return _numbers(path, table, name, "decimal degrees") * (float(np.degrees(1)) if unit.lower() in RADIANS else 1.0)
+
+
+def _radii(path: Path, table: pd.DataFrame, name: str) -> Floats:
+    """Radii of a column in arcsec, NaN where there is none."""
+    unit = _unit(table, name)
+    if unit.lower() not in ARCSEC:
+        raise DataError(
+            f"{path}: column {name} is in {unit}; expected arcsec, arcmin, deg or rad. Convert or rename it first"
+        )
+    radius = _numbers(path, table, name, "arcsec") * ARCSEC[unit.lower()]
+    _check(path, name, radius, ~(radius <= 0), "positive arcsec, or nothing")
+    absurd = radius > MOST_RADIUS
+    if absurd.any():
+        what = (
+            f"{path}: {np.count_nonzero(absurd)} of {len(radius)} values of {name} are more than {MOST_RADIUS:g} arcsec"
+        )
+        log.warning("%s, as in row %d, and count as none", what, int(np.argmax(absurd)) + 1)
+    return np.where(absurd, np.nan, radius)
+
+
+def _unit(table: pd.DataFrame, name: str) -> str:
+    """Unit of a column, by the file or in brackets behind its name; empty for none."""
+    return str(table.attrs.get("units", {}).get(name, "")) or name.replace("(", "[").partition("[")[2].strip("[]) ")
+
+
+def _numbers(path: Path, table: pd.DataFrame, name: str, expected: str) -> Floats:
+    """Numbers of a column, NaN where it is empty; a DataError if it holds others."""
     values = table[name]
-    factor = float(np.degrees(1)) if unit.lower() in RADIANS else 1.0
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        return values.to_numpy(dtype=float, na_value=np.nan) * factor
+        return values.to_numpy(dtype=float, na_value=np.nan)
     text = values.map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
     numbers = pd.to_numeric(text, errors="coerce")
     wrong = numbers.isna() & text.notna() & ~text.astype(str).str.strip().str.lower().isin(["", "nan", "null", "none"])
@@ -216,9 +250,9 @@ def degrees(path: Path, table: pd.DataFrame, name: str) -> Floats:
         what = "hours or degrees, minutes and seconds" if sexagesimal else "no number"
         raise DataError(
             f"{path}: column {name} has {first!r} in row {int(np.flatnonzero(wrong)[0]) + 1}, which is {what}; "
-            f"expected decimal degrees. Convert the column first"
+            f"expected {expected}. Convert the column first"
         )
-    return numbers.to_numpy(dtype=float, na_value=np.nan) * factor
+    return numbers.to_numpy(dtype=float, na_value=np.nan)
 
 
 def _check(path: Path, name: str, values: Floats, right: NDArray[np.bool_], expected: str) -> None:

@@ -93,6 +93,39 @@ def test_radii_and_negative_right_ascensions(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("unit", "arcsec"), [("arcsec", 1), ("arcmin", 60), ("deg", 3600), ("rad", 3600 * 180 / np.pi), (None, 1)]
+)
+def test_radii_become_arcsec_by_their_unit(tmp_path, unit, arcsec):
+    values = np.array([0.0001, 0.0005, 0.0025])
+    table = Table({"id": [1, 2, 3], "ra": RA, "dec": DEC, "radius": values})
+    table["radius"].unit = unit
+    table.write(tmp_path / "p.fits")
+    table.write(tmp_path / "p.vot", format="votable")
+    table.write(tmp_path / "p.ecsv")
+    column = pa.field("radius", pa.float64(), metadata={"unit": unit} if unit else None)
+    schema = pa.schema([("ra", pa.float64()), ("dec", pa.float64()), column])
+    pq.write_table(pa.table([pa.array(RA), pa.array(DEC), pa.array(values)], schema=schema), tmp_path / "p.parquet")
+    named = {"ra": RA, "dec": DEC, f"Radius [{unit}]" if unit else "radius": values}
+    pd.DataFrame(named).to_csv(tmp_path / "p.csv", index=False)
+    for name in ("p.fits", "p.vot", "p.ecsv", "p.parquet", "p.csv"):
+        np.testing.assert_allclose(read_positions(tmp_path / name)["radius"], values * arcsec, rtol=1e-12)
+
+
+def test_radii_in_other_units_are_refused(tmp_path):
+    table = Table({"ra": RA, "dec": DEC, "radius": [1.0, 2.0, 3.0]})
+    table["radius"].unit = "pix"
+    table.write(tmp_path / "p.fits")
+    with pytest.raises(DataError, match=r"p\.fits: column radius is in pix.*; expected arcsec, arcmin, deg or rad"):
+        read_positions(tmp_path / "p.fits")
+
+
+def test_absurd_radii_count_as_none_and_are_told(tmp_path, caplog):
+    table = read_positions(csv(tmp_path / "p.csv", "ra,dec,radius\n1,2,600\n3,4,9999\n5,6,\n7,8,inf\n"))
+    np.testing.assert_array_equal(table["radius"], [600, np.nan, np.nan, np.nan])
+    assert "2 of 4 values of radius are more than 600 arcsec, as in row 2, and count as none" in caplog.text
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("ra,dec\n", "has no rows"),
@@ -107,6 +140,7 @@ def test_radii_and_negative_right_ascensions(tmp_path):
         ("ra,dec\nfar,2\n", "'far' in row 1, which is no number"),
         ("RA [h],dec\n1,2\n", "is in hours (h); expected degrees"),
         ("ra,dec,radius\n1,2,-3\n", "column radius has to hold positive arcsec"),
+        ("ra,dec,radius\n1,2,wide\n", "'wide' in row 1, which is no number; expected arcsec"),
         ("ra,dec\n1,2,3,4\n1,2\n1,2,3,4,5\n", "cannot be read as a table"),
     ],
 )
