@@ -1,7 +1,7 @@
 """Tables of positions on the sky, as other catalogues give them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,12 +128,13 @@ def read_positions(path: str | Path) -> pd.DataFrame:
         If the file cannot be read as a table, has no columns or no numbers for the positions, or positions are missing
         or out of range.
     """
-    return _read_rows(Path(path)).reset_index(drop=True)
+    rows, _ = _read_rows(Path(path))
+    return rows.reset_index(drop=True)
 
 
-def _read_rows(path: Path) -> pd.DataFrame:
-    """Positions, indexed by the rows of the table."""
-    table, ucds = read_table(path)
+def _read_rows(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Positions, indexed by the rows of the table, and the table."""
+    table, ucds = read_table(path, _wanted)
     if not len(table):
         raise DataError(f"{path} has no rows; expected one for each position")
     ra_name, dec_name = position_columns(path, table, ucds)
@@ -147,7 +148,29 @@ def _read_rows(path: Path) -> pd.DataFrame:
     radius_name = find_column(table, {}, RADIUS_NAMES, "")
     if radius_name is not None:
         result["radius"] = _radii(path, table, radius_name)
-    return _primary_rows(path, table, result, known)
+    return _primary_rows(path, table, result, known), table
+
+
+def _wanted(names: Sequence[str], ucds: Mapping[str, str]) -> list[str] | None:
+    """Columns that positions and labels are made of; None of a table without positions."""
+    table = pd.DataFrame(columns=list(names))
+    if with_positions(names, ucds) is None:
+        return None
+    known = [
+        (name,) for catalog in SOURCE_CATALOGS for name in (*catalog.columns, *catalog.identifier, catalog.primary)
+    ]
+    found = [
+        *(find_column(table, ucds, *one) for one in ((RA_NAMES, RA_UCD), (DEC_NAMES, DEC_UCD), (ID_NAMES, ID_UCD))),
+        *(find_column(table, {}, usual, "") for usual in (RADIUS_NAMES, LABEL_NAMES, *known)),
+    ]
+    return list(dict.fromkeys(name for name in found if name is not None))
+
+
+def with_positions(names: Sequence[str], ucds: Mapping[str, str]) -> Sequence[str] | None:
+    """All columns of a table that has positions, None of others: for `galmorph.table_files.read_table`."""
+    table = pd.DataFrame(columns=list(names))
+    found = [find_column(table, ucds, *one) for one in ((RA_NAMES, RA_UCD), (DEC_NAMES, DEC_UCD))]
+    return None if None in found else names
 
 
 def read_labels(path: str | Path) -> pd.DataFrame:
@@ -169,13 +192,14 @@ def read_labels(path: str | Path) -> pd.DataFrame:
         If `read_positions` cannot read it, it has no labels, or two rows have one identifier.
     """
     path = Path(path)
-    result = _read_rows(path)[["source_id", "ra", "dec"]]
-    table, _ = read_table(path)
+    rows, table = _read_rows(path)
+    result = rows[["source_id", "ra", "dec"]]
     name = find_column(table, {}, LABEL_NAMES, "")
     if name is None:
+        whole, _ = read_table(path, with_positions)
         raise DataError(
             f"{path} has no column of labels; expected one called {', '.join(LABEL_NAMES)}. Its columns are "
-            f"{', '.join(map(str, table.columns[:20]))}: rename one"
+            f"{', '.join(map(str, whole.columns[:20]))}: rename one"
         )
     twice = result["source_id"][result["source_id"].duplicated()].unique()
     if len(twice):
@@ -274,12 +298,13 @@ def _source_catalog(table: pd.DataFrame) -> SourceCatalog | None:
 def _text(values: pd.Series) -> pd.Series:
     """Column as text, NaN where it is empty."""
     values = values.reset_index(drop=True)
-    decoded = values.map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
-    return decoded.astype("str").str.strip().where(decoded.notna())
+    if not (isinstance(values.dtype, pd.StringDtype) or pd.api.types.is_integer_dtype(values)):
+        values = values.map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+    return values.astype("str").str.strip().where(values.notna())
 
 
 def _identifiers(table: pd.DataFrame, ucds: dict[str, str], known: SourceCatalog | None) -> pd.Series:
-    numbers = pd.Series([str(number) for number in range(1, len(table) + 1)], dtype="str")
+    numbers = pd.Series(np.arange(1, len(table) + 1)).astype("str")
     if known is not None:
         columns = [find_column(table, {}, (name,), "") for name in known.identifier]
     else:

@@ -1,24 +1,31 @@
 """Tables in files of any usual format, and their columns by usual names or by UCD."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from galmorph.errors import DataError
 
+#: Told the columns of a table and their UCDs: those that are wanted, None where it is not the table that is looked for.
+Wanted = Callable[[Sequence[str], Mapping[str, str]], Sequence[str] | None]
+
 #: Endings of the tables that are read.
 KINDS = ".parquet, .fits, .vot, .ecsv, .csv, .tsv or .txt (also .gz)"
 
 
-def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+def read_table(path: Path, wanted: Wanted | None = None) -> tuple[pd.DataFrame, dict[str, str]]:
     """Table of any kind, and the UCDs of its columns.
 
     Parameters
     ----------
     path : Path
         Parquet, FITS, VOTable, ECSV or CSV (also .gz).
+    wanted : callable, optional
+        Chooses among the tables of a FITS file, of which else the first is read, and of the columns of FITS and
+        Parquet, where others then cost no memory.
 
     Returns
     -------
@@ -38,9 +45,9 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     name = path.name.lower().removesuffix(".gz")
     try:
         if name.endswith((".parquet", ".pq", ".parq")):
-            return _read_parquet(path)
+            return _read_parquet(path, wanted)
         if name.endswith((".fits", ".fit", ".fts")):
-            return _read_fits(path)
+            return _read_fits(path, wanted)
         if name.endswith((".vot", ".votable", ".xml")):
             return _read_votable(path)
         if name.endswith(".ecsv"):
@@ -60,38 +67,71 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     raise DataError(f"{path} is of an unknown kind; expected {KINDS}")
 
 
-def _read_parquet(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+def _read_parquet(path: Path, wanted: Wanted | None) -> tuple[pd.DataFrame, dict[str, str]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
+    schema = pq.read_schema(path)
     ucds, units = (
-        {field.name: (field.metadata or {}).get(key, b"").decode("utf-8", "replace") for field in table.schema}
+        {field.name: (field.metadata or {}).get(key, b"").decode("utf-8", "replace") for field in schema}
         for key in (b"ucd", b"unit")
     )
+    # By way of pandas, whose index is no column.
+    names = list(schema.empty_table().to_pandas().columns)
+    table = pq.read_table(path, columns=wanted(names, ucds) if wanted else None)
     # Integers of which some are missing would else be floats, which long identifiers do not fit into.
     frame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}.get)
     frame.attrs["units"] = units
     return frame, ucds
 
 
-def _read_fits(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+def _read_fits(path: Path, wanted: Wanted | None) -> tuple[pd.DataFrame, dict[str, str]]:
     from astropy.io import fits
     from astropy.table import Table
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with fits.open(path, memmap=False) as opened:
-            index = next((i for i, hdu in enumerate(opened) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
-            if index is None:
-                raise DataError(f"{path} holds no table, only images; expected a table of positions")
-            header = opened[index].header
-            table = Table.read(opened[index])
-    ucds = {name: str(header.get(f"TUCD{i}", "")) for i, name in enumerate(table.colnames, 1)}
-    flat = [name for name in table.colnames if table[name].ndim == 1]
-    frame = table[flat].to_pandas()
-    frame.attrs["units"] = {name: str(header.get(f"TUNIT{i}", "")) for i, name in enumerate(table.colnames, 1)}
+        # Mapped, of a table no more is held in memory than the columns that are taken out of it.
+        with fits.open(path, memmap=True) as opened:
+            tables = [hdu for hdu in opened if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+            hdu, names = _choose(path, tables, wanted)
+            ucds, units = _column_words(hdu, "TUCD"), _column_words(hdu, "TUNIT")
+            columns = [hdu.columns[name] for name in names or ()]
+            # Scaled columns, as those of unsigned integers, lose their type when they are taken out.
+            scaled = any(value not in (None, "") for column in columns for value in (column.bscale, column.bzero))
+            if columns and not scaled and isinstance(hdu, fits.BinTableHDU):
+                hdu = fits.BinTableHDU.from_columns(columns)
+            table = Table.read(hdu)
+            flat = [name for name in table.colnames if table[name].ndim == 1]
+            frame = table[flat].to_pandas()
+    frame.attrs["units"] = units
     return frame, ucds
+
+
+def _choose(path: Path, tables: Sequence[Any], wanted: Wanted | None) -> tuple[Any, Sequence[str] | None]:
+    """The table of a FITS file that is looked for, and its columns that are wanted; None for all."""
+    if not tables:
+        raise DataError(f"{path} holds no table, only images; expected a table of positions")
+    if wanted is None:
+        return tables[0], None
+    for hdu in tables:
+        dtype = hdu.columns.dtype
+        single = [name for name in hdu.columns.names if dtype[name].shape == ()]
+        names = wanted(single, _column_words(hdu, "TUCD"))
+        if names is not None:
+            return hdu, names if len(names) < len(single) else None
+    if len(tables) == 1:
+        return tables[0], None
+    listed = "; ".join(f"{hdu.name or '(no name)'}: {', '.join(hdu.columns.names[:8])}" for hdu in tables[:5])
+    raise DataError(
+        f"{path} holds {len(tables)} tables, and none has columns of positions by their names or UCDs ({listed}). "
+        "Rename the columns, or give another table"
+    )
+
+
+def _column_words(hdu: Any, keyword: str) -> dict[str, str]:
+    """What the header of a FITS table says of each column."""
+    return {name: str(hdu.header.get(f"{keyword}{i}", "")) for i, name in enumerate(hdu.columns.names, 1)}
 
 
 def _read_votable(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -127,7 +167,7 @@ def plain_name(name: str) -> str:
     return "".join(letter for letter in word if letter.isalnum())
 
 
-def find_column(table: pd.DataFrame, ucds: dict[str, str], names: Sequence[str], ucd: str) -> str | None:
+def find_column(table: pd.DataFrame, ucds: Mapping[str, str], names: Sequence[str], ucd: str) -> str | None:
     """Column of a usual name, or else of a UCD (the main one, if several have it), or None.
 
     Parameters

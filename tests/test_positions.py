@@ -8,6 +8,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from galmorph.catalogs.tables import open_table as sky_table
 from galmorph.errors import DataError
 from galmorph.positions import read_labels, read_positions
 
@@ -172,6 +173,53 @@ def test_images_and_absent_files_are_refused(tmp_path):
         read_positions(tmp_path / "p.fits")
     with pytest.raises(DataError, match="does not exist"):
         read_positions(tmp_path / "absent.csv")
+
+
+def ldac(path, *tables):
+    """Catalogue as SExtractor writes it: before the objects, a table that holds the image's header."""
+    head = fits.Column("Field Header Card", "1680A", array=np.array(["SIMPLE  =                    T"]))
+    hdus = [fits.BinTableHDU(table, name=name) for name, table in tables]
+    first = fits.BinTableHDU.from_columns([head], name="LDAC_IMHEAD")
+    fits.HDUList([fits.PrimaryHDU(), first, *hdus]).writeto(path)
+
+
+def test_the_first_table_with_positions_counts(tmp_path):
+    objects = Table({"NUMBER": [7, 8, 9], "VIGNET": np.zeros((3, 5, 5)), "ALPHA_J2000": RA, "DELTA_J2000": DEC})
+    second = Table({"ra": [0.0], "dec": [0.0]})
+    ldac(tmp_path / "p.fits", ("LDAC_OBJECTS", objects), ("OTHERS", second))
+    check(read_positions(tmp_path / "p.fits"), ["7", "8", "9"])
+    assert sky_table(tmp_path / "p.fits").columns == ("NUMBER", "ALPHA_J2000", "DELTA_J2000")
+
+
+def test_tables_without_positions_are_listed(tmp_path):
+    ldac(tmp_path / "p.fits", ("LDAC_OBJECTS", Table({"X_IMAGE": [1.0], "Y_IMAGE": [2.0]})))
+    with pytest.raises(DataError, match=r"holds 2 tables, .*LDAC_IMHEAD: Field Header Card; LDAC_OBJECTS: X_IMAGE, Y_"):
+        read_positions(tmp_path / "p.fits")
+
+
+def test_columns_that_positions_do_not_need_are_not_read(tmp_path, monkeypatch):
+    columns = SURVEY_TABLES["tractor"][0] | {"label": ["a", "b", "c"], "radius": [1.0, 2.0, 3.0], "name": ["x"] * 3}
+    pd.DataFrame(columns).to_parquet(tmp_path / "p.parquet")
+    Table(columns).write(tmp_path / "p.fits")
+    read, original = [], pq.read_table
+    monkeypatch.setattr(
+        pq, "read_table", lambda *given, **named: read.append(named["columns"]) or original(*given, **named)
+    )
+    expected = read_positions(tmp_path / "p.parquet")
+    monkeypatch.setattr(Table, "read", lambda hdu: read.append(hdu.columns.names) or Table(hdu.data))
+    pd.testing.assert_frame_equal(read_positions(tmp_path / "p.fits"), expected)
+    assert [set(names) for names in read] == [columns.keys() - {"type", "shape_r", "name"}] * 2
+
+
+@pytest.mark.parametrize("kind", ["i2", "u2", "i4", "u4", "i8", "u8", "f4", "?", "S"])
+def test_identifiers_of_a_fits_table_are_the_same_among_other_columns(tmp_path, kind):
+    ids = np.array([b"ab ", b"", b"c"]) if kind == "S" else np.array([1, 0, 2]).astype(kind)
+    if kind in ("u8", "i8"):
+        ids = ids + np.array(np.iinfo(kind).max - 2, dtype=kind)
+    columns = {"id": ids, "ra": RA, "dec": DEC}
+    Table(columns).write(tmp_path / "p.fits")
+    Table(columns | {"other": [1, 2, 3]}).write(tmp_path / "q.fits")
+    pd.testing.assert_frame_equal(read_positions(tmp_path / "q.fits"), read_positions(tmp_path / "p.fits"))
 
 
 def test_a_votable_is_known_by_its_ucds(tmp_path):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from galmorph.catalogs.healpix import INDEX_ORDER, Ranges, healpix_index
 from galmorph.catalogs.properties import COLLECTION_FILE, read_properties
 from galmorph.errors import CatalogError
-from galmorph.positions import ID_NAMES, ID_UCD, degrees, position_columns
+from galmorph.positions import ID_NAMES, ID_UCD, degrees, position_columns, with_positions
 from galmorph.table_files import find_column, read_table
 
 logger = logging.getLogger(__name__)
@@ -262,7 +262,7 @@ def _packaged(name: str) -> Path:
 
 
 def _open_file(path: Path, ra: str | None, dec: str | None) -> SkyTable:
-    frame, ucds = read_table(path)
+    frame, ucds = read_table(path, with_positions if ra is None and dec is None else None)
     if ra is None or dec is None:
         found = position_columns(path, frame, ucds) if ra is None and dec is None else (ra or "", dec or "")
         if not all(found):
