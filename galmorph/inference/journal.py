@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -132,11 +133,12 @@ class Journal:
         _remove(self.part(tile))
         _remove(self.reject_file(tile))
 
-    def write_rejects(self, name: str, rejects: Sequence[Reject]) -> None:
+    def write_rejects(self, name: str, rejects: Sequence[Reject] | pa.Table) -> None:
         """Record what belongs to no tile (`INPUTS` or `POSITIONS`), in place of what an earlier call recorded."""
-        file = self.reject_file(name)
-        if rejects:
-            write_parquet(_reject_table(rejects), file, Account("", len(rejects), 0, len(rejects)))
+        file, count = self.reject_file(name), len(rejects)
+        if count:
+            table = rejects if isinstance(rejects, pa.Table) else _reject_table(rejects)
+            write_parquet(table, file, Account("", count, 0, count))
         else:
             _remove(file)
 
@@ -259,6 +261,29 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(facts, dict) or not all(isinstance(facts.get(key, {}), dict) for key in ("config", "tiles")):
         raise RunError(f"{path} is not a run's record; start the run in another folder")
     return facts
+
+
+def rejected_positions(positions: pd.DataFrame, reason: str) -> pa.Table:
+    """Rejects of the kind ``position``, of which there may be millions, in columns.
+
+    Parameters
+    ----------
+    positions : pandas.DataFrame
+        `source_id`, `ra` and `dec`.
+    reason : str
+        Why, in words.
+
+    Returns
+    -------
+    pyarrow.Table
+        Of `REJECT_SCHEMA`.
+    """
+    count = len(positions)
+    columns = {"tile": pa.repeat("", count), "kind": pa.repeat("position", count), "reason": pa.repeat(reason, count)}
+    columns["number"] = pa.nulls(count, pa.int64())
+    for name in ("source_id", "ra", "dec"):
+        columns[name] = pa.array(positions[name], REJECT_SCHEMA.field(name).type)
+    return pa.table([columns[name] for name in REJECT_SCHEMA.names], schema=REJECT_SCHEMA)
 
 
 def _reject_table(rejects: Sequence[Reject]) -> pa.Table:

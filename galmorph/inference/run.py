@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from galmorph.bundle import Bundle
 from galmorph.errors import RunError
@@ -18,7 +20,17 @@ from galmorph.inference.attempts import process_tiles, set_aside
 from galmorph.inference.cluster import Announce, ScoringPlugin, connect, cores, local_workers, scoring
 from galmorph.inference.config import RunConfig, digest
 from galmorph.inference.devices import settle_device
-from galmorph.inference.journal import INPUTS, POSITIONS, Account, Journal, Reject, read_json, read_rows, write_json
+from galmorph.inference.journal import (
+    INPUTS,
+    POSITIONS,
+    Account,
+    Journal,
+    Reject,
+    read_json,
+    read_rows,
+    rejected_positions,
+    write_json,
+)
 from galmorph.inference.records import Hashing, Record, tile_record, tile_records
 from galmorph.inference.task import TileReport
 from galmorph.surveys import Rejected, Survey, TileSource, may_be_tile
@@ -323,19 +335,14 @@ def _pending(
 
 def _reject_positions_outside(journal: Journal, positions: pd.DataFrame) -> None:
     """Record given positions of which no tile has a row."""
-    seen: set[str] = set()
-    for file in (journal.folder / "parts").glob("*.parquet"):
-        seen.update(read_rows(file, ["source_id"])["source_id"].to_pylist())
+    rejects = journal.rejects()
     # Of tiles and objects alone: an earlier call has recorded positions outside of the tiles that it had.
-    seen.update(row["source_id"] for row in journal.rejects().to_pylist() if row["kind"] != "position")
-    outside = positions[~positions["source_id"].isin(list(seen))]
-    journal.write_rejects(
-        POSITIONS,
-        [
-            Reject("", "position", "lies in no tile that could be read", None, row["source_id"], row["ra"], row["dec"])
-            for row in outside.to_dict("records")
-        ],
-    )
+    seen = [rejects.filter(pc.not_equal(rejects["kind"], "position"))["source_id"]]
+    seen += [read_rows(file, ["source_id"])["source_id"] for file in (journal.folder / "parts").glob("*.parquet")]
+    known = pa.chunked_array([chunk for column in seen for chunk in column.chunks], pa.string())
+    given = pa.array(positions["source_id"], pa.string())
+    outside = positions[pc.invert(pc.is_in(given, value_set=known)).to_numpy(zero_copy_only=False)]
+    journal.write_rejects(POSITIONS, rejected_positions(outside, "lies in no tile that could be read"))
 
 
 def _await_records(journal: Journal, keys: dict[str, str]) -> None:
@@ -373,7 +380,8 @@ def _balance(
                 f"{account.rejected} rejected, which does not add up; remove {journal.part(name)} and run again"
             )
         accounts[name] = account
-    rejects = journal.rejects().to_pylist()
+    rejects = journal.rejects()
+    whole = rejects.filter(pc.is_in(rejects["kind"], value_set=pa.array(["input", "tile"]))).to_pylist()
     seconds: dict[str, float] = {}
     for report in reports.values():
         for stage, duration in report.seconds.items():
@@ -385,8 +393,8 @@ def _balance(
         detected=sum(account.detected for account in accounts.values()),
         scored=sum(account.scored for account in accounts.values()),
         rejected=sum(account.rejected for account in accounts.values()),
-        rejected_tiles={row["tile"]: row["reason"] for row in rejects if row["kind"] in ("input", "tile")},
-        rejected_positions=sum(row["kind"] == "position" for row in rejects),
+        rejected_tiles={row["tile"]: row["reason"] for row in whole},
+        rejected_positions=pc.sum(pc.equal(rejects["kind"], "position")).as_py() or 0,
         retried={name: report.attempts for name, report in reports.items() if report.attempts > 1},
         warnings={name: report.warnings for name, report in reports.items() if report.warnings},
         elapsed=time.perf_counter() - begin,

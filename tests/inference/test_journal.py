@@ -1,8 +1,24 @@
+import time
+import tracemalloc
+
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from galmorph.errors import FolderError, RunError
-from galmorph.inference.journal import INPUTS, Account, Journal, Reject, read_account, read_json, write_json
+from galmorph.inference.journal import (
+    INPUTS,
+    POSITIONS,
+    Account,
+    Journal,
+    Reject,
+    read_account,
+    read_json,
+    rejected_positions,
+    write_json,
+)
+from galmorph.inference.run import _balance, _reject_positions_outside
 
 ROWS = pa.table({"object_id": pa.array([1, 2], pa.int64())})
 
@@ -99,3 +115,30 @@ def test_a_record_that_is_none_is_an_error(tmp_path):
         read_json(tmp_path / "run.json")
     write_json(tmp_path / "run.json", {"a": 1})
     assert read_json(tmp_path / "run.json") == {"a": 1}
+
+
+def test_positions_outside_are_recorded_in_columns_with_the_same_bytes(tmp_path):
+    positions = pd.DataFrame({"source_id": ["é1", "", "3"], "ra": [1.5, 2.0, 3.0], "dec": [-1.0, 0.0, 1.0]})
+    one, two = Journal(tmp_path / "one"), Journal(tmp_path / "two")
+    rows = positions.to_dict("records")
+    one.write_rejects(POSITIONS, [Reject("", "position", "lies in no tile", None, *row.values()) for row in rows])
+    two.write_rejects(POSITIONS, rejected_positions(positions, "lies in no tile"))
+    assert two.reject_file(POSITIONS).read_bytes() == one.reject_file(POSITIONS).read_bytes()
+    two.write_rejects(POSITIONS, rejected_positions(positions[:0], "lies in no tile"))
+    assert not two.reject_file(POSITIONS).exists()
+
+
+def test_many_positions_outside_take_no_more_memory_than_columns(tmp_path):
+    count = 50_000
+    names = pd.Series(np.arange(count)).astype("str")
+    positions = pd.DataFrame({"source_id": names, "ra": 1.0, "dec": 2.0})
+    journal = Journal(tmp_path)
+    journal.write_rejected_tile("a", "it is torn", Account("k", tile_rejected=True))
+    for _ in range(2):
+        tracemalloc.start()
+        _reject_positions_outside(journal, positions)
+        report = _balance(journal, [], {}, {}, time.perf_counter())
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert (report.rejected_positions, report.rejected_tiles) == (count, {"a": "it is torn"})
+        assert peak < 100 * count
