@@ -11,11 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from galmorph.fits_planes import may_hold_planes
-from galmorph.surveys.layout import COMPRESSIONS, Layout, fields_of, fill, find_files, plain_name
+from galmorph.surveys.layout import COMPRESSIONS, Folders, Layout, fields_of, fill, plain_name
 from galmorph.surveys.profile import Survey
 from galmorph.surveys.stripes import Stripe, in_stripes
 
 log = logging.getLogger(__name__)
+
+#: Folder, layout and fields of files that belong to one tile.
+_Key = tuple[Path, str, tuple[tuple[str, str], ...]]
 
 FITS_ENDINGS = (".fits", ".fit", ".fts")
 #: Longest name of a tile; parts, rejects and tables are named by it.
@@ -113,17 +116,23 @@ def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileS
     rejected: dict[tuple[str, Path], Rejected] = {}
     seen: set[Path] = set()
     incomplete: set[Path] = set()
+    folders, known = Folders(), dict[_Key, TileSource]()
     for given in sorted({os.fspath(entry) for entry in inputs}):
-        paths, refusals = _expand(given, survey)
+        paths, refusals = _expand(given, survey, folders)
         for path in paths:
             if path in seen:
                 continue
             seen.add(path)
+            layout, fields = _fit(path, survey)
+            key = (path.parent, layout.name, tuple(fields.items()))
+            if key in known and path in known[key].files:
+                continue
             try:
-                found = _tile_of(path, survey)
+                found = _tile_of(path, survey, layout, fields, folders)
             except OSError as error:
                 found = _unread(path, error)
             if isinstance(found, TileSource):
+                known[key] = found
                 plain = tuple(file.with_name(plain_name(file.name)) for file in found.files)
                 tiles.setdefault((found.layout.name, found.name, plain), found)
             else:
@@ -170,13 +179,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
-def _expand(given: str, survey: Survey) -> tuple[list[Path], list[Rejected]]:
+def _expand(given: str, survey: Survey, folders: Folders) -> tuple[list[Path], list[Rejected]]:
     """Files that one input stands for, absolute and sorted; refusals of what stands for none."""
     given = os.fspath(Path(given).expanduser())
     path = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow links to other folders
     try:
         if path.is_dir():
-            return _in_folder(path, survey)
+            return _in_folder(path, survey, folders)
         if path.is_file():
             return _explicit([path], survey)
     except OSError as error:  # a folder on the way that this user may not enter, or a disk
@@ -189,7 +198,7 @@ def _expand(given: str, survey: Survey) -> tuple[list[Path], list[Rejected]]:
     files, refusals = _explicit([match for match in matches if not match.is_dir()], survey)
     for folder in matches:
         if folder.is_dir():
-            more, others = _in_folder(folder, survey)
+            more, others = _in_folder(folder, survey, folders)
             files += more
             refusals += others
     return files, refusals
@@ -210,9 +219,9 @@ def _unread(path: Path, error: OSError) -> Rejected:
     return Rejected(path.name, path, reason)
 
 
-def _in_folder(folder: Path, survey: Survey) -> tuple[list[Path], list[Rejected]]:
+def _in_folder(folder: Path, survey: Survey, folders: Folders) -> tuple[list[Path], list[Rejected]]:
     unread: list[Rejected] = []
-    files = [path for path in _walk(folder, unread) if plain_name(path.name).lower().endswith(FITS_ENDINGS)]
+    files = [path for path in _walk(folder, unread, folders) if plain_name(path.name).lower().endswith(FITS_ENDINGS)]
     fitting = [path for path in files if may_be_tile(path, survey)]
     if len(fitting) < len(files):
         log.info("%s: %d FITS files are not of survey %s", folder, len(files) - len(fitting), survey.name)
@@ -245,13 +254,14 @@ def may_be_tile(path: Path, survey: Survey) -> bool:
     return may_hold_planes(path, None if image.planes else image.planes_keyword)
 
 
-def _walk(folder: Path, unread: list[Rejected]) -> Iterator[Path]:
-    """Files in a folder and its subfolders; folders that cannot be read are taken down."""
+def _walk(folder: Path, unread: list[Rejected], known: Folders) -> Iterator[Path]:
+    """Files in a folder and its subfolders; what they hold is taken down, and which cannot be read."""
 
     def note(error: OSError) -> None:
         unread.append(_unread(Path(error.filename), error))
 
     for where, folders, names in os.walk(folder, onerror=note):
+        known.add(Path(where), [*folders, *names])
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(where, name) for name in sorted(names) if not name.startswith("."))
 
@@ -266,18 +276,25 @@ def _layout_of(path: Path, survey: Survey) -> Layout | None:
     return next((layout for layout in survey.layouts if layout.match(path.name, survey.bands) is not None), None)
 
 
-def _tile_of(path: Path, survey: Survey) -> TileSource | Rejected:
+def _fit(path: Path, survey: Survey) -> tuple[Layout, dict[str, str]]:
+    """Layout that a file fits, and the fields of its name."""
+    for layout in survey.layouts:
+        fields = layout.match(path.name, survey.bands)
+        if fields is not None:
+            return layout, fields
+    raise AssertionError(f"{path} was not matched before")
+
+
+def _tile_of(
+    path: Path, survey: Survey, layout: Layout, fields: Mapping[str, str], folders: Folders
+) -> TileSource | Rejected:
     """Tile that a file belongs to, with all its files."""
-    layout = _layout_of(path, survey)
-    fields = layout.match(path.name, survey.bands) if layout else None
-    if layout is None or fields is None:
-        raise AssertionError(f"{path} was not matched before")
     name = fill(layout.tile, fields)
     found: dict[str, dict[str, Path]] = {"image": {}, "weight": {}, "mask": {}}
     for role, layer in (("image", layout.image), ("weight", layout.weight), ("mask", layout.mask)):
         if layer is None:
             continue
-        found[role], missing, several = _files(path, layout, layer.file, survey.bands, fields)
+        found[role], missing, several = _files(path, layout, layer.file, survey.bands, fields, folders)
         if several:
             return Rejected(name, path.parent, f"several files fit one {role}; leave one of each: {several}")
         if missing and role == "image":
@@ -291,14 +308,20 @@ def _tile_of(path: Path, survey: Survey) -> TileSource | Rejected:
 
 
 def _files(
-    given: Path, layout: Layout, pattern: str, bands: tuple[str, ...], fields: Mapping[str, str]
+    given: Path,
+    layout: Layout,
+    pattern: str,
+    bands: tuple[str, ...],
+    fields: Mapping[str, str],
+    folders: Folders,
 ) -> tuple[dict[str, Path], dict[str, str], str]:
     """File of each band, the names of those that are not there, and bands with several files, in words."""
     found, missing, several = {}, {}, []
     for band in bands:
         known = {**fields, "band": layout.in_files(band)}
         name = fill(pattern, known)
-        paths = [given] if plain_name(given.name) == name else _candidates(given.parent, layout.folders, known, name)
+        own = plain_name(given.name) == name
+        paths = [given] if own else _candidates(given.parent, layout.folders, known, name, folders)
         if not paths:
             missing[band] = name
             continue
@@ -308,18 +331,17 @@ def _files(
     return found, missing, "; ".join(several)
 
 
-def _candidates(folder: Path, others: tuple[str, ...], fields: Mapping[str, str], name: str) -> list[Path]:
+def _candidates(
+    folder: Path, others: tuple[str, ...], fields: Mapping[str, str], name: str, folders: Folders
+) -> list[Path]:
     """Files of a name in a folder or, if there are none, in the others that a layout names."""
-    paths = find_files(folder, name)
+    paths = folders.files(folder, name)
     if paths:
         return paths
     escaped = {key: glob.escape(value) for key, value in fields.items()}
-    matches = {
-        Path(os.path.abspath(match))  # noqa: PTH100 - as in _expand
-        for other in others
-        for match in glob.glob(os.path.join(glob.escape(str(folder)), fill(other, escaped)))  # noqa: PTH118, PTH207
-    }
-    return [path for match in sorted(matches - {folder}) for path in find_files(match, name)]
+    patterns = [os.path.join(glob.escape(str(folder)), fill(other, escaped)) for other in others]  # noqa: PTH118
+    matches = {match for pattern in patterns for match in folders.glob(pattern)}
+    return [path for match in sorted(matches - {folder}) for path in folders.files(match, name)]
 
 
 def _listed(missing: Mapping[str, str]) -> str:

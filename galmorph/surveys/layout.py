@@ -6,10 +6,15 @@ A ``*`` stands for text that says nothing about the tile, as dates and checksums
 band belong to one tile. Endings of compression (.fz, .gz, .bz2) are not part of a pattern: any of them fits.
 """
 
+import glob
+import os
 import re
-from collections.abc import Mapping
+import sys
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -331,6 +336,7 @@ def _parts(pattern: str) -> list[tuple[str, str | None, str | None]]:
     return [(text, name, spec) for text, name, spec, _ in Formatter().parse(pattern)]
 
 
+@lru_cache
 def _expression(pattern: str, band_names: tuple[str, ...]) -> re.Pattern[str]:
     seen: set[str] = set()
     expression = ""
@@ -346,29 +352,56 @@ def _expression(pattern: str, band_names: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(expression, re.DOTALL)
 
 
-def find_files(folder: Path, name: str) -> list[Path]:
-    """Files of a plain name, which may hold ``*``, in a folder; only the first of several compressions of one.
+class Folders:
+    """Looks for files in folders, each of which is listed once at most."""
 
-    Parameters
-    ----------
-    folder : Path
-        Where to look.
-    name : str
-        File name without the ending of a compression.
+    def __init__(self) -> None:
+        self._names: dict[Path, list[str]] = {}
+        self._globbed: dict[str, list[Path]] = {}
 
-    Returns
-    -------
-    list of Path
-        Sorted; more than one only when `name` holds ``*``.
-    """
-    if "*" not in name:
-        return next(
-            ([folder / (name + ending)] for ending in ("", *COMPRESSIONS) if (folder / (name + ending)).is_file()), []
-        )
-    expression = _expression(name, ())
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        plain = plain_name(path.name)
-        if expression.fullmatch(plain) and plain not in found:
-            found[plain] = path
-    return list(found.values())
+    def add(self, folder: Path, names: Iterable[str]) -> None:
+        """Take down what a folder holds."""
+        self._names[folder] = sorted(names)
+
+    def glob(self, pattern: str) -> list[Path]:
+        """What fits a pattern of paths, absolute and sorted."""
+        if pattern not in self._globbed:
+            matches = {Path(os.path.abspath(match)) for match in glob.glob(pattern)}  # noqa: PTH100, PTH207 - not resolved
+            self._globbed[pattern] = sorted(matches)
+        return self._globbed[pattern]
+
+    def files(self, folder: Path, name: str) -> list[Path]:
+        """Files of a plain name, which may hold ``*``, in a folder; only the first of several compressions of one.
+
+        Parameters
+        ----------
+        folder : Path
+            Where to look.
+        name : str
+            File name without the ending of a compression.
+
+        Returns
+        -------
+        list of Path
+            Sorted; more than one only when `name` holds ``*``.
+        """
+        if "*" not in name:
+            there = [name + ending for ending in ("", *COMPRESSIONS) if self._may_hold(folder, name + ending)]
+            return next(([folder / known] for known in there if (folder / known).is_file()), [])
+        if folder not in self._names:
+            self.add(folder, (path.name for path in folder.iterdir()) if folder.is_dir() else ())
+        expression, found = _expression(name, ()), dict[str, Path]()
+        for known in _beginning(self._names[folder], name.partition("*")[0]):
+            plain = plain_name(known)
+            if expression.fullmatch(plain) and plain not in found:
+                found[plain] = folder / known
+        return list(found.values())
+
+    def _may_hold(self, folder: Path, name: str) -> bool:
+        """False where a folder that was listed has no such name."""
+        return folder not in self._names or name in _beginning(self._names[folder], name)
+
+
+def _beginning(names: list[str], start: str) -> list[str]:
+    """Those of sorted names that begin with a text."""
+    return names[bisect_left(names, start) : bisect_left(names, start + chr(sys.maxunicode))]

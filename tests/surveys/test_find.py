@@ -1,4 +1,5 @@
 import errno
+import glob
 import os
 from pathlib import Path
 
@@ -237,3 +238,30 @@ def test_brackets_in_the_name_of_a_file_are_no_glob(tmp_path):
     (tile,), rejected = find_tiles([tmp_path / "a[1]-g.fits.fz"], DECALS)
     assert rejected == []
     assert tile.name.startswith("a_1_-")
+
+
+@pytest.mark.parametrize("survey", ["euclid", "legacysurvey"])
+def test_the_files_of_a_tile_are_looked_for_once_and_a_folder_is_listed_once(tmp_path, monkeypatch, survey):
+    count, names = 20, []
+    for i in range(count):
+        if survey == "euclid":
+            for band in ("VIS", "NIR-Y", "NIR-J", "NIR-H"):
+                kinds = (f"BGSUB-MOSAIC-{band}", f"MOSAIC-{band}-RMS", f"MOSAIC-{band}-FLAG")
+                names += [f"EUC_MER_{kind}_TILE{i:09d}-ABC_20241018T142710Z_00.00.fits" for kind in kinds]
+        else:
+            kinds = [f"{kind}-{band}" for kind in ("image", "invvar") for band in "grz"] + ["maskbits"]
+            names += [f"legacysurvey-b{i:04d}-{kind}.fits.fz" for kind in kinds]
+    files = touch(tmp_path, *names)
+    profile, calls = load_survey(survey), {"is_file": [], "iterdir": []}
+    for name, made in calls.items():
+        original = getattr(Path, name)
+        monkeypatch.setattr(Path, name, lambda path, to=made, do=original: to.append(path) or do(path))
+    globbed, search = [], glob.glob
+    monkeypatch.setattr(glob, "glob", lambda *given, **named: globbed.append(given) or search(*given, **named))
+    tiles, rejected = find_tiles([tmp_path], profile)
+    assert ([len(tile.files) for tile in tiles], rejected) == ([len(names) // count] * count, [])
+    assert (calls["iterdir"], globbed) == ([], [])
+    assert len(calls["is_file"]) < 2 * len(files)
+    # Files that are named alone, without the folder: it is listed once, where names hold stars.
+    assert find_tiles(files, profile) == (tiles, [])
+    assert len(calls["iterdir"]) == (survey == "euclid")
