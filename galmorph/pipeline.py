@@ -21,7 +21,7 @@ from galmorph.inference.cluster import Announce, machines_of
 from galmorph.inference.config import RunConfig, run_config
 from galmorph.inference.devices import Machine, choose_precision
 from galmorph.inference.hold import held
-from galmorph.inference.journal import Journal, read_json, write_text
+from galmorph.inference.journal import POSITIONS, Journal, read_json, write_text
 from galmorph.inference.measure import measure
 from galmorph.inference.plan import Measurement, Plan, choose_sample, predict
 from galmorph.inference.records import Hashing
@@ -210,6 +210,7 @@ def _with_catalogue(
     """Add what catalogues of one part and of all take; before the first, libraries are loaded as well."""
     catalog = report.folder / "catalog"
     disk = _bytes_below(report.folder)
+    outside = Journal(report.folder).reject_file(POSITIONS)
 
     def cost(parts: list[Path]) -> tuple[float, int]:
         """Seconds and bytes of a catalogue."""
@@ -227,6 +228,7 @@ def _with_catalogue(
         catalogue=first + seconds,
         catalogue_per_object=seconds / objects,
         disk=disk,
+        disk_once=outside.stat().st_size if outside.exists() else 0,
         catalogue_disk=whole[1],
         catalogue_disk_per_object=size / objects,
     )

@@ -11,7 +11,7 @@ from galmorph.bundle import Bundle
 from galmorph.inference.cluster import TILES_IN_PROGRESS, cores, local_workers
 from galmorph.inference.config import RunConfig
 from galmorph.inference.devices import settle_device
-from galmorph.inference.plan import Done, Measurement, file_bytes
+from galmorph.inference.plan import Done, Measurement, all_file_bytes, file_bytes
 from galmorph.inference.run import RunReport, run_tiles
 from galmorph.inference.task import TileReport
 from galmorph.surveys import TileSource
@@ -82,6 +82,7 @@ def measure(
         threads=max(1, cores() // count),
         in_progress=count * TILES_IN_PROGRESS,
         files=files,
+        file_bytes=all_file_bytes(sources),
         seconds=time.perf_counter() - begin,
         done=done,
         objects=report.detected,

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from galmorph.errors import RunError
 from galmorph.surveys import TileSource
@@ -14,13 +15,21 @@ FAIR = 0.25
 
 def file_bytes(source: TileSource) -> int:
     """Bytes of a tile's files on disk, of a stripe its share of them; those that cannot be seen count nothing."""
-    total = 0
-    for path in source.files:
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue
+    total = sum(map(_size, source.files))
     return total if source.stripe is None else round(total * source.stripe.share)
+
+
+def all_file_bytes(sources: Sequence[TileSource]) -> int:
+    """Bytes of the files of tiles, each file once: stripes of one tile share theirs."""
+    return sum(_size(path) for path in {path for source in sources for path in source.files})
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; none of one that cannot be seen."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def choose_sample(sources: Sequence[TileSource], count: int) -> list[TileSource]:
@@ -79,12 +88,16 @@ class Measurement:
         Tiles that were in progress at once.
     files : float
         Seconds in which the files were read to know them.
+    file_bytes : int
+        Of these files, each once.
     seconds : float
         Of the whole run of the sample, its catalogue apart.
     done : list of Done
         Its tiles, in the order in which they were finished.
     objects, disk : int
         Objects found, and bytes of the run folder, its catalogue apart.
+    disk_once : int
+        Those of them that do not grow with the tiles: positions outside of all.
     memory : int
         Most bytes that a worker process held.
     catalogue, catalogue_per_object : float
@@ -97,10 +110,12 @@ class Measurement:
     threads: int
     in_progress: int
     files: float
+    file_bytes: int
     seconds: float
     done: list[Done] = field(default_factory=list)
     objects: int = 0
     disk: int = 0
+    disk_once: int = 0
     memory: int = 0
     catalogue: float = 0.0
     catalogue_per_object: float = 0.0
@@ -178,8 +193,8 @@ class Plan:
 def predict(measured: Measurement, sources: Sequence[TileSource]) -> Plan:
     """Extrapolate a measurement of a sample to a survey.
 
-    Time and disk go with the bytes of the tiles. The first tiles of each worker, which wait for the start of
-    everything, tell what is fixed; the others how fast the work goes on.
+    Time and disk go with the bytes of the tiles, knowing the files with those of the files, each once. The first tiles
+    of each worker, which wait for the start of everything, tell what is fixed; the others how fast the work goes on.
 
     Parameters
     ----------
@@ -200,6 +215,7 @@ def predict(measured: Measurement, sources: Sequence[TileSource]) -> Plan:
     total = sum(map(file_bytes, sources))
     per_byte = _seconds_per_byte(measured)
     share = total / sampled
+    files = measured.files * all_file_bytes(sources) / measured.file_bytes
     objects = measured.objects * share
     start = max(0.0, measured.seconds - measured.files - per_byte * sampled)
     more = max(0.0, objects - measured.objects)
@@ -211,11 +227,11 @@ def predict(measured: Measurement, sources: Sequence[TileSource]) -> Plan:
         sampled=len(done),
         workers=measured.workers,
         threads=measured.threads,
-        serial=start + measured.files * share + catalogue,
+        serial=start + files + catalogue,
         work=per_byte * measured.workers * total,
         spread=_spread(done),
         objects=round(objects),
-        disk=round(measured.disk * share + catalogue_disk),
+        disk=round((measured.disk - measured.disk_once) * share + measured.disk_once + catalogue_disk),
         memory=measured.memory,
     )
 

@@ -1,25 +1,27 @@
 """Predictions: by hand for made-up measurements, and through the command on a small survey."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from make_bundle import make_bundle
 from make_sky import BANDS, make_tile
 
+from galmorph import pipeline
 from galmorph.cli import main
 from galmorph.errors import BundleError, RunError
 from galmorph.inference import measure
-from galmorph.inference.plan import Done, Measurement, Plan, choose_sample, predict
+from galmorph.inference.plan import Done, Measurement, Plan, all_file_bytes, choose_sample, predict
 from galmorph.pipeline import plan
-from galmorph.surveys import find_tiles, load_survey
+from galmorph.surveys import Stripe, find_tiles, load_survey
 
 
 class Source:
     """As much of a tile as a plan looks at."""
 
-    def __init__(self, folder: Path, name: str, size: int) -> None:
-        self.name, self.files, self.stripe = name, (folder / name,), None
+    def __init__(self, folder: Path, name: str, size: int, stripe: Stripe | None = None) -> None:
+        self.name, self.files, self.stripe = name, (folder / name.partition("@")[0],), stripe
         self.files[0].write_bytes(b"x" * size)
 
 
@@ -42,6 +44,7 @@ STEADY = Measurement(
     threads=3,
     in_progress=2,
     files=0.5,
+    file_bytes=6000,
     seconds=6.5,
     done=[Done(at, 1000, 1.0) for at in (3.5, 3.5, 4.5, 4.5, 5.5, 5.5)],
     objects=60,
@@ -70,6 +73,22 @@ def test_a_steady_survey_is_predicted_by_hand(sources):
     assert (plan.disk, plan.memory, plan.spread) == (11_000 + 500 + 1470, 700, 0)
 
 
+def test_the_files_of_stripes_are_known_once(tmp_path):
+    stripes = [Stripe((i * 25, i * 25 + 25), (0, 100), (100, 9)) for i in range(4)]
+    sources = [Source(tmp_path, f"tile{k}@{i}", 6000, stripe) for k in range(4) for i, stripe in enumerate(stripes)]
+    assert all_file_bytes(sources) == 24_000
+    done = [replace(tile, bytes=1500) for tile in STEADY.done[:3]]
+    # Of three of four tiles a stripe each was measured, and their files were read in 6 s: those of all take 8 s.
+    plan = predict(replace(STEADY, done=done, in_progress=1, files=6.0, file_bytes=18_000, seconds=12.0), sources)
+    start = 12.0 - 6.0 - plan.work / 2 * 4500 / 24_000
+    assert plan.serial == pytest.approx(start + 8.0 + 2.0 + 0.01 * (plan.objects - 60))
+
+
+def test_positions_outside_of_all_tiles_take_their_disk_once(sources):
+    more = replace(STEADY, disk=1200 + 5000, disk_once=5000)
+    assert predict(more, sources).disk == predict(STEADY, sources).disk + 5000
+
+
 def test_workers_for_a_deadline(sources):
     plan = predict(STEADY, sources)
     assert plan.workers_for(plan.serial + 27.5) == 2
@@ -81,21 +100,21 @@ def test_workers_for_a_deadline(sources):
 
 
 def test_a_sample_of_one_tile_counts_everything_as_work(sources):
-    measured = Measurement(1, 1, 1, 0.0, 4.0, [Done(3.0, 1000, 1.0)], objects=1, disk=1, memory=1)
+    measured = Measurement(1, 1, 1, 0.0, 1000, 4.0, [Done(3.0, 1000, 1.0)], objects=1, disk=1, memory=1)
     plan = predict(measured, sources)
     assert (plan.work, plan.serial, plan.spread) == (pytest.approx(4 * 55), 0, math.inf)
 
 
 def test_tiles_that_differ_make_the_prediction_uncertain(sources):
     done = [Done(1, 1000, 1.0), Done(2, 1000, 3.0)]
-    plan = predict(Measurement(1, 1, 1, 0.0, 3.0, done), sources)
+    plan = predict(Measurement(1, 1, 1, 0.0, 2000, 3.0, done), sources)
     # Residuals -1 and 1 around the ratio: variance 2, over 2 tiles, by the mean 2, twice.
     assert plan.spread == pytest.approx(2 * math.sqrt(2 / 2) / 2)
 
 
 def test_nothing_measured_is_told(sources):
     with pytest.raises(RunError, match="no tile of the sample could be measured"):
-        predict(Measurement(1, 1, 1, 0.0, 1.0), sources)
+        predict(Measurement(1, 1, 1, 0.0, 0, 1.0), sources)
 
 
 def test_the_command_says_what_a_survey_takes(tmp_path, capsys):
@@ -125,6 +144,24 @@ def test_on_gpus_a_worker_is_one_of_them(tmp_path, monkeypatch):
     bundle = make_bundle(tmp_path / "model", bands=BANDS, size=16)
     monkeypatch.setattr(measure, "settle_device", lambda device, workers: ("cpu", 1))
     assert plan(tmp_path / "tiles", "mock-decals", bundle, workers=None).workers == 1
+
+
+def test_disk_of_positions_and_bytes_of_files_are_measured(tmp_path, monkeypatch):
+    for i in range(2):
+        make_tile(tmp_path / "tiles", f"tile{i}", ra=150 + i * 0.1)
+    bundle = make_bundle(tmp_path / "model", bands=BANDS, size=16)
+    positions = tmp_path / "p.csv"
+    positions.write_text("ra,dec\n" + "".join(f"{i / 100},60\n" for i in range(3000)))
+    told = []
+    monkeypatch.setattr(
+        pipeline, "predict", lambda measured, sources: told.append(measured) or predict(measured, sources)
+    )
+    plan(tmp_path / "tiles", "mock-decals", bundle, sample=1, positions=positions, workers=1)
+    (measured,) = told
+    assert measured.file_bytes == sum(path.stat().st_size for path in (tmp_path / "tiles").glob("tile1*"))
+    assert 3000 < measured.disk_once < measured.disk
+    # But for that, the disk is as that of a run on what lies on no tile: nothing to speak of.
+    assert measured.disk - measured.disk_once < 40_000
 
 
 def test_what_is_measured_has_the_precision_of_the_survey(tmp_path):
