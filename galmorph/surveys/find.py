@@ -181,7 +181,8 @@ def _digest(text: str) -> str:
 
 def _expand(given: str, survey: Survey, folders: Folders) -> tuple[list[Path], list[Rejected]]:
     """Files that one input stands for, absolute and sorted; refusals of what stands for none."""
-    given = os.fspath(Path(given).expanduser())
+    # Of Path, expanduser() fails where there is no such user, of whom this leaves the name as it is.
+    given = os.fspath(Path(os.path.expanduser(given)))  # noqa: PTH111
     path = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow links to other folders
     try:
         if path.is_dir():

@@ -191,6 +191,17 @@ def test_several_fields_name_a_tile(tmp_path):
     assert len(tile.files) == 3
 
 
+def test_the_home_folder_of_nobody_does_not_exist(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    touch(tmp_path, *bands("a"))
+    tiles, rejected = find_tiles(["~/a-g.fits.fz", "~nosuchuser/x.fits", "~nosuchuser/*.fits"], DECALS)
+    assert [tile.name for tile in tiles] == ["a"]
+    assert [entry.reason for entry in rejected] == [
+        "nothing fits the pattern ~nosuchuser/*.fits",
+        "~nosuchuser/x.fits does not exist",
+    ]
+
+
 @pytest.mark.parametrize("given", ["absent.fits", "absent", "none*.fits", "emp*"])
 def test_inputs_that_lead_nowhere_are_rejected(tmp_path, given):
     (tmp_path / "empty").mkdir()
