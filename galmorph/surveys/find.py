@@ -229,6 +229,9 @@ def _in_folder(folder: Path, survey: Survey, folders: Folders) -> tuple[list[Pat
     if fitting or unread:
         return fitting, unread
     reason = f"the folder holds no file of survey {survey.name}, which are called {_patterns(survey)}"
+    if named := [path.name for path in files if _layout_of(path, survey)]:
+        reason += f"; those called so hold no image with a plane for each band, such as {named[0]}: give it by its name"
+        reason += " to be told more"
     return [], [Rejected(folder.name, folder, reason)]
 
 

@@ -154,6 +154,7 @@ def test_a_folder_of_tables_alone_is_told(tmp_path):
     dr10(tmp_path)
     tiles, (rejected,) = find_tiles([tmp_path], LEGACY)
     assert (tiles, "the folder holds no file of survey legacysurvey" in rejected.reason) == ([], True)
+    assert "hold no image with a plane for each band, such as " in rejected.reason
 
 
 def test_cubes_in_folders_are_known_by_three_axes_or_their_bands(tmp_path):
