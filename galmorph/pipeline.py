@@ -26,6 +26,7 @@ from galmorph.inference.measure import measure
 from galmorph.inference.plan import Measurement, Plan, choose_sample, predict
 from galmorph.inference.records import Hashing
 from galmorph.inference.run import Progress, RunReport, run_tiles
+from galmorph.inference.spawned import refuse_import
 from galmorph.positions import read_positions
 from galmorph.surveys import Rejected, Survey, TileSource, find_tiles, load_survey
 
@@ -78,7 +79,8 @@ def classify(
 ) -> Classification:
     """Classify the objects of survey tiles and write a catalogue.
 
-    A call that was stopped goes on where it stopped when it is repeated.
+    A call that was stopped goes on where it stopped when it is repeated. Worker processes of this machine import the
+    script that starts them: it has to call below ``if __name__ == "__main__":``.
 
     Parameters
     ----------
@@ -129,6 +131,8 @@ def classify(
         If the survey, the model or the run folder cannot be used. A tile that cannot be used is not an error: it is
         set aside with its reason, unless no tile is left.
     """
+    if scheduler is None:
+        refuse_import()  # before the folder is asked for, which the process that imports holds
     survey_tiles = _tiles(tiles, survey, model, options, release)
     profile, bundle = survey_tiles.profile, survey_tiles.bundle
     folder = Path(out)

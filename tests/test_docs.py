@@ -58,6 +58,14 @@ def test_names_in_examples_exist(page, code):
         assert hasattr(galmorph, name), f"{page} uses galmorph.{name}"
 
 
+@pytest.mark.parametrize(("page", "code"), [block for block in blocks("python") if "galmorph.classify" in block[1]])
+def test_examples_that_start_workers_can_be_saved_as_scripts(page, code):
+    """Worker processes import the script again: all that it does there is define things."""
+    imports = (ast.Import, ast.ImportFrom)
+    statements = [node for node in ast.parse(code).body if not isinstance(node, imports)]
+    assert [ast.unparse(node).splitlines()[0] for node in statements] == ["if __name__ == '__main__':"], page
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)

@@ -25,6 +25,7 @@ from galmorph.inference.config import RunConfig, digest
 from galmorph.inference.devices import Machine, device_of_worker, this_machine
 from galmorph.inference.journal import Journal
 from galmorph.inference.session import ScoringSession
+from galmorph.inference.spawned import GUARD, refuse_import, starts_when_imported
 from galmorph.inference.task import TileReport, process_tile
 from galmorph.surveys import TileSource
 
@@ -208,7 +209,7 @@ def connect(workers: int | None, scheduler: str | None, announce: Announce = log
     Raises
     ------
     RunError
-        If both are given, the number is not positive, or the scheduler does not answer.
+        If both are given, the number is not positive, the scheduler does not answer, or worker processes do not start.
     """
     if scheduler is not None:
         if workers is not None:
@@ -227,6 +228,7 @@ def connect(workers: int | None, scheduler: str | None, announce: Announce = log
             except CommClosedError as error:
                 raise RunError(SCHEDULER_GONE) from error
         return
+    refuse_import()
     with (
         dask.config.set(_LOCAL),
         _quiet(),
@@ -285,10 +287,13 @@ def _local_cluster(workers: int) -> LocalCluster:
             silence_logs=logging.CRITICAL,
         )
     except RuntimeError as error:  # of Dask, when a process ends before it is ready
-        raise RunError(
-            f"{workers} worker processes could not be started ({error}). Most likely one was killed, for want of "
-            "memory: use fewer with --workers, or give the same command again"
-        ) from error
+        why = (
+            f"The script starts workers whenever it is imported, and each of its workers imports it: {GUARD}"
+            if starts_when_imported()
+            else "Most likely one was killed, for want of memory: use fewer with --workers, or give the same command "
+            "again"
+        )
+        raise RunError(f"{workers} worker processes could not be started ({error}). {why}") from error
 
 
 def scheduler_address(scheduler: str) -> str:
