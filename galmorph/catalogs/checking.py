@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from galmorph.catalogs.catalog import Catalog, open_catalog
+from galmorph.catalogs.counterparts import KEYS, counterparts
 from galmorph.catalogs.healpix import healpix_index
 from galmorph.catalogs.info import SUMMARY_FILE, count_rows, read_summary
 from galmorph.catalogs.partitions import span_of
@@ -27,7 +29,7 @@ from galmorph.flags import FLAGS
 TOLERANCE = 1e-3
 _ADDED = tuple(column.name for column in COLUMNS if column.added)
 _SAME_COLUMNS = "every partition has the columns of the catalogue"
-_KEYS = ("object_id", "ra", "dec", "tile", "edge_distance", "bad_fraction", "primary")
+_KEYS = (*KEYS, "edge_distance", "bad_fraction", "primary")
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,8 @@ def _check_objects(keys: pa.Table, match_radius: float) -> Iterator[Finding]:
         return
     names, tile = np.unique(np.array(keys.column("tile").to_pylist(), dtype=object), return_inverse=True)
     edge, bad = (keys.column(name).to_numpy() for name in ("edge_distance", "bad_fraction"))
-    expected = mark_primary(ra, dec, tile.astype(np.int64), edge, bad, ids, match_radius)
+    one = partial(counterparts, keys)
+    expected = mark_primary(ra, dec, tile.astype(np.int64), edge, bad, ids, match_radius, one)
     wrong = expected != keys.column("primary").to_numpy()
     if wrong.any():
         words = f"object_id {ids[np.argmax(wrong)]} on tile {names[tile[np.argmax(wrong)]]}"

@@ -1,5 +1,7 @@
 """Where tiles overlap, one row per object is primary."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -17,6 +19,7 @@ def mark_primary(
     bad_fraction: NDArray[np.float64],
     object_id: NDArray[np.int64],
     radius: float,
+    counterparts: Callable[[NDArray[np.intp]], NDArray[np.intp]] | None = None,
 ) -> NDArray[np.bool_]:
     """Mark one row per object where tiles overlap.
 
@@ -39,6 +42,9 @@ def mark_primary(
         Unique identifiers.
     radius : float
         Rows of different tiles within this angle (arcsec) are one object.
+    counterparts : callable, optional
+        Given the pairs of such rows, those that are one object; all of them by default. See
+        `galmorph.catalogs.counterparts`.
 
     Returns
     -------
@@ -53,6 +59,8 @@ def mark_primary(
     chord = 2 * np.sin(0.5 * radius * _ARCSEC)
     pairs = cKDTree(unit_vectors(ra, dec)).query_pairs(chord, output_type="ndarray")
     pairs = pairs[tile[pairs[:, 0]] != tile[pairs[:, 1]]]
+    if counterparts is not None:
+        pairs = counterparts(pairs)
     swap = rank[pairs[:, 0]] > rank[pairs[:, 1]]
     better, worse = np.where(swap, pairs[:, 1], pairs[:, 0]), np.where(swap, pairs[:, 0], pairs[:, 1])
 

@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from hats.pixel_math.spatial_index import compute_spatial_index
 from numpy.typing import NDArray
 
+from galmorph.catalogs.counterparts import KEYS, counterparts
 from galmorph.catalogs.hats_layout import write_layout
 from galmorph.catalogs.info import write_summary
 from galmorph.catalogs.ledger import Ledger, replace_folder, restore_folder
@@ -24,7 +26,7 @@ from galmorph.errors import CatalogError
 
 logger = logging.getLogger(__name__)
 
-_KEYS = ("object_id", "ra", "dec", "tile", "edge_distance", "bad_fraction")
+_KEYS = (*KEYS, "edge_distance", "bad_fraction")
 
 
 class _Rows(NamedTuple):
@@ -71,7 +73,8 @@ def write_catalog(
     name : str
         Name of the catalogue inside its own metadata.
     match_radius : float
-        Rows of different tiles within this angle (arcsec) are one object, of which one row is primary.
+        Rows of different tiles within this angle (arcsec) are one object, of which one row is primary, unless stripes
+        or identifiers of given positions tell better.
     max_rows : int
         Largest number of rows in a partition.
 
@@ -142,13 +145,13 @@ def _arrange(source: Parts, match_radius: float) -> _Rows:
     empty = pa.schema([source.schema.field(name) for name in source.schema.names if name in _KEYS]).empty_table()
     keys = pa.concat_tables([empty, *tables])
     check_positions(source, keys)
-    columns = {key: keys.column(key).to_numpy() for key in _KEYS if key != "tile"}
-    object_id, ra, dec = columns["object_id"], columns["ra"], columns["dec"]
+    object_id, ra, dec, edge, bad = (
+        keys.column(name).to_numpy() for name in ("object_id", "ra", "dec", "edge_distance", "bad_fraction")
+    )
     _check_unique(keys, object_id)
     healpix = compute_spatial_index(ra, dec) if len(ra) else np.empty(0, np.int64)
-    primary = mark_primary(
-        ra, dec, _tile_ranks(keys), columns["edge_distance"], columns["bad_fraction"], object_id, match_radius
-    )
+    tile = _tile_ranks(keys)
+    primary = mark_primary(ra, dec, tile, edge, bad, object_id, match_radius, partial(counterparts, keys))
     order = np.lexsort((object_id, healpix))
     part = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     row = np.concatenate([np.empty(0, np.int64), *(np.arange(count) for count in counts)])

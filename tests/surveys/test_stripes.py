@@ -20,6 +20,7 @@ from scipy.spatial import KDTree
 import galmorph
 from galmorph import flags
 from galmorph.bundle import load_bundle
+from galmorph.catalogs import check_catalog
 from galmorph.cutouts import Framing, field_cutouts, field_cutter
 from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import RunError, TileError
@@ -368,6 +369,32 @@ def test_a_run_over_stripes_is_a_run_over_the_tile(small, tile, model, scheduler
     np.testing.assert_array_equal(rows["flags"] & edge, expected["flags"] & edge)
     by_tile = open_run(tmp_path / "one").pictures(pa.Table.from_pandas(expected), framing.size)
     assert np.abs(drawn.astype(int) - by_tile).mean() < 2
+
+
+def test_given_positions_that_are_close_across_a_border_all_have_their_row(small, tile, model, scheduler, tmp_path):
+    # The border lies at 119.5; the first of each pair is of both stripes, the second of one alone.
+    y = np.array([120.0, 122.5, 119.0, 116.5, 200.0, 202.5])
+    ra, dec = pixel_to_sky(make.make_wcs((SIDE, SIDE), SCALE), np.full(len(y), 180.0), y)
+    names = [f"p{number}" for number in range(len(y))]
+    pd.DataFrame({"id": names, "ra": ra, "dec": dec}).to_csv(tmp_path / "positions.csv", index=False)
+    given = {"scheduler": scheduler, "positions": tmp_path / "positions.csv"}
+    rows = galmorph.classify(tile, SURVEY, model, tmp_path / "run", **given).catalog.to_pandas()
+    assert len(rows) == len(y) + 2
+    assert sorted(rows["source_id"][rows["primary"]]) == names
+    assert not check_catalog(tmp_path / "run" / "catalog")
+
+
+def test_a_galaxy_beyond_the_margins_of_two_stripes_has_one_primary_row(small, model, scheduler, tmp_path):
+    galaxy = {"x": 180.0, "y": 121.0, "flux": 50_000.0, "sigma": 45.0, "ratio": 1.0}
+    planes = {band: make.scene((SIDE, SIDE), [galaxy], 0.01, i) for i, band in enumerate(BANDS)}
+    make.write_bands(tmp_path / "tiles", planes, make.make_wcs((SIDE, SIDE), SCALE), noise=0.01)
+    run = galmorph.classify(tmp_path / "tiles", SURVEY, model, tmp_path / "run", scheduler=scheduler)
+    rows = run.catalog.to_pandas()
+    large = rows[rows["flux_r"] > 10_000]
+    assert len(large) == 2
+    assert np.hypot(*(large[["ra", "dec"]].diff().iloc[1])) * 3600 > 2
+    assert large["primary"].sum() == 1
+    assert not check_catalog(tmp_path / "run" / "catalog")
 
 
 def test_a_large_tile_that_was_damaged_goes_on_in_stripes(small, tile, model, scheduler, tmp_path):
