@@ -118,7 +118,8 @@ def classify(
     hashing : callable, optional
         Called while the tiles' files are read to know them, with the bytes done and those of all.
     announce : callable, optional
-        Told in words where the cluster's dashboard is, and what the run waits for; logged by default.
+        Told in words where the cluster's dashboard is, what the run waits for, and a precision that nobody asked for;
+        logged by default.
 
     Returns
     -------
@@ -135,10 +136,10 @@ def classify(
         refuse_import()  # before the folder is asked for, which the process that imports holds
     survey_tiles = _tiles(tiles, survey, model, options, release)
     profile, bundle = survey_tiles.profile, survey_tiles.bundle
-    folder = Path(out)
+    folder, announce = Path(out), announce or logger.info
     table = None if positions is None else read_positions(Path(positions))
     with held(Journal(folder)):
-        config = _config(survey_tiles, positions, detection, embedding, precision, device, scheduler, folder)
+        config = _config(survey_tiles, positions, detection, embedding, precision, device, scheduler, folder, announce)
         report = run_tiles(
             survey_tiles.sources,
             survey_tiles.unusable,
@@ -152,7 +153,7 @@ def classify(
             retry_rejected=retry_rejected,
             progress=progress,
             hashing=hashing,
-            announce=announce or logger.info,
+            announce=announce,
         )
         if len(report.rejected_tiles) == report.tiles:
             raise RunError(_no_tiles(profile, list(report.rejected_tiles.values())))
@@ -282,11 +283,17 @@ def _config(
     device: str,
     scheduler: str | None,
     folder: Path | None = None,
+    announce: Announce = logger.info,
 ) -> RunConfig:
     """Settings of a run, with the precision that suits the machines that will score, or that the folder's run has."""
     machines = machines_of(scheduler) if precision == "auto" else []
     if precision == "auto" and folder is not None:
         precision = _precision_before(folder, tiles.bundle, machines)
+    if precision == "auto" and not machines and len(tiles.bundle.precisions) > 1:
+        announce(
+            "no worker is there to tell what it computes with: the run scores in float32, which all can. The model has "
+            f"{' and '.join(tiles.bundle.precisions[1:])} too, which --precision gives in a new folder"
+        )
     return run_config(
         tiles.bundle,
         tiles.profile,
@@ -300,7 +307,7 @@ def _config(
 def _precision_before(folder: Path, bundle: Bundle, machines: Sequence[Machine]) -> str:
     """Precision of the run that a folder holds, for a call on other machines to go on with it; else ``auto``.
 
-    Not int8 where it takes instructions for it to add up without overflow.
+    Not int8 where a machine lacks what it takes to add up without overflow; one that joins later is refused.
     """
     run_file = Journal(folder).run_file
     before = read_json(run_file).get("config", {}).get("precision") if run_file.exists() else None

@@ -22,7 +22,7 @@ import galmorph
 from galmorph.bundle import Bundle, load_bundle
 from galmorph.errors import BundleError, GalmorphError, RunError
 from galmorph.inference.config import RunConfig, digest
-from galmorph.inference.devices import Machine, device_of_worker, this_machine
+from galmorph.inference.devices import Machine, computes, device_of_worker, this_machine
 from galmorph.inference.journal import Journal
 from galmorph.inference.session import ScoringSession
 from galmorph.inference.spawned import GUARD, refuse_import, starts_when_imported
@@ -136,6 +136,13 @@ class ScoringPlugin(WorkerPlugin):  # type: ignore[misc]
         bundle = load_bundle(self._bundle_path)
         if bundle.sha256 != self._sha256:
             raise RunError(f"{self._bundle_path} is another model there than where the run was started")
+        # Of a cluster that is its own, a run knew the machine when it was told the precision, or chose it.
+        if not self._local and not computes(self._config.precision, self._device, this_machine()):
+            raise RunError(
+                f"the run scores in {self._config.precision}, and the CPU there has no instructions that add it up "
+                "without overflow (such as VNNI). Use workers that have them, or a run of --precision float32 in a new "
+                "folder"
+            )
         return bundle
 
 
@@ -334,11 +341,14 @@ def _announce(client: Client, announce: Announce) -> None:
 
 
 def machines_of(scheduler: str | None) -> list[Machine]:
-    """What the machines that will score can compute with: a scheduler's workers, or this one."""
+    """What the machines that score can compute with: a scheduler's workers, of which there may be none, or this one.
+
+    A worker that joins later and cannot compute in the precision that suits the others is refused.
+    """
     if scheduler is None:
         return [this_machine()]
     with connect(None, scheduler, logger.debug) as client:
-        return list(client.run(this_machine).values()) or [this_machine()]
+        return list(client.run(this_machine).values())
 
 
 def local_workers(workers: int | None) -> int:

@@ -96,7 +96,7 @@ def choose_precision(asked: str, bundle: Bundle, device: str, machines: Sequence
     device : str
         See `choose_providers`.
     machines : sequence of Machine
-        Those that score; at least one.
+        Those that score; of none, what any machine computes.
 
     Returns
     -------
@@ -115,15 +115,26 @@ def choose_precision(asked: str, bundle: Bundle, device: str, machines: Sequence
         precision: Precision = asked  # type: ignore[assignment]  # one of them, as just checked
         bundle.graph(precision)
         return precision
-    kind = device.partition(":")[0]
-    gpus = [kind in ("cuda", "tensorrt") or (kind == "auto" and CUDA in machine.providers) for machine in machines]
-    if all(gpus):
-        best: Precision = "float16"
+    gpus = [_on_gpu(device, machine) for machine in machines]
+    if not machines:
+        best: Precision = "float32"
+    elif all(gpus):
+        best = "float16"
     elif not any(gpus) and all(machine.fast_integers for machine in machines):
         best = "int8"
     else:
         best = "float32"
     return best if best in bundle.precisions else "float32"
+
+
+def computes(precision: Precision, device: str, machine: Machine) -> bool:
+    """Whether a machine computes in a precision as any other that does: int8 takes instructions not to overflow."""
+    return precision != "int8" or machine.fast_integers or _on_gpu(device, machine)
+
+
+def _on_gpu(device: str, machine: Machine) -> bool:
+    kind = device.partition(":")[0]
+    return kind in ("cuda", "tensorrt") or (kind == "auto" and CUDA in machine.providers)
 
 
 def choose_providers(

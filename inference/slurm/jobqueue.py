@@ -26,6 +26,9 @@ def main() -> None:
     parser.add_argument("--survey", required=True)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--precision", default="auto", help="int8 where all nodes have VNNI; no worker is there to tell"
+    )
     parser.add_argument("--queue", help="partition of SLURM")
     parser.add_argument("--account")
     parser.add_argument("--cores", type=int, default=8, help="cores, and worker processes, of a job")
@@ -58,7 +61,13 @@ def main() -> None:
     ) as cluster:
         cluster.adapt(minimum_jobs=given.least, maximum_jobs=given.most)
         result = galmorph.classify(
-            given.tiles, given.survey, given.model, given.out, scheduler=cluster.scheduler_address, announce=print
+            given.tiles,
+            given.survey,
+            given.model,
+            given.out,
+            scheduler=cluster.scheduler_address,
+            precision=given.precision,
+            announce=print,
         )
     report = result.report
     print(f"{report.tiles} tiles, {report.detected} objects = {report.scored} scored + {report.rejected} rejected")

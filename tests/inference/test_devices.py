@@ -17,6 +17,7 @@ from galmorph.inference.devices import (
     Machine,
     choose_precision,
     choose_providers,
+    computes,
     device_of_worker,
     fast_integers,
     gpu_count,
@@ -52,11 +53,29 @@ def bundles(tmp_path_factory):
         ([GPU], "cpu", "int8"),
         ([FAST], "cuda", "float16"),
         ([GPU, FAST], "auto", "float32"),
+        ([], "auto", "float32"),
+        ([], "cpu", "float32"),
     ],
 )
 def test_the_best_precision_for_the_machines(bundles, machines, device, expected):
     assert choose_precision("auto", bundles.every, device, machines) == expected
     assert choose_precision("auto", bundles.one, device, machines) == "float32"
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "machine", "right"),
+    [
+        ("int8", "auto", PLAIN, False),
+        ("int8", "cpu", Machine((CUDA, CPU), False), False),
+        ("int8", "auto", Machine((CUDA, CPU), False), True),
+        ("int8", "cuda:0", PLAIN, True),
+        ("int8", "auto", FAST, True),
+        ("float32", "auto", PLAIN, True),
+        ("float16", "cpu", PLAIN, True),
+    ],
+)
+def test_which_machines_compute_in_a_precision(precision, device, machine, right):
+    assert computes(precision, device, machine) is right
 
 
 def test_a_precision_that_is_asked_for_has_to_be_there(bundles):

@@ -12,6 +12,7 @@ import galmorph
 from galmorph.bundle import write_bundle
 from galmorph.errors import RunError
 from galmorph.inference import devices
+from galmorph.inference.cluster import machines_of
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +86,47 @@ def test_int8_does_not_go_on_where_it_would_overflow(tile, bundle, scheduler, tm
     monkeypatch.setattr(devices, "fast_integers", lambda: False)
     with pytest.raises(RunError, match="precision was int8 and is float32"):
         galmorph.classify(tile, "mock-decals", bundle, tmp_path / "run", scheduler=scheduler)
+
+
+@pytest.fixture
+def empty():
+    """A cluster without workers."""
+    with LocalCluster(
+        n_workers=0, threads_per_worker=1, processes=False,
+        dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0",
+    ) as local:  # fmt: skip
+        yield local
+
+
+def test_the_machine_that_starts_a_run_does_not_answer_for_workers_that_are_not_there(
+    tile, bundle, empty, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(devices, "fast_integers", lambda: True)
+    assert machines_of(empty.scheduler_address) == []
+    said = []
+
+    def announce(words):
+        said.append(words)
+        if "the run begins when one joins" in words:
+            empty.scale(1)
+
+    run = galmorph.classify(
+        tile, "mock-decals", bundle, tmp_path / "run", scheduler=empty.scheduler_address, announce=announce
+    )
+    assert run.catalog.provenance["precision"] == "float32"
+    assert [words for words in said if "float32, which all can. The model has int8 too" in words]
+
+
+def test_a_worker_that_would_overflow_is_refused(tile, bundle, scheduler, empty, tmp_path, monkeypatch):
+    arguments = {"scheduler": scheduler, "precision": "int8"}
+    monkeypatch.setattr(devices, "fast_integers", lambda: True)
+    before = galmorph.classify(tile, "mock-decals", bundle, tmp_path / "run", **arguments)
+    monkeypatch.setattr(devices, "fast_integers", lambda: False)
+    with pytest.raises(
+        RunError, match=r"worker .* on .*: the run scores in int8, and the CPU there has no instructions"
+    ):
+        galmorph.classify(tile, "mock-decals", bundle, tmp_path / "other", **arguments)
+    # Without workers the run that goes on keeps its precision.
+    again = galmorph.classify(tile, "mock-decals", bundle, tmp_path / "run", scheduler=empty.scheduler_address)
+    assert (again.report.resumed, again.catalog.provenance["precision"]) == (1, "int8")
+    assert again.report.scored == before.report.scored
