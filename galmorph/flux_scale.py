@@ -20,6 +20,8 @@ Booleans = NDArray[np.bool_]
 ROWS = 64
 #: Number of steps between neighbouring pixels that the scale of relative weights is told from.
 STEPS = 1_000_000
+#: Magnitudes beyond which a zero-point, negative or positive, is none: a placeholder for one, as -9999.
+FARTHEST_ZERO_POINT = 100.0
 
 
 def pixel_area(source: TileSource, survey: Survey, pixel_scale: float) -> float:
@@ -127,6 +129,19 @@ def blank(plane: Floats, valid: Booleans) -> None:
 
 
 def _zero_point(image: Plane, band: str, source: TileSource, survey: Survey) -> float:
+    found = _given_zero_point(image, band, source, survey)
+    if abs(found) > FARTHEST_ZERO_POINT:
+        keyword = survey.zero_point_keyword or survey.counts_keyword
+        where = f"by {keyword} in the header of {image.hdu}" if keyword else f"by the profile {survey.name}"
+        raise TileError(
+            f"{source.images[band]}: the zero-point of band {band} is {found:g} mag {where}; expected one between "
+            f"{-FARTHEST_ZERO_POINT:g} and {FARTHEST_ZERO_POINT:g}. Correct it, or give the right one by zero_point of "
+            "the profile generic"
+        )
+    return found
+
+
+def _given_zero_point(image: Plane, band: str, source: TileSource, survey: Survey) -> float:
     if survey.zero_point_keyword is not None:
         return _header_number(image, survey.zero_point_keyword, "the zero-point", band, source)
     keyword = survey.counts_keyword
@@ -169,6 +184,12 @@ def _inverse_variance(
 ) -> None:
     """Write the inverse variance in counts^-2, 0 where it is not positive and finite."""
     path, layer, shape = source.weights[band], source.layout.weight, counts.shape
+    if plane.pixels.ndim > 2 and len(plane.pixels) <= (index or 0):
+        raise TileError(
+            f"{path}: {plane.hdu} is a cube of {len(plane.pixels)} planes of weights, and band {band} is plane "
+            f"{(index or 0) + 1} of the image; expected a plane for each band. Add those that are missing, or leave "
+            "the weights out of the profile"
+        )
     values = plane.pixels if plane.pixels.ndim == 2 else plane.pixels[index or 0]
     if values.shape != shape:
         raise TileError(

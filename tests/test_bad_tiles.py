@@ -287,6 +287,40 @@ def test_every_type_of_pixel(tmp_path, dtype):
     assert outcome(tmp_path, single()).endswith("objects")
 
 
+@pytest.mark.parametrize("number", [-9999.0, 9999.0, -99999])
+def test_a_zero_point_that_stands_for_none_is_told(tmp_path, number):
+    write(tmp_path / "a.fits", image(), MAGZERO=number)
+    said = outcome(tmp_path, single(zero_point_keyword="MAGZERO"))
+    assert f"a.fits: the zero-point of band r is {number:g} mag by MAGZERO in the header of HDU 0" in said
+    assert "expected one between -100 and 100. Correct it" in said
+    # Given with the profile.
+    assert "mag by the profile generic" in outcome(tmp_path, single(zero_point=str(number)))
+
+
+def test_zero_points_of_any_unit_are_taken(tmp_path):
+    for number in (-48.6, 8.9, 99.0):
+        write(tmp_path / "a.fits", image() * 10 ** (0.4 * (number - 22.5)), MAGZERO=number)
+        assert outcome(tmp_path, single(zero_point_keyword="MAGZERO")) == "1 objects"
+        (tmp_path / "a.fits").unlink()
+
+
+def test_a_cube_of_weights_with_fewer_planes_than_the_image_is_told(tmp_path):
+    header = WCS.to_header()
+    header["BANDS"] = "gr"
+    planes = np.stack([image(0), image(1)])
+    survey = load_survey("generic", {"bands": "g,r", "layout": "cube", "weight_hdu": "W"})
+
+    def read(weights):
+        hdus = [fits.PrimaryHDU(planes, header), fits.ImageHDU(weights.astype(np.float32), header, name="W")]
+        fits.HDUList(hdus).writeto(tmp_path / "c.fits", overwrite=True)
+        return outcome(tmp_path, survey)
+
+    said = read(np.ones((1, *SHAPE)))
+    assert "c.fits: HDU 1 (W) is a cube of 1 planes of weights, and band r is plane 2 of the image" in said
+    assert "expected a plane for each band. Add those that are missing" in said
+    assert read(np.full((2, *SHAPE), 2500.0)) == read(np.full(SHAPE, 2500.0)) == "1 objects"
+
+
 # --- what is wrong with a tile as a whole -----------------------------------------------------------------------------
 
 
