@@ -14,13 +14,13 @@ import galmorph
 from galmorph.cutout_set import UNIT, write_cutout_set
 from galmorph.cutouts import Framing, field_cutouts
 from galmorph.detection import DetectionConfig, extract
-from galmorph.errors import ConfigError, DataError, TileError
+from galmorph.errors import ConfigError, DataError
 from galmorph.imaging import measure_imaging, measured_columns
 from galmorph.positions import read_labels
 from galmorph.progress import watched
 from galmorph.sky import sky_to_pixel
 from galmorph.surveys import Survey, TileSource, find_tiles
-from galmorph.tiles import Tile, read_tile
+from galmorph.tiles import Tile, read_tile, why_unusable
 from galmorph.truth import match
 
 logger = logging.getLogger(__name__)
@@ -131,9 +131,11 @@ def make_labelled_cutouts(
         try:
             tile = read_tile(source, survey)
             found = _cut(tile, table, reasons, framing, bands, detection or DetectionConfig(), radius)
-        except TileError as error:
-            refused[source.name] = str(error)
-            logger.warning("tile %s is not used: %s", source.name, error)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever odd pixels make a library stumble over, the other tiles are not lost
+            refused[source.name] = why_unusable(source, error)
+            logger.warning("tile %s is not used: %s", source.name, refused[source.name])
             continue
         parts.append(found)
         scales.append(tile.pixel_scale)

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 
-from galmorph.errors import TileError, TileUnavailableError
+from galmorph.errors import BundleError, TileError, TileUnavailableError
 from galmorph.fits_planes import Notes, Plane, read_planes
 from galmorph.flux_scale import Calibrated, blank, in_nanomaggies, pixel_area, some_rows
 from galmorph.grids import match_grids, pixel_ratio, resample
@@ -110,6 +110,17 @@ class Tile:
         height, width = self.shape
         nearest = np.minimum(np.minimum(x + 0.5, width - 0.5 - x), np.minimum(y + 0.5, height - 0.5 - y))
         return np.asarray(nearest * self.pixel_scale)
+
+
+def why_unusable(source: TileSource, error: Exception) -> str:
+    """Why a tile is set aside, in words: what is wrong with it, or what its odd pixels make a library stumble over."""
+    if isinstance(error, TileError | BundleError):
+        return str(error)
+    what = " ".join(str(error).split())[:200] or type(error).__name__
+    return (
+        f"{source.files[0]}: the objects of tile {source.name} cannot be measured ({type(error).__name__}: {what}). "
+        "Look at the tile, leave it out, or report this with the tile"
+    )
 
 
 def read_tile(source: TileSource, survey: Survey) -> Tile:

@@ -1,3 +1,5 @@
+from unittest.mock import Mock
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +7,7 @@ from astropy.io import fits
 from make_bundle import make_bundle
 from make_sky import BANDS, SCALE, make_tile, tile_wcs
 
+from galmorph import labelling
 from galmorph.cli import main
 from galmorph.cutout_set import UNIT, read_cutout_set
 from galmorph.cutouts import Framing, field_cutouts
@@ -114,6 +117,23 @@ def test_a_tile_that_cannot_be_used_is_reported(tiles, survey):
     assert len(result.rejected_tiles) == 1
     assert path.name in next(iter(result.rejected_tiles.values()))
     assert (result.rejected["object_id"].str.startswith("2-")).sum() == 8
+
+
+def test_a_tile_that_a_library_stumbles_over_costs_no_other(tiles, survey, monkeypatch):
+    def stumble(tile, *arguments, **options):
+        if tile.name == "b":
+            raise IndexError("list index out of range")
+        return extract(tile, *arguments, **options)
+
+    monkeypatch.setattr(labelling, "extract", stumble)
+    result = make_labelled_cutouts([tiles / "tiles"], survey, tiles / "labels.csv", tiles / "set")
+    assert result.counts == {"": 1, "elliptical": 3, "spiral": 4}
+    (reason,) = result.rejected_tiles.values()
+    assert "the objects of tile b cannot be measured (IndexError: list index out of range). Look at the tile" in reason
+    # What the machine lacks is not the tile's.
+    monkeypatch.setattr(labelling, "read_tile", Mock(side_effect=MemoryError))
+    with pytest.raises(MemoryError):
+        make_labelled_cutouts([tiles / "tiles"], survey, tiles / "labels.csv", tiles / "other")
 
 
 def test_inputs_of_one_name_are_each_reported(tiles, survey):

@@ -25,7 +25,7 @@ from galmorph.inference.records import refuse_changes
 from galmorph.scores import Scores
 from galmorph.surveys import Survey, TileSource
 from galmorph.surveys.stripes import MARGIN
-from galmorph.tiles import Tile, read_tile
+from galmorph.tiles import Tile, read_tile, why_unusable
 
 if TYPE_CHECKING:
     from galmorph.inference.session import ScoringSession
@@ -122,24 +122,14 @@ def process_tile(
             if not isinstance(error, TileError | BundleError):
                 logger.exception("tile %s", source.name)
             account = Account(key, tile_rejected=True)
-            journal.write_rejected_tile(source.name, _reason(source, error), account)
-            return TileReport(source.name, account, _reason(source, error), (), turns.seconds)
+            reason = why_unusable(source, error)
+            journal.write_rejected_tile(source.name, reason, account)
+            return TileReport(source.name, account, reason, (), turns.seconds)
         detected = len(prepared.objects)
         account = Account(key, detected=detected, scored=rows.num_rows, rejected=len(rejects))
         journal.write_tile(source.name, rows, rejects, account)
         turns.lap("write")
         return TileReport(source.name, account, "", prepared.warnings, turns.seconds)
-
-
-def _reason(source: TileSource, error: Exception) -> str:
-    """Why a tile was set aside, in words."""
-    if isinstance(error, TileError | BundleError):
-        return str(error)
-    what = " ".join(str(error).split())[:200] or type(error).__name__
-    return (
-        f"{source.files[0]}: the objects of tile {source.name} cannot be measured ({type(error).__name__}: {what}). "
-        "Look at the tile, leave it out, or report this with the tile"
-    )
 
 
 @dataclass(frozen=True)

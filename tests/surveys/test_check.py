@@ -3,8 +3,10 @@ import pytest
 from astropy.io import fits
 from make_releases import RELEASES, des, euclid, flat, header, panstarrs, save, sdss
 
+from galmorph import survey_check
 from galmorph.cli import main
 from galmorph.survey_check import check_files
+from galmorph.tiles import read_tile
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -53,6 +55,25 @@ def test_a_file_of_no_survey_is_described(tmp_path):
     fits_, (misfit,) = check_files([tmp_path / "odd.fits"])
     assert fits_ == []
     assert misfit.contents.startswith("0 PRIMARY: image 4 x 3. Its headers say FILTER = F814W, BUNIT = Jy")
+
+
+def test_a_file_that_a_library_stumbles_over_costs_no_other(tmp_path, monkeypatch):
+    sdss(tmp_path)
+    panstarrs(tmp_path)
+
+    def stumble(source, survey):
+        if survey.name == "sdss":
+            raise OverflowError("Numerical result out of range")
+        return read_tile(source, survey)
+
+    monkeypatch.setattr(survey_check, "read_tile", stumble)
+    fits_, misfits = check_files([tmp_path])
+    assert [fit.survey for fit in fits_] == ["panstarrs"]
+    assert any(
+        reason.startswith("sdss: ") and "cannot be measured (OverflowError: Numerical result out of range)" in reason
+        for misfit in misfits
+        for reason in misfit.reasons
+    )
 
 
 def test_the_command_says_it_in_words_and_by_its_exit_code(tmp_path, capsys):
