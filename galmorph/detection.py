@@ -288,6 +288,8 @@ def _search(
                 deblend_cont=config.deblend_contrast,
                 segmentation_map=True,
             )
+        except MemoryError:
+            raise
         except Exception as error:  # sep raises bare Exception
             if "pixel buffer full" in str(error) and stack < significance.size:
                 stack *= 4

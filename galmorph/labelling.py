@@ -20,7 +20,7 @@ from galmorph.positions import read_labels
 from galmorph.progress import watched
 from galmorph.sky import sky_to_pixel
 from galmorph.surveys import Survey, TileSource, find_tiles
-from galmorph.tiles import Tile, read_tile, why_unusable
+from galmorph.tiles import Tile, read_tile, refuse_want_of_memory, why_unusable
 from galmorph.truth import match
 
 logger = logging.getLogger(__name__)
@@ -131,9 +131,8 @@ def make_labelled_cutouts(
         try:
             tile = read_tile(source, survey)
             found = _cut(tile, table, reasons, framing, bands, detection or DetectionConfig(), radius)
-        except MemoryError:
-            raise
         except Exception as error:  # whatever odd pixels make a library stumble over, the other tiles are not lost
+            refuse_want_of_memory(error)
             refused[source.name] = why_unusable(source, error)
             logger.warning("tile %s is not used: %s", source.name, refused[source.name])
             continue

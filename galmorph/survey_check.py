@@ -9,7 +9,7 @@ from galmorph.errors import TileError
 from galmorph.fits_planes import describe_file
 from galmorph.surveys import Survey, find_tiles, load_survey, survey_names
 from galmorph.surveys.layout import plain_name
-from galmorph.tiles import Tile, read_tile, why_unusable
+from galmorph.tiles import Tile, read_tile, refuse_want_of_memory, why_unusable
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,8 @@ def check_files(
         for source in sources:
             try:
                 tile = read_tile(source, survey)
-            except MemoryError:
-                raise
             except Exception as error:  # whatever odd pixels make a library stumble over, the other files are told too
+                refuse_want_of_memory(error)
                 complaints.append((source.files[0], 1, why_unusable(source, error)))
                 continue
             fits.append(Fit(survey.name, source.layout.name, source.name, source.files, _facts(tile), tile.warnings))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
@@ -110,6 +111,14 @@ class Tile:
         height, width = self.shape
         nearest = np.minimum(np.minimum(x + 0.5, width - 0.5 - x), np.minimum(y + 0.5, height - 0.5 - y))
         return np.asarray(nearest * self.pixel_scale)
+
+
+def refuse_want_of_memory(error: Exception) -> None:
+    """Raise a MemoryError where a library stumbled for want of memory, which is no fault of a tile's."""
+    if isinstance(error, MemoryError):
+        raise error
+    if isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
+        raise MemoryError(str(error)) from error
 
 
 def why_unusable(source: TileSource, error: Exception) -> str:

@@ -3,6 +3,7 @@ import runpy
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -308,6 +309,12 @@ def test_masked_pixels_and_missing_bands_do_not_spoil_fluxes():
     assert lost["flux_g"] == pytest.approx(50, rel=0.05)
     assert math.isnan(lost["flux_r"])
     assert math.isnan(lost["flux_err_r"])
+
+
+def test_memory_that_sep_lacks_is_no_fault_of_the_tile(monkeypatch):
+    monkeypatch.setattr("galmorph.detection.sep.extract", Mock(side_effect=MemoryError))
+    with pytest.raises(MemoryError):
+        extract(make_tile([make.scene((40, 40), [], 0.01)]), CONFIG)
 
 
 def test_more_pixels_than_sep_has_room_for_are_no_failure(monkeypatch):

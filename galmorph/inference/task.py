@@ -25,7 +25,7 @@ from galmorph.inference.records import refuse_changes
 from galmorph.scores import Scores
 from galmorph.surveys import Survey, TileSource
 from galmorph.surveys.stripes import MARGIN
-from galmorph.tiles import Tile, read_tile, why_unusable
+from galmorph.tiles import Tile, read_tile, refuse_want_of_memory, why_unusable
 
 if TYPE_CHECKING:
     from galmorph.inference.session import ScoringSession
@@ -116,9 +116,10 @@ def process_tile(
             with turns.preparing():
                 prepared = _prepare(source, record, config, bundle, positions, turns)
             rows, rejects = _score_objects(prepared, config, bundle, session, turns)
-        except (TileUnavailableError, RunError, MemoryError):
+        except (TileUnavailableError, RunError):
             raise
         except Exception as error:  # whatever odd pixels make a library stumble over, it is this tile that is set aside
+            refuse_want_of_memory(error)
             if not isinstance(error, TileError | BundleError):
                 logger.exception("tile %s", source.name)
             account = Account(key, tile_rejected=True)

@@ -12,6 +12,8 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
@@ -103,6 +105,22 @@ def test_a_fault_that_passes_leaves_no_trace_in_the_catalogue(tiles, bundle, thr
     assert not result.report.rejected_tiles
     assert content(tmp_path / "run") == content(tmp_path / "undisturbed")
     assert undisturbed.report.retried == {}
+
+
+def test_memory_that_opencv_lacked_is_tried_again(tiles, bundle, threads, tmp_path, monkeypatch):
+    with pytest.raises(cv2.error) as lack:
+        cv2.resize(np.zeros((10, 10), np.uint8), (2**30, 2**30))
+    calls = failing(monkeypatch, task, "extract", lack.value, times=2)
+    report = run(tiles, bundle, tmp_path / "run", threads).report
+    assert len(calls) == 3
+    assert report.retried == {"tile1": 3}
+    assert not report.rejected_tiles
+    # Its other faults are the tile's.
+    with pytest.raises(cv2.error) as fault:
+        cv2.resize(np.zeros((0, 0), np.uint8), (3, 3))
+    calls = failing(monkeypatch, task, "extract", fault.value)
+    assert set(run(tiles, bundle, tmp_path / "other", threads).report.rejected_tiles) == {"tile1"}
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize(
