@@ -78,8 +78,13 @@ class DetectionConfig:
                 raise ConfigError(f"detection: {name} must be positive, got {value}")
         if not 0 <= self.deblend_contrast <= 1:
             raise ConfigError(f"detection: deblend_contrast must be within 0 and 1, got {self.deblend_contrast}")
-        if self.deblend_levels < 1:
-            raise ConfigError(f"detection: deblend_levels must be at least 1, got {self.deblend_levels}")
+        if self.deblend_levels < 1 or not float(self.deblend_levels).is_integer():
+            raise ConfigError(
+                f"detection: deblend_levels must be a whole number, at least 1, got {self.deblend_levels}"
+            )
+        # What is equal is written alike: 4 as 4.0, and -0.0 as 0.0.
+        for name, value in vars(self).copy().items():
+            object.__setattr__(self, name, int(value) if name == "deblend_levels" else float(value) + 0.0)
 
 
 @dataclass(frozen=True)

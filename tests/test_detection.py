@@ -338,8 +338,9 @@ def test_the_same_tile_gives_the_same_field():
 
 @pytest.mark.parametrize(
     "values",
-    [{"threshold": 0}, {"significance": math.nan}, {"min_area": -1}, {"deblend_contrast": 1.5}, {"deblend_levels": 0}],
-)
+    [{"threshold": 0}, {"significance": math.nan}, {"min_area": -1}, {"deblend_contrast": 1.5}, {"deblend_levels": 0},
+     {"deblend_levels": 2.5}, {"deblend_levels": math.inf}],
+)  # fmt: skip
 def test_impossible_configurations_are_refused(values):
     with pytest.raises(ConfigError, match=next(iter(values))):
         DetectionConfig(**values)

@@ -85,6 +85,6 @@ def run_config(
         model_sha256=bundle.sha256,
         detection=detection,
         positions_sha256=None if positions is None else file_sha256(positions),
-        embedding=embedding,
+        embedding=bool(embedding),
         precision=precision,
     )

@@ -196,14 +196,15 @@ class _Ledger:
     ----------
     journal : Journal
         The run folder.
-    config : RunConfig
-        Settings.
+    settings : dict
+        Configuration, as the run was begun with it: equal numbers need not be written alike.
     records : dict
         Record of each tile.
     """
 
-    def __init__(self, journal: Journal, config: RunConfig, records: dict[str, Record]) -> None:
-        self._journal, self._config, self._records = journal, config, records
+    def __init__(self, journal: Journal, settings: dict[str, Any], records: dict[str, Record]) -> None:
+        self._journal, self._settings, self._records = journal, settings, records
+        self._digest = digest(settings)
         self.write()
 
     def write(self) -> None:
@@ -211,8 +212,8 @@ class _Ledger:
         write_json(
             self._journal.run_file,
             {
-                "config_sha256": self._config.digest(),
-                "config": self._config.to_dict(),
+                "config_sha256": self._digest,
+                "config": self._settings,
                 "tiles": dict(sorted(self._records.items())),
             },
         )
@@ -224,7 +225,7 @@ class _Ledger:
     def key(self, tile: str) -> str:
         """Digest of the configuration, of a tile's files, and of the rows of them that a stripe is."""
         record = self._records[tile]
-        facts = {"config": self._config.digest(), "files": [file["sha256"] for file in record["files"]]}
+        facts = {"config": self._digest, "files": [file["sha256"] for file in record["files"]]}
         facts |= {name: record[name] for name in ("own", "read") if name in record}
         return digest(facts | ({"fault": True} if self.fault(tile) else {}))
 
@@ -255,10 +256,11 @@ def _check_positions(positions: pd.DataFrame | None) -> None:
 def _open(journal: Journal, sources: Sequence[TileSource], config: RunConfig, hashing: Hashing | None) -> _Ledger:
     """Begin a run, or check that it fits the one that the folder holds."""
     known: dict[str, Any] = {}
+    settings = config.to_dict()
     if journal.run_file.exists():
         record = read_json(journal.run_file)
-        _refuse_changes(journal.folder, record.get("config", {}), config.to_dict())
-        known = record.get("tiles", {})
+        _refuse_changes(journal.folder, record.get("config", {}), settings)
+        settings, known = record["config"], record.get("tiles", {})
     names = {source.name for source in sources}
     _forget_damaged(journal, known, names)
     _forget_tables(journal, known, names, config.survey)
@@ -269,7 +271,7 @@ def _open(journal: Journal, sources: Sequence[TileSource], config: RunConfig, ha
             f"({len(dropped)} in all) is not among the tiles given now{_namesakes(dropped[0], names)}. "
             "Give all its tiles, and more if you like, or a new folder with --out."
         )
-    return _Ledger(journal, config, tile_records(sources, known, hashing))
+    return _Ledger(journal, settings, tile_records(sources, known, hashing))
 
 
 def _namesakes(tile: str, names: Collection[str]) -> str:

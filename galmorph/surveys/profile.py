@@ -101,6 +101,14 @@ class Survey:
     options: tuple[Option, ...] = ()
     mock: Mapping[str, Any] | None = field(default=None, hash=False)
 
+    def __post_init__(self) -> None:
+        # What is equal is written alike, as a profile in a file is read.
+        if self.pixel_scale is not None:
+            object.__setattr__(self, "pixel_scale", float(self.pixel_scale))
+        for name in ("zero_point", "seeing"):
+            numbers = getattr(self, name)
+            object.__setattr__(self, name, {band: float(number) for band, number in numbers.items()})
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain tables, lists, texts and numbers, fit for TOML and JSON; what is None is left out."""
         plain = _plain(asdict(self))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import dask
@@ -24,8 +25,10 @@ from make_sky import BANDS, make_tile
 from make_tiles import make_wcs, write_bands
 
 import galmorph
+from galmorph.detection import DetectionConfig
 from galmorph.errors import BundleError, GalmorphError, RunError
 from galmorph.inference import run
+from galmorph.inference.config import RunConfig
 from galmorph.surveys import find, load_survey
 
 SURVEY = "mock-decals"
@@ -170,6 +173,43 @@ def test_an_interrupted_run_says_how_to_go_on(tiles, bundle, tmp_path):
 def test_other_settings_are_refused_in_the_same_folder(finished, tiles, bundle, scheduler):
     with pytest.raises(RunError, match="embedding was False and is True"):
         galmorph.classify(tiles, SURVEY, bundle, finished.report.folder, scheduler=scheduler, embedding=True)
+
+
+def test_settings_that_are_equal_are_one_run(tiles, bundle, scheduler, tmp_path):
+    def call(detection, folder="run"):
+        arguments = {"scheduler": scheduler, "detection": detection}
+        return galmorph.classify(tiles / "tile0-*", SURVEY, bundle, tmp_path / folder, **arguments)
+
+    first = call(DetectionConfig(threshold=4, deblend_levels=np.int64(16)))
+    again = call(DetectionConfig(threshold=np.float32(4), deblend_contrast=0.02, deblend_levels=16.0))
+    assert (first.report.resumed, again.report.resumed) == (0, 1)
+    assert digests(call(DetectionConfig(threshold=4.0, deblend_levels=16), "other").path) == digests(first.path)
+    # A run that was begun with numbers written otherwise keeps them, and what it has done.
+    before = DetectionConfig(threshold=4.0)
+    object.__setattr__(before, "threshold", 4)
+    call(before, "before")
+    assert '"threshold": 4,' in (tmp_path / "before" / "run.json").read_text()
+    for threshold in (4, 4.0):
+        assert call(DetectionConfig(threshold=threshold), "before").report.resumed == 1
+
+
+def test_equal_settings_have_one_digest():
+    def digest(survey=None, **detection):
+        return RunConfig(survey or load_survey(SURVEY), "m", "0", DetectionConfig(**detection)).digest()
+
+    # Of runs begun with floats, and so by the command line, it is what it was.
+    as_it_was = {"significance": 5.0, "threshold": 3.0, "min_area": 1.0, "kernel": 1.0, "deblend_contrast": 0.02,
+                 "deblend_levels": 32, "background_box": 90.0, "default_radius": 4.0}  # fmt: skip
+    assert json.dumps(asdict(DetectionConfig())) == json.dumps(as_it_was)
+    for name, value in as_it_was.items():
+        if float(value).is_integer():
+            assert digest(**{name: int(value)}) == digest(**{name: float(value)}) == digest()
+    assert digest(deblend_contrast=-0.0) == digest(deblend_contrast=0)
+    survey = load_survey(SURVEY)
+    ints = replace(survey, pixel_scale=1, zero_point=dict.fromkeys("grz", 22), seeing=dict.fromkeys("grz", 1))
+    floats = replace(survey, pixel_scale=1.0, zero_point=dict.fromkeys("grz", 22.0), seeing=dict.fromkeys("grz", 1.0))
+    assert ints == floats
+    assert digest(ints) == digest(floats) != digest()
 
 
 def test_another_model_is_refused_in_the_same_folder(finished, tiles, scheduler, tmp_path):

@@ -424,7 +424,7 @@ def test_a_run_does_not_go_on_with_other_stripes(small, tile, model, tmp_path, m
 
     def keys() -> dict[str, str]:
         sources, _ = find_tiles([tile], SURVEY)
-        return _Ledger(Journal(tmp_path), config, records.tile_records(sources, {})).keys()
+        return _Ledger(Journal(tmp_path), config.to_dict(), records.tile_records(sources, {})).keys()
 
     before = keys()
     assert len(set(before.values())) == 3
