@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,6 +39,7 @@ def held(journal: Journal) -> Iterator[None]:
             raise RunError(f"{folder} is a file, and a run needs a folder; give a new one with --out")
         if folder.exists() and not journal.run_file.exists() and any(_visible(folder)):
             raise RunError(f"{folder} is not empty and holds no run; give a new folder with --out")
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / _LOCK).open("a")
     with file:
@@ -57,7 +58,7 @@ def held(journal: Journal) -> Iterator[None]:
             _sweep(folder)
         finally:
             if not journal.run_file.exists():
-                _leave(folder)
+                _leave(folder, made)
 
 
 def _visible(folder: Path) -> Iterator[Path]:
@@ -72,8 +73,9 @@ def _sweep(folder: Path) -> None:
                 scratch.unlink(missing_ok=True)
 
 
-def _leave(folder: Path) -> None:
-    """Leave no trace of a call that did not come to make a run."""
+def _leave(folder: Path, made: Sequence[Path]) -> None:
+    """Leave no trace of a call that did not come to make a run: the lock goes, and the folders that it made."""
     with contextlib.suppress(OSError):
         (folder / _LOCK).unlink()
-        folder.rmdir()
+        for path in made:
+            path.rmdir()

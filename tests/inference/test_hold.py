@@ -28,7 +28,15 @@ def test_a_folder_is_held_once(journal):
 def test_a_call_that_made_no_run_leaves_no_folder(journal):
     with pytest.raises(ValueError, match="at once"), held(journal):
         raise ValueError("at once")
-    assert not journal.folder.exists()
+    assert not journal.folder.parent.exists()
+
+
+@pytest.mark.parametrize("there", ["a", "a/run"])
+def test_folders_that_were_there_before_a_call_that_made_no_run_stay(journal, tmp_path, there):
+    (tmp_path / there).mkdir(parents=True)
+    with pytest.raises(ValueError, match="at once"), held(journal):
+        raise ValueError("at once")
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {"a", there}
 
 
 def test_a_file_is_no_run_folder(tmp_path):
