@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from galmorph.errors import TileError, TileUnavailableError
 MAX_PIXELS = 2_500_000_000
 #: Largest number of pixels for each byte of a file; only constant images are compressed that well.
 MAX_COMPRESSION = 20_000
+#: Most axes that WCSLIB knows.
+MOST_AXES = 32
 
 
 #: Faults of a machine, a disk or a network, which say nothing about a file.
@@ -353,6 +356,7 @@ def _contents(opened: Any) -> str:
 def _celestial(opened: Any, hdu: Any, shape: tuple[int, ...], path: Path, label: str, notes: Notes) -> WCS | None:
     """Celestial part of the HDU's WCS, None when there is none that can be used."""
     try:
+        _refuse_many_axes(hdu.header)
         wcs = WCS(hdu.header, fobj=opened).celestial
         if wcs.naxis != 2 or not isinstance(wcs.pixel_to_world(0.0, 0.0), SkyCoord):
             return None
@@ -363,6 +367,14 @@ def _celestial(opened: Any, hdu: Any, shape: tuple[int, ...], path: Path, label:
         return None
     wcs.pixel_shape = (shape[-1], shape[-2])
     return wcs
+
+
+def _refuse_many_axes(header: fits.Header) -> None:
+    """Fail where WCSLIB would make room for as many axes as a damaged header tells it, and end the process."""
+    for keyword in ("WCSAXES", *(f"WCSAXES{letter}" for letter in ascii_uppercase)):
+        axes = header.get(keyword, 0)
+        if isinstance(axes, int) and axes > MOST_AXES:
+            raise ValueError(f"{keyword} is {axes}, and a WCS has at most {MOST_AXES} axes")
 
 
 @contextmanager

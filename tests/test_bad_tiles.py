@@ -187,6 +187,8 @@ VALUES = st.one_of(
 @example(cards={"PC1_1": 0.0, "PC1_2": 0.0})
 @example(cards={"CRPIX1": 1e30})
 @example(cards={"WCSAXES": 4})
+@example(cards={"WCSAXES": 262145})
+@example(cards={"WCSAXESB": 262145, "PC1_2": 3.0})
 @example(cards={"A_ORDER": 100000})
 @example(cards={"CTYPE1": "RA---SIP", "CTYPE2": "DEC--SIP", "A_ORDER": 9, "B_ORDER": 9})
 def test_any_header_gives_objects_or_a_reason(tmp_path, cards):
