@@ -236,7 +236,9 @@ def _in_folder(folder: Path, survey: Survey, folders: Folders) -> tuple[list[Pat
 
 
 def may_be_tile(path: Path, survey: Survey) -> bool:
-    """Whether a file fits a layout: by its name or, where the layout takes any, by its headers too.
+    """Whether a file in a folder fits a layout: by its name or, where the layout takes any, by its headers too.
+
+    A survey all of whose layouts take any name, as the generic one, is given no files but those that are meant.
 
     Parameters
     ----------
@@ -252,10 +254,15 @@ def may_be_tile(path: Path, survey: Survey) -> bool:
     layout = _layout_of(path, survey)
     if layout is None:
         return False
-    image = layout.image
-    if fill(image.file, dict.fromkeys(fields_of(image.file), "")) not in FITS_ENDINGS:
+    if not _takes_any_name(layout) or all(map(_takes_any_name, survey.layouts)):
         return True
+    image = layout.image
     return may_hold_planes(path, None if image.planes else image.planes_keyword)
+
+
+def _takes_any_name(layout: Layout) -> bool:
+    pattern = layout.image.file
+    return fill(pattern, dict.fromkeys(fields_of(pattern), "")) in FITS_ENDINGS
 
 
 def _walk(folder: Path, unread: list[Rejected], known: Folders) -> Iterator[Path]:

@@ -56,6 +56,8 @@ def main() -> None:
             " DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__DISK=False",
         ],
         death_timeout=300,
+        # What goes wrong is in the run's own words and report.
+        silence_logs="critical",
         worker_extra_args=["--no-dashboard"],
         scheduler_options={"allowed_failures": 0},
     ) as cluster:

@@ -97,7 +97,7 @@ def striped(draw):
     """Objects of a tile no closer than four pixels, a row for each stripe that keeps them, and which object it is."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     places: list[np.ndarray] = []
-    for place in rng.uniform((0, 0), (30, 90), (draw(st.integers(1, 120)), 2)):
+    for place in rng.uniform((0, 1), (30, 88), (draw(st.integers(1, 120)), 2)):
         if all(np.hypot(*(place - other)) > 4 for other in places):
             places.append(place)
     x, y = np.array(places).T

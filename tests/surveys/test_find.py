@@ -172,17 +172,12 @@ def test_cubes_in_folders_are_known_by_three_axes_or_their_bands(tmp_path):
     assert ([tile.name for tile in tiles], rejected) == (["damaged", "one", "packed", "plain", "second"], [])
 
 
-@pytest.mark.parametrize("layout", ["cube", "extensions"])
-def test_other_layouts_of_any_name_leave_tables_alone_too(tmp_path, layout):
-    planes = {"planes": "g,r"} if layout == "cube" else {}
-    survey = load_survey("generic", {"bands": "g,r", "layout": layout} | planes)
-    dr10(tmp_path)
-    fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU(np.zeros((8, 8)), name=band) for band in "gr")]).writeto(
-        tmp_path / "tile.fits"
-    )
-    tiles, _ = find_tiles([tmp_path], survey)
-    # Images of two axes are not told from tiles without a keyword that tiles have.
-    assert [tile.name for tile in tiles] == ["blobs-1234p567", "outlier-mask-1234p567", "tile"]
+@pytest.mark.parametrize("options", [{"layout": "cube"}, {"layout": "extensions"}, {"image": "{tile}.fits"}])
+def test_of_a_survey_that_takes_any_name_every_file_is_told(tmp_path, options):
+    others = dr10(tmp_path)
+    tiles, rejected = find_tiles([tmp_path], load_survey("generic", {"bands": "r"} | options))
+    assert rejected == []
+    assert {*others} <= {path for tile in tiles for path in tile.files}
 
 
 def test_several_fields_name_a_tile(tmp_path):
