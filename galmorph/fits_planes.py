@@ -3,16 +3,22 @@
 Each file is opened once, every failure is a `TileError` in words, and nothing goes to the screen.
 """
 
+import bz2
 import errno
+import gzip
 import logging
+import math
+import os
+import re
 import warnings
+import zlib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from string import ascii_uppercase
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -27,8 +33,10 @@ from galmorph.errors import TileError, TileUnavailableError
 MAX_PIXELS = 2_500_000_000
 #: Largest number of pixels for each byte of a file; only constant images are compressed that well.
 MAX_COMPRESSION = 20_000
-#: Most axes that WCSLIB knows.
-MOST_AXES = 32
+#: Most axes that WCSLIB knows, highest order of SIP's distortions, and most axes or columns that FITS knows.
+MOST_WCS_AXES, MOST_ORDER, MOST_COUNTED = 32, 9, 999
+#: Keywords of SIP's distortions.
+_COEFFICIENT, _ORDER = re.compile(r"[AB]P?_\d+_\d+"), re.compile(r"[AB]P?_ORDER")
 
 
 #: Faults of a machine, a disk or a network, which say nothing about a file.
@@ -139,8 +147,7 @@ def read_planes(
     """
     found: dict[str | int | None, Plane] = {}
     by_index: dict[int, Plane] = {}
-    # astropy leaves a file open that it cannot make sense of, when it opened it itself.
-    with _quiet(path, notes), _in_words(path), path.open("rb") as file, fits.open(file, memmap=False) as opened:
+    with _opened(path, notes) as opened:
         for wanted in dict.fromkeys(hdus):
             index = _index(path, opened, wanted)
             if index not in by_index:
@@ -171,7 +178,7 @@ def read_outlines(path: Path, hdus: Sequence[str | int | None]) -> list[Outline]
         If the file cannot be read, or an HDU is not there or holds no image.
     """
     notes = Notes()
-    with _quiet(path, notes), _in_words(path), path.open("rb") as file, fits.open(file, memmap=False) as opened:
+    with _opened(path, notes) as opened:
         found = []
         for wanted in hdus:
             index = _index(path, opened, wanted)
@@ -201,8 +208,7 @@ def largest_plane(path: Path) -> int:
         If headers cannot be read.
     """
     # As tables, compressed images tell their shape much faster.
-    options = {"memmap": False, "disable_image_compression": True}
-    with _quiet(path, Notes()), _in_words(path), path.open("rb") as file, fits.open(file, **options) as opened:
+    with _opened(path, Notes(), disable_image_compression=True) as opened:
         names = [("ZNAXIS1", "ZNAXIS2") if hdu.header.get("ZIMAGE") else ("NAXIS1", "NAXIS2") for hdu in opened]
         sides = [[int(hdu.header.get(name, 0)) for name in axes] for hdu, axes in zip(opened, names, strict=True)]
         return max((columns * rows for columns, rows in sides), default=0)
@@ -222,9 +228,8 @@ def may_hold_planes(path: Path, keyword: str | None = None) -> bool:
     -------
     bool
     """
-    options = {"memmap": False, "disable_image_compression": True}  # as in largest_plane
     try:
-        with _quiet(path, Notes()), _in_words(path), path.open("rb") as file, fits.open(file, **options) as opened:
+        with _opened(path, Notes(), disable_image_compression=True) as opened:
             named = keyword is None or keyword in opened[0].header
             return any(_axes(hdu.header) >= (2 if named or keyword in hdu.header else 3) for hdu in opened)
     except TileError:
@@ -261,7 +266,7 @@ def describe_file(path: Path) -> str:
     TileError
         If it cannot be read.
     """
-    with _quiet(path, Notes()), _in_words(path), path.open("rb") as file, fits.open(file, memmap=False) as opened:
+    with _opened(path, Notes()) as opened:
         told = []
         for hdu in opened:
             header = hdu.header
@@ -356,7 +361,7 @@ def _contents(opened: Any) -> str:
 def _celestial(opened: Any, hdu: Any, shape: tuple[int, ...], path: Path, label: str, notes: Notes) -> WCS | None:
     """Celestial part of the HDU's WCS, None when there is none that can be used."""
     try:
-        _refuse_many_axes(hdu.header)
+        _refuse_absurd_wcs(hdu.header)
         wcs = WCS(hdu.header, fobj=opened).celestial
         if wcs.naxis != 2 or not isinstance(wcs.pixel_to_world(0.0, 0.0), SkyCoord):
             return None
@@ -369,12 +374,70 @@ def _celestial(opened: Any, hdu: Any, shape: tuple[int, ...], path: Path, label:
     return wcs
 
 
-def _refuse_many_axes(header: fits.Header) -> None:
-    """Fail where WCSLIB would make room for as many axes as a damaged header tells it, and end the process."""
-    for keyword in ("WCSAXES", *(f"WCSAXES{letter}" for letter in ascii_uppercase)):
-        axes = header.get(keyword, 0)
-        if isinstance(axes, int) and axes > MOST_AXES:
-            raise ValueError(f"{keyword} is {axes}, and a WCS has at most {MOST_AXES} axes")
+def _refuse_absurd_wcs(header: fits.Header) -> None:
+    """Fail at values in a damaged header that end the process in WCSLIB, or take astropy days.
+
+    The one makes room for as many axes as it is told, and takes a coefficient that is a text for a record; the other
+    asks for every coefficient that a distortion of the order could have.
+    """
+    for keyword in header:
+        limit = MOST_WCS_AXES if keyword.startswith("WCSAXES") else MOST_ORDER if _ORDER.fullmatch(keyword) else None
+        if limit is not None:
+            value = header[keyword]
+            if isinstance(value, int | float) and value > limit:
+                raise ValueError(f"{keyword} is {value}, and at most {limit}")
+        elif _COEFFICIENT.match(keyword) and ("." in keyword or isinstance(header[keyword], str)):
+            # astropy reads texts such as 'NAXES: 3' as a record, whose keyword goes on with a point.
+            raise ValueError(f"{keyword} is {header[keyword]!r}, and no number")
+
+
+@contextmanager
+def _opened(path: Path, notes: Notes, **options: Any) -> Iterator[fits.HDUList]:
+    """A FITS file, with all that goes wrong, there and in the body, in words."""
+    # astropy leaves a file open that it cannot make sense of, when it opened it itself.
+    with _quiet(path, notes), _in_words(path), path.open("rb") as file:
+        _refuse_absurd_counts(path, file)
+        with fits.open(file, memmap=False, **options) as opened:
+            yield opened
+
+
+def _refuse_absurd_counts(path: Path, file: BinaryIO) -> None:
+    """Fail at headers of more axes or columns than FITS has: astropy would count them all, for days.
+
+    Data are passed over as headers say; where these make no other sense astropy has the word. Of a file that is
+    compressed as a whole, which has to be read to pass over anything, the first header is looked at.
+    """
+    start = file.read(3)
+    file.seek(0)
+    unpack: Any = {b"\x1f\x8b\x08": gzip.open, b"BZh": bz2.open}.get(start)
+    for header in _headers(file) if unpack is None else islice(_headers(unpack(file)), 1):
+        for keyword in ("NAXIS", "ZNAXIS", "TFIELDS"):
+            count = header.get(keyword, 0)
+            if not isinstance(count, int) or count > MOST_COUNTED:
+                raise TileError(
+                    f"{path}: a header says that {keyword} is {count!r}; expected a whole number up to {MOST_COUNTED}. "
+                    "The file is damaged: get it again"
+                )
+    file.seek(0)
+
+
+def _headers(stream: Any) -> Iterator[fits.Header]:
+    """Headers of a file as far as they can be found."""
+    with suppress(EOFError, LookupError, OSError, TypeError, ValueError, OverflowError, zlib.error, fits.VerifyError):
+        while True:
+            header = fits.Header.fromfile(stream, endcard=True)
+            yield header
+            stream.seek(_data_bytes(header), os.SEEK_CUR)
+
+
+def _data_bytes(header: fits.Header) -> int:
+    """Bytes of the data after a header, with their padding."""
+    lengths = [int(header[f"NAXIS{axis + 1}"]) for axis in range(header["NAXIS"])]
+    groups = bool(lengths) and lengths[0] == 0 and header.get("GROUPS") is True
+    values = math.prod(lengths[1:] if groups else lengths) if lengths else 0
+    count, more = (int(header.get(name, least)) for name, least in (("GCOUNT", 1), ("PCOUNT", 0)))
+    size = abs(int(header["BITPIX"])) // 8 * count * (more + values)
+    return -(-max(size, 0) // 2880) * 2880
 
 
 @contextmanager
