@@ -1,6 +1,7 @@
 """The ``galmorph`` command: one small module per verb, loaded when the verb is used."""
 
 import errno
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,16 @@ from galmorph.errors import GalmorphError
 
 #: Set to anything, this environment variable lets Python's traceback through.
 TRACEBACK = "GALMORPH_TRACEBACK"
+
+
+#: Modules whose warnings commands tell in their own words.
+TOLD = (
+    "galmorph.tiles",
+    "galmorph.detection",
+    "galmorph.labelling",
+    "galmorph.inference.attempts",
+    "galmorph.training.guarded",
+)
 
 
 class Terminated(KeyboardInterrupt):
@@ -87,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every fault is a paragraph on standard error and exit code 2."""
     app.config = None
     try:
-        with _stop_prevails():
+        with _stop_prevails(), _warnings_shown():
             app.meta(arguments, exit_on_error=False, print_error=False)
     except (GalmorphError, cyclopts.CycloptsError) as error:
         _fail(str(error))
@@ -117,6 +128,23 @@ def main(arguments: list[str] | None = None) -> None:
             f"unexpected fault, {type(error).__name__}: {error}. This is a defect of galmorph: please report it, with "
             f"what {TRACEBACK}=1 adds to the message."
         )
+
+
+class _OnScreen(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name not in TOLD:
+            print(f"galmorph: {record.getMessage()}", file=sys.stderr)
+
+
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Show on standard error what galmorph warns of."""
+    handler, logger = _OnScreen(logging.WARNING), logging.getLogger("galmorph")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _fail(message: str) -> None:

@@ -223,15 +223,22 @@ def _unread(path: Path, error: OSError) -> Rejected:
 def _in_folder(folder: Path, survey: Survey, folders: Folders) -> tuple[list[Path], list[Rejected]]:
     unread: list[Rejected] = []
     files = [path for path in _walk(folder, unread, folders) if plain_name(path.name).lower().endswith(FITS_ENDINGS)]
-    fitting = [path for path in files if may_be_tile(path, survey)]
-    if len(fitting) < len(files):
-        log.info("%s: %d FITS files are not of survey %s", folder, len(files) - len(fitting), survey.name)
+    named = [path for path in files if _layout_of(path, survey)]
+    fitting = [path for path in named if may_be_tile(path, survey)]
+    if len(named) < len(files):
+        log.info("%s: %d FITS files are not of survey %s", folder, len(files) - len(named), survey.name)
+    if 0 < len(fitting) < len(named):
+        passed = next(path for path in named if path not in set(fitting))
+        number = len(named) - len(fitting)
+        log.warning("%s: FITS files passed over whose headers tell of no tile: %d, such as %s", folder, number, passed)
     if fitting or unread:
         return fitting, unread
     reason = f"the folder holds no file of survey {survey.name}, which are called {_patterns(survey)}"
-    if named := [path.name for path in files if _layout_of(path, survey)]:
-        reason += f"; those called so hold no image with a plane for each band, such as {named[0]}: give it by its name"
-        reason += " to be told more"
+    if named:
+        reason += (
+            f"; those called so hold no image with a plane for each band, such as {named[0].name}: give it by its name "
+            "to be told more"
+        )
     return [], [Rejected(folder.name, folder, reason)]
 
 

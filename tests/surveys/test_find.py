@@ -140,11 +140,13 @@ def dr10(folder: Path) -> list[Path]:
     return [*tables, *images]
 
 
-def test_the_tree_of_a_release_has_no_tiles_but_its_bricks(tmp_path):
+def test_the_tree_of_a_release_has_no_tiles_but_its_bricks(tmp_path, caplog):
     legacysurvey(tmp_path)
     others = dr10(tmp_path)
-    tiles, rejected = find_tiles([tmp_path], LEGACY)
+    with caplog.at_level("WARNING", "galmorph"):
+        tiles, rejected = find_tiles([tmp_path], LEGACY)
     assert ([tile.name for tile in tiles], rejected) == (["1234p567"], [])
+    assert f"passed over whose headers tell of no tile: {len(others)}, such as" in caplog.text
     # Who names one is told when it is read.
     tiles, _ = find_tiles(others, LEGACY)
     assert sorted(path for tile in tiles for path in tile.files) == sorted(others)
