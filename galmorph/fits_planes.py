@@ -3,50 +3,26 @@
 Each file is opened once, every failure is a `TileError` in words, and nothing goes to the screen.
 """
 
-import bz2
-import errno
-import gzip
-import logging
-import math
-import os
-import re
-import warnings
-import zlib
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy.wcs import WCS, FITSFixedWarning
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from galmorph.errors import TileError, TileUnavailableError
+from galmorph.errors import TileError
+from galmorph.fits_files import Notes, first_line, open_fits, refuse_absurd_wcs
 
 #: Largest number of pixels of one HDU: a header that claims more is taken for damaged.
 #: The largest tiles of today's surveys have 4e8 in a band.
 MAX_PIXELS = 2_500_000_000
 #: Largest number of pixels for each byte of a file; only constant images are compressed that well.
 MAX_COMPRESSION = 20_000
-#: Most axes that WCSLIB knows, highest order of SIP's distortions, and most axes or columns that FITS knows.
-MOST_WCS_AXES, MOST_ORDER, MOST_COUNTED = 32, 9, 999
-#: Keywords of SIP's distortions.
-_COEFFICIENT, _ORDER = re.compile(r"[AB]P?_\d+_\d+"), re.compile(r"[AB]P?_ORDER")
-
-
-#: Faults of a machine, a disk or a network, which say nothing about a file.
-MACHINE_FAULTS = frozenset({
-    errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH,
-    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EAGAIN, errno.EBUSY, errno.EINTR,
-})  # fmt: skip
-
-#: FITSFixedWarning tells of old spellings of dates, units and matrices that astropy understands all the same.
-_IMMATERIAL = (DeprecationWarning, ResourceWarning, FITSFixedWarning)
 
 
 @dataclass
@@ -100,18 +76,6 @@ class Outline:
     together: int
 
 
-@dataclass
-class Notes:
-    """Warnings that reading gave rise to, each once."""
-
-    lines: list[str] = field(default_factory=list)
-
-    def add(self, line: str) -> None:
-        """Take a warning down unless it is there already."""
-        if line not in self.lines:
-            self.lines.append(line)
-
-
 def read_planes(
     path: Path,
     hdus: Sequence[str | int | None],
@@ -147,7 +111,7 @@ def read_planes(
     """
     found: dict[str | int | None, Plane] = {}
     by_index: dict[int, Plane] = {}
-    with _opened(path, notes) as opened:
+    with open_fits(path, notes) as opened:
         for wanted in dict.fromkeys(hdus):
             index = _index(path, opened, wanted)
             if index not in by_index:
@@ -178,7 +142,7 @@ def read_outlines(path: Path, hdus: Sequence[str | int | None]) -> list[Outline]
         If the file cannot be read, or an HDU is not there or holds no image.
     """
     notes = Notes()
-    with _opened(path, notes) as opened:
+    with open_fits(path, notes) as opened:
         found = []
         for wanted in hdus:
             index = _index(path, opened, wanted)
@@ -208,7 +172,7 @@ def largest_plane(path: Path) -> int:
         If headers cannot be read.
     """
     # As tables, compressed images tell their shape much faster.
-    with _opened(path, Notes(), disable_image_compression=True) as opened:
+    with open_fits(path, Notes(), disable_image_compression=True) as opened:
         names = [("ZNAXIS1", "ZNAXIS2") if hdu.header.get("ZIMAGE") else ("NAXIS1", "NAXIS2") for hdu in opened]
         sides = [[int(hdu.header.get(name, 0)) for name in axes] for hdu, axes in zip(opened, names, strict=True)]
         return max((columns * rows for columns, rows in sides), default=0)
@@ -229,7 +193,7 @@ def may_hold_planes(path: Path, keyword: str | None = None) -> bool:
     bool
     """
     try:
-        with _opened(path, Notes(), disable_image_compression=True) as opened:
+        with open_fits(path, Notes(), disable_image_compression=True) as opened:
             named = keyword is None or keyword in opened[0].header
             return any(_axes(hdu.header) >= (2 if named or keyword in hdu.header else 3) for hdu in opened)
     except TileError:
@@ -266,7 +230,7 @@ def describe_file(path: Path) -> str:
     TileError
         If it cannot be read.
     """
-    with _opened(path, Notes()) as opened:
+    with open_fits(path, Notes()) as opened:
         told = []
         for hdu in opened:
             header = hdu.header
@@ -361,141 +325,14 @@ def _contents(opened: Any) -> str:
 def _celestial(opened: Any, hdu: Any, shape: tuple[int, ...], path: Path, label: str, notes: Notes) -> WCS | None:
     """Celestial part of the HDU's WCS, None when there is none that can be used."""
     try:
-        _refuse_absurd_wcs(hdu.header)
+        refuse_absurd_wcs(hdu.header)
         wcs = WCS(hdu.header, fobj=opened).celestial
         if wcs.naxis != 2 or not isinstance(wcs.pixel_to_world(0.0, 0.0), SkyCoord):
             return None
     except MemoryError:
         raise
-    except Exception as error:  # as in _in_words
-        notes.add(f"{path.name}: the WCS of {label} cannot be understood: {_first_line(error)}")
+    except Exception as error:  # as in galmorph.fits_files
+        notes.add(f"{path.name}: the WCS of {label} cannot be understood: {first_line(error)}")
         return None
     wcs.pixel_shape = (shape[-1], shape[-2])
     return wcs
-
-
-def _refuse_absurd_wcs(header: fits.Header) -> None:
-    """Fail at values in a damaged header that end the process in WCSLIB, or take astropy days.
-
-    The one makes room for as many axes as it is told, and takes a coefficient that is a text for a record; the other
-    asks for every coefficient that a distortion of the order could have.
-    """
-    for keyword in header:
-        limit = MOST_WCS_AXES if keyword.startswith("WCSAXES") else MOST_ORDER if _ORDER.fullmatch(keyword) else None
-        if limit is not None:
-            value = header[keyword]
-            if isinstance(value, int | float) and value > limit:
-                raise ValueError(f"{keyword} is {value}, and at most {limit}")
-        elif _COEFFICIENT.match(keyword) and ("." in keyword or isinstance(header[keyword], str)):
-            # astropy reads texts such as 'NAXES: 3' as a record, whose keyword goes on with a point.
-            raise ValueError(f"{keyword} is {header[keyword]!r}, and no number")
-
-
-@contextmanager
-def _opened(path: Path, notes: Notes, **options: Any) -> Iterator[fits.HDUList]:
-    """A FITS file, with all that goes wrong, there and in the body, in words."""
-    # astropy leaves a file open that it cannot make sense of, when it opened it itself.
-    with _quiet(path, notes), _in_words(path), path.open("rb") as file:
-        _refuse_absurd_counts(path, file)
-        with fits.open(file, memmap=False, **options) as opened:
-            yield opened
-
-
-def _refuse_absurd_counts(path: Path, file: BinaryIO) -> None:
-    """Fail at headers of more axes or columns than FITS has: astropy would count them all, for days.
-
-    Data are passed over as headers say; where these make no other sense astropy has the word. Of a file that is
-    compressed as a whole, which has to be read to pass over anything, the first header is looked at.
-    """
-    start = file.read(3)
-    file.seek(0)
-    unpack: Any = {b"\x1f\x8b\x08": gzip.open, b"BZh": bz2.open}.get(start)
-    for header in _headers(file) if unpack is None else islice(_headers(unpack(file)), 1):
-        for keyword in ("NAXIS", "ZNAXIS", "TFIELDS"):
-            count = header.get(keyword, 0)
-            if not isinstance(count, int) or count > MOST_COUNTED:
-                raise TileError(
-                    f"{path}: a header says that {keyword} is {count!r}; expected a whole number up to {MOST_COUNTED}. "
-                    "The file is damaged: get it again"
-                )
-    file.seek(0)
-
-
-def _headers(stream: Any) -> Iterator[fits.Header]:
-    """Headers of a file as far as they can be found."""
-    with suppress(EOFError, LookupError, OSError, TypeError, ValueError, OverflowError, zlib.error, fits.VerifyError):
-        while True:
-            header = fits.Header.fromfile(stream, endcard=True)
-            yield header
-            stream.seek(_data_bytes(header), os.SEEK_CUR)
-
-
-def _data_bytes(header: fits.Header) -> int:
-    """Bytes of the data after a header, with their padding."""
-    lengths = [int(header[f"NAXIS{axis + 1}"]) for axis in range(header["NAXIS"])]
-    groups = bool(lengths) and lengths[0] == 0 and header.get("GROUPS") is True
-    values = math.prod(lengths[1:] if groups else lengths) if lengths else 0
-    count, more = (int(header.get(name, least)) for name, least in (("GCOUNT", 1), ("PCOUNT", 0)))
-    size = abs(int(header["BITPIX"])) // 8 * count * (more + values)
-    return -(-max(size, 0) // 2880) * 2880
-
-
-@contextmanager
-def _in_words(path: Path) -> Iterator[None]:
-    """Make a `TileError` of what astropy raises.
-
-    A damaged file can make it raise nearly anything (OSError, TypeError, KeyError, zlib.error, VerifyError, ...), so
-    this boundary, around nothing but calls of astropy and the checks of this module, catches all of it.
-    """
-    try:
-        yield
-    except TileError:
-        raise
-    except MemoryError as error:
-        reason = f"{path} needs more memory than there is; use fewer workers, smaller tiles or a machine with more"
-        raise TileUnavailableError(reason) from error
-    except FileNotFoundError as error:
-        raise TileUnavailableError(f"{path} is not there any more") from error
-    except PermissionError as error:
-        raise TileUnavailableError(f"{path} may not be read by this user; change its permissions") from error
-    except ModuleNotFoundError as error:
-        raise TileError(f"{path} is compressed in a way that is not read (LZW, .Z); uncompress it first") from error
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in MACHINE_FAULTS:
-            raise TileUnavailableError(f"{path} cannot be read now: {error.strerror}") from error
-        raise TileError(
-            f"{path} is damaged, incomplete or not FITS: get it again or leave it out "
-            f"(astropy says: {_first_line(error)})"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return (text[:200] or type(error).__name__).rstrip(".: ")
-
-
-class _Collector(logging.Filter):
-    def __init__(self, take: Any) -> None:
-        super().__init__()
-        self.take = take
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        self.take(record.getMessage())
-        return False
-
-
-@contextmanager
-def _quiet(path: Path, notes: Notes) -> Iterator[None]:
-    """Take down what astropy warns of and logs, instead of its going to the screen."""
-    collector = _Collector(lambda text: notes.add(f"{path.name}: {' '.join(text.split())[:200]}"))
-    logger = logging.getLogger("astropy")
-    logger.addFilter(collector)
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield
-    finally:
-        logger.removeFilter(collector)
-        for warning in caught:
-            if not issubclass(warning.category, _IMMATERIAL):
-                notes.add(f"{path.name}: {' '.join(str(warning.message).split())[:200]}")

@@ -12,7 +12,8 @@ from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 
 from galmorph.errors import BundleError, TileError, TileUnavailableError
-from galmorph.fits_planes import Notes, Plane, read_planes
+from galmorph.fits_files import Notes
+from galmorph.fits_planes import Plane, read_planes
 from galmorph.flux_scale import Calibrated, blank, in_nanomaggies, pixel_area, some_rows
 from galmorph.grids import match_grids, pixel_ratio, resample
 from galmorph.mask_bits import mask_bits

@@ -20,7 +20,8 @@ from astropy.wcs import WCS
 from common.outcome import entry, finish, parser
 
 from galmorph.cutouts import Cutter, Framing
-from galmorph.fits_planes import Notes, read_planes
+from galmorph.fits_files import Notes
+from galmorph.fits_planes import read_planes
 from galmorph.sky import pixel_to_sky, sky_to_pixel
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))

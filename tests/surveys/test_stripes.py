@@ -24,7 +24,8 @@ from galmorph.catalogs import check_catalog
 from galmorph.cutouts import Framing, field_cutouts, field_cutter
 from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import RunError, TileError
-from galmorph.fits_planes import Notes, largest_plane, read_planes
+from galmorph.fits_files import Notes
+from galmorph.fits_planes import largest_plane, read_planes
 from galmorph.inference import records
 from galmorph.inference.config import run_config
 from galmorph.inference.journal import Journal
