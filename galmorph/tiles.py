@@ -194,15 +194,7 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
         notes.add(f"resampled to the grid of band {survey.bands[0]}: {', '.join(resampled)}")
     if weight is None and source.layout.weight is not None:
         notes.add("no weight files: the noise is measured from the background")
-    empty = [band for band, good in zip(survey.bands, valid, strict=True) if not good.any()]
-    what = "all are masked, blank or of no weight"
-    if len(empty) < len(survey.bands):
-        if empty:
-            notes.add(f"no valid pixel in {', '.join(empty)}: {what}")
-    elif source.stripe is None:
-        raise TileError(f"{source.files[0]}: tile {source.name} has no valid pixel: {what}")
-    else:
-        notes.add(f"no valid pixel: {what}")
+    _note_empty(valid, source, survey, notes)
     for line in notes.lines:
         log.warning("tile %s: %s", source.name, line)
     return Tile(
@@ -220,6 +212,19 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
         detection_bands=survey.detection_bands,
         stripe=source.stripe,
     )
+
+
+def _note_empty(valid: NDArray[np.bool_], source: TileSource, survey: Survey, notes: Notes) -> None:
+    """Take down which bands have no valid pixel; a tile without any is refused, a stripe of one is not."""
+    empty = [band for band, good in zip(survey.bands, valid, strict=True) if not good.any()]
+    what = "all are masked, blank or of no weight"
+    if len(empty) < len(survey.bands):
+        if empty:
+            notes.add(f"no valid pixel in {', '.join(empty)}: {what}")
+    elif source.stripe is None:
+        raise TileError(f"{source.files[0]}: tile {source.name} has no valid pixel: {what}")
+    else:
+        notes.add(f"no valid pixel: {what}")
 
 
 def _read_files(source: TileSource, survey: Survey, notes: Notes) -> dict[tuple[str, str], Plane]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from galmorph.fits_planes import may_hold_planes
-from galmorph.surveys.layout import COMPRESSIONS, Folders, Layout, fields_of, fill, plain_name
+from galmorph.surveys.folders import Folders
+from galmorph.surveys.layout import COMPRESSIONS, Layout, fields_of, fill, plain_name
 from galmorph.surveys.profile import Survey
 from galmorph.surveys.stripes import Stripe, in_stripes
 

@@ -6,16 +6,11 @@ A ``*`` stands for text that says nothing about the tile, as dates and checksums
 band belong to one tile. Endings of compression (.fz, .gz, .bz2) are not part of a pattern: any of them fits.
 """
 
-import glob
-import os
 import re
-import sys
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from pathlib import Path
 from string import Formatter
 from typing import Any
 
@@ -164,7 +159,7 @@ class Layout:
         if any(fnmatchcase(name, pattern) for pattern in self.exclude):
             return None
         for pattern in self.patterns:
-            found = _expression(pattern, tuple(map(self.in_files, bands))).fullmatch(name)
+            found = name_expression(pattern, tuple(map(self.in_files, bands))).fullmatch(name)
             if found:
                 return {key: value for key, value in found.groupdict().items() if key != "band"}
         return None
@@ -337,7 +332,8 @@ def _parts(pattern: str) -> list[tuple[str, str | None, str | None]]:
 
 
 @lru_cache
-def _expression(pattern: str, band_names: tuple[str, ...]) -> re.Pattern[str]:
+def name_expression(pattern: str, band_names: tuple[str, ...]) -> re.Pattern[str]:
+    """What the names of a pattern's files match, with a group for each field."""
     seen: set[str] = set()
     expression = ""
     for text, name, spec in _parts(pattern):
@@ -350,58 +346,3 @@ def _expression(pattern: str, band_names: tuple[str, ...]) -> re.Pattern[str]:
             expression += f"(?P<{name}>{'[0-9]+' if spec == 'd' else '.+'})"
         seen.add(name or "")
     return re.compile(expression, re.DOTALL)
-
-
-class Folders:
-    """Looks for files in folders, each of which is listed once at most."""
-
-    def __init__(self) -> None:
-        self._names: dict[Path, list[str]] = {}
-        self._globbed: dict[str, list[Path]] = {}
-
-    def add(self, folder: Path, names: Iterable[str]) -> None:
-        """Take down what a folder holds."""
-        self._names[folder] = sorted(names)
-
-    def glob(self, pattern: str) -> list[Path]:
-        """What fits a pattern of paths, absolute and sorted."""
-        if pattern not in self._globbed:
-            matches = {Path(os.path.abspath(match)) for match in glob.glob(pattern)}  # noqa: PTH100, PTH207 - not resolved
-            self._globbed[pattern] = sorted(matches)
-        return self._globbed[pattern]
-
-    def files(self, folder: Path, name: str) -> list[Path]:
-        """Files of a plain name, which may hold ``*``, in a folder; only the first of several compressions of one.
-
-        Parameters
-        ----------
-        folder : Path
-            Where to look.
-        name : str
-            File name without the ending of a compression.
-
-        Returns
-        -------
-        list of Path
-            Sorted; more than one only when `name` holds ``*``.
-        """
-        if "*" not in name:
-            there = [name + ending for ending in ("", *COMPRESSIONS) if self._may_hold(folder, name + ending)]
-            return next(([folder / known] for known in there if (folder / known).is_file()), [])
-        if folder not in self._names:
-            self.add(folder, (path.name for path in folder.iterdir()) if folder.is_dir() else ())
-        expression, found = _expression(name, ()), dict[str, Path]()
-        for known in _beginning(self._names[folder], name.partition("*")[0]):
-            plain = plain_name(known)
-            if expression.fullmatch(plain) and plain not in found:
-                found[plain] = folder / known
-        return list(found.values())
-
-    def _may_hold(self, folder: Path, name: str) -> bool:
-        """False where a folder that was listed has no such name."""
-        return folder not in self._names or name in _beginning(self._names[folder], name)
-
-
-def _beginning(names: list[str], start: str) -> list[str]:
-    """Those of sorted names that begin with a text."""
-    return names[bisect_left(names, start) : bisect_left(names, start + chr(sys.maxunicode))]
