@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from galmorph.catalogs.partitions import span_of
@@ -60,7 +61,7 @@ def run_query(
     Returns
     -------
     pyarrow.Table
-        The result.
+        The result; of columns of one name, the second has a 2 behind its name.
 
     Raises
     ------
@@ -213,7 +214,27 @@ def _run(connection: duckdb.DuckDBPyConnection, sql: str, timeout: float, larges
         raise
     finally:
         timer.cancel()
-    return pa.Table.from_batches(batches, schema=reader.schema)
+    table = pa.Table.from_batches(batches, schema=reader.schema)
+    return pa.table([_number(column) for column in table.columns], names=_once(table.column_names))
+
+
+def _number(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Decimals, in which DuckDB sums integers and reads 1.5, as numbers that every program and format has."""
+    if not pa.types.is_decimal(column.type):
+        return column
+    largest = pc.max(pc.abs(column)).as_py() or 0
+    return column.cast(pa.int64() if column.type.scale == 0 and largest < 2**63 else pa.float64())
+
+
+def _once(names: Sequence[str]) -> list[str]:
+    """Each name once, as of the two labels of a join: a table for programs has no second column of a name."""
+    found: list[str] = []
+    for name in names:
+        unique, number = name, 2
+        while unique in found or (unique != name and unique in names):
+            unique, number = f"{name}_{number}", number + 1
+        found.append(unique)
+    return found
 
 
 def _explain(error: Exception, columns: Sequence[str]) -> str:

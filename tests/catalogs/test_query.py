@@ -157,6 +157,24 @@ def test_answers_are_those_of_pandas(catalog):
     assert table["snr"].to_pylist() == pytest.approx(expected.tolist(), rel=1e-5)
 
 
+def test_columns_of_one_name_are_all_kept(catalog):
+    row = catalog.query("SELECT 1 AS x, 2 AS x, 3 AS x_2, 4 AS x").to_pylist()[0]
+    assert row == {"x": 1, "x_3": 2, "x_2": 3, "x_4": 4}
+    joined = catalog.query("SELECT a.label, b.label FROM catalog a JOIN catalog b USING (object_id) LIMIT 1")
+    assert joined.column_names == ["label", "label_2"]
+    assert joined.schema.field("label_2").type == joined.schema.field("label").type
+
+
+def test_sums_are_numbers_for_every_program(catalog):
+    frame = catalog.to_pandas()
+    table = catalog.query(
+        "SELECT sum(flags) AS flags, 1.5 AS half, sum(object_id) AS ids, sum(flags) FILTER (false) AS no FROM catalog"
+    )
+    assert [str(kind) for kind in table.schema.types] == ["int64", "double", "double", "int64"]
+    half, ids = 1.5, float(sum(map(int, frame["object_id"])))
+    assert table.to_pylist() == [{"flags": frame["flags"].sum(), "half": half, "ids": ids, "no": None}]
+
+
 def test_conditions_are_pushed_into_the_scan(catalog):
     """Partitions whose statistics rule them out are not read."""
     relation = duckdb.connect().read_parquet([str(file) for file in catalog.files], hive_partitioning=False)
