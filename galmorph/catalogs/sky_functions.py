@@ -14,12 +14,14 @@ from galmorph.sky import unit_vectors
 _MARGIN = "1e-9"
 
 _MACROS = {
-    # Haversine formula: exact for small angles.
+    "_haversine(ra1, dec1, ra2, dec2)": """
+        pow(sin(radians(dec2 - dec1) / 2), 2)
+        + cos(radians(dec1)) * cos(radians(dec2)) * pow(sin(radians(ra2 - ra1) / 2), 2)""",
+    # Exact for small angles. Not by least(1, ...), which passes over what is empty.
     "separation(ra1, dec1, ra2, dec2)": """
-        degrees(2 * asin(least(1.0, sqrt(
-            pow(sin(radians(dec2 - dec1) / 2), 2)
-            + cos(radians(dec1)) * cos(radians(dec2)) * pow(sin(radians(ra2 - ra1) / 2), 2)
-        ))))""",
+        degrees(2 * atan2(
+            sqrt(_haversine(ra1, dec1, ra2, dec2)), sqrt(abs(1 - _haversine(ra1, dec1, ra2, dec2)))
+        ))""",
     # How far a circle reaches in right ascension; all around when a pole is inside.
     "_half_width(dec0, radius)": f"""
         CASE WHEN abs(dec0) + radius >= 89.999 THEN 360.0
@@ -30,10 +32,14 @@ _MACROS = {
             WHEN (ra0 % 360) - _half_width(dec0, radius) < 0 OR (ra0 % 360) + _half_width(dec0, radius) >= 360 THEN true
             ELSE ra BETWEEN (ra0 % 360) - _half_width(dec0, radius) AND (ra0 % 360) + _half_width(dec0, radius) END
         AND separation(ra, dec, ra0, dec0) <= radius""",
-    # From ra_low eastwards to ra_high, through 0 if need be.
+    "_turn(angle)": "CASE WHEN angle BETWEEN 0 AND 360 THEN angle ELSE angle - 360 * floor(angle / 360) END",
+    # From ra_low eastwards to ra_high, through 0 if need be; a whole turn is all around.
     "in_box(ra, dec, ra_low, ra_high, dec_low, dec_high)": """
         dec BETWEEN dec_low AND dec_high
-        AND CASE WHEN ra_low <= ra_high THEN ra BETWEEN ra_low AND ra_high ELSE ra >= ra_low OR ra <= ra_high END""",
+        AND CASE
+            WHEN ra_high - ra_low >= 360 THEN true
+            WHEN _turn(ra_low) <= _turn(ra_high) THEN ra BETWEEN _turn(ra_low) AND _turn(ra_high)
+            ELSE ra >= _turn(ra_low) OR ra <= _turn(ra_high) END""",
     "in_polygon(ra, dec, vertices)": """
         in_cone(ra, dec, _circle(vertices)[1], _circle(vertices)[2], _circle(vertices)[3])
         AND CASE

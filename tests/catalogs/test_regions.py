@@ -57,6 +57,11 @@ def test_a_box_holds_what_lies_between_its_edges(low, high, bottom, top, catalog
     inside = east & frame["dec"].between(bottom, top)
     assert found(catalog, box(low, high, bottom, top)) == ids(frame, inside)
     assert inside.any()
+    function = f"SELECT object_id FROM catalog WHERE in_box(ra, dec, {{}}, {{}}, {bottom}, {top}) ORDER BY object_id"
+    for turned in ((low, high), (low - 360, high), (low - 360, high - 360), (low, high + 360)):
+        once = turned[1] - turned[0] < 360
+        expected = inside if once else frame["dec"].between(bottom, top)
+        assert found(catalog, sql=function.format(*turned)) == ids(frame, expected)
 
 
 #: Corners, and points that are inside and outside by sight.
@@ -143,7 +148,8 @@ def test_bounds_are_pushed_into_the_scan(catalog):
     connection = duckdb.connect()
     add_sky_functions(connection)
     connection.read_parquet([str(file) for file in catalog.files], hive_partitioning=False).create_view("catalog")
-    for condition in ("in_cone(ra, dec, 150.1, 2.2, 0.5)", "in_polygon(ra, dec, [150, 2, 151, 2, 150, 3])"):
+    polygon_of_sql, box_of_sql = "in_polygon(ra, dec, [150, 2, 151, 2, 150, 3])", "in_box(ra, dec, 150, 151, 2, 3)"
+    for condition in ("in_cone(ra, dec, 150.1, 2.2, 0.5)", polygon_of_sql, box_of_sql):
         sql = f"EXPLAIN (FORMAT json) SELECT ra FROM catalog WHERE {condition}"
         scan = json.loads(connection.execute(sql).fetchall()[0][1])[0]
         while scan["children"]:
@@ -193,6 +199,16 @@ def test_empty_positions_are_nowhere(catalog):
     row = catalog.query(sql).to_pylist()[0]
     assert not row["a"]
     assert not row["b"]
+
+
+def test_separations_are_those_of_astropy(catalog):
+    pairs = [(0, 0, 180, 0), (10, 20, 10, 20), (0, 90, 77, 90), (150.1, 2.2, 150.1, 2.2 + 1e-7), (1, -89.9, 181, -89.9)]
+    for ra, dec, other_ra, other_dec in pairs:
+        row = catalog.query(f"SELECT separation({ra}, {dec}, {other_ra}, {other_dec}) AS angle").to_pylist()[0]
+        there = SkyCoord(other_ra, other_dec, unit="deg")
+        assert row["angle"] == pytest.approx(SkyCoord(ra, dec, unit="deg").separation(there).deg, rel=1e-9, abs=1e-13)
+    row = catalog.query("SELECT separation(NULL, 1, 2, 3) AS a, isnan(separation('nan'::DOUBLE, 1, 2, 3)) AS b")
+    assert row.to_pylist() == [{"a": None, "b": True}]
 
 
 def test_the_command_takes_regions(catalog, capsys, tmp_path):
