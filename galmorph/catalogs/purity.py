@@ -1,5 +1,7 @@
 """Candidates beside a list of what is true: how pure the best N are."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +13,9 @@ from galmorph.catalogs.candidates import meaning
 from galmorph.catalogs.matching import match_positions
 from galmorph.catalogs.tables import open_table
 from galmorph.errors import CatalogError
+from galmorph.taxonomy import CLASS_MAPS
+
+logger = logging.getLogger(__name__)
 
 #: Columns that may tell what an entry of a list is.
 _LABELS = ("label", "kind", "class", "type")
@@ -51,7 +56,8 @@ def judge(
         Best first, with `ra` and `dec`.
     truth : str or Path
         Table of positions, or `lenscat`. If it tells classes, in the column `label`, `kind`, `class` or `type`, only
-        entries that mean the kind count; a list without is of that kind altogether.
+        entries that mean the kind count; a list without is of that kind altogether, and so is one whose column names
+        no class that galmorph knows, as the type of lenscat, which tells galaxies from clusters.
     kind : str
         What the candidates should be: lens, merger.
     radius : float or str
@@ -74,16 +80,17 @@ def judge(
     if labels is not None and labels not in opened.columns:
         raise CatalogError(f"{opened.name} has no column {labels}; it has {', '.join(opened.columns)}")
     column = labels or next((name for name in opened.columns if name.lower() in _LABELS), None)
-    ra, dec = [np.empty(0)], [np.empty(0)]
-    for piece in opened.pieces:
-        places = piece.places(None)
-        good = np.ones(len(places.row), dtype=bool)
-        if column is not None:
-            told = piece.rows(places.row, [column])[column].to_pylist()
-            good = np.array([meaning(str(name)) == kind for name in told], dtype=bool)
-        ra.append(places.ra[good])
-        dec.append(places.dec[good])
-    there_ra, there_dec = np.concatenate(ra), np.concatenate(dec)
+    places = [piece.places(None) for piece in opened.pieces]
+    there_ra, there_dec = (np.concatenate([getattr(place, name) for place in places]) for name in ("ra", "dec"))
+    if column is not None:
+        pieces = zip(opened.pieces, places, strict=True)
+        told = [str(name) for piece, place in pieces for name in piece.rows(place.row, [column])[column].to_pylist()]
+        if labels is not None or _names_classes(told):
+            good = np.array([meaning(name) == kind for name in told], dtype=bool)
+            there_ra, there_dec = there_ra[good], there_dec[good]
+        elif told:
+            words = ", ".join(sorted(set(told))[:3])
+            logger.warning("%s: column %s names no class (%s): every entry counts as %s", truth, column, words, kind)
     if not len(there_ra):
         where = f"column {column} never says {kind}" if column else "it is empty"
         raise CatalogError(f"{opened.name} tells of no {kind}: {where}")
@@ -93,6 +100,11 @@ def judge(
         true[found[0]] = True
     table = candidates.add_column(1, "true", pa.array(true))
     return Judged(table, _shares(true), len(there_ra))
+
+
+def _names_classes(told: Sequence[str]) -> bool:
+    """If a column tells of morphology: the type of lenscat tells galaxies from clusters."""
+    return any(meaning(name) in CLASS_MAPS["shape"].values() for name in set(told))
 
 
 def _shares(true: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> dict[int, float]:

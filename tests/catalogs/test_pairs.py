@@ -135,3 +135,10 @@ def test_purity_of_the_first(dense, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["catalog", "candidates", str(dense.path), *options])
     assert "tells of no lens: column label never says lens" in capsys.readouterr().err
+    # As lenscat has it: the column tells something else, and the list is of lenses altogether.
+    truth.assign(type=["galaxy", "galaxy", "cluster"]).drop(columns="label").to_csv(tmp_path / "truth.csv", index=False)
+    main(["catalog", "candidates", str(dense.path), *options])
+    assert "column type names no class (cluster, galaxy): every entry counts as lens" in (
+        err := capsys.readouterr().err
+    )
+    assert "true, by a list of 3:" in err
