@@ -230,11 +230,21 @@ def _column(path: Path, table: pd.DataFrame, ucds: dict[str, str], names: Sequen
 
 
 def degrees(path: Path, table: pd.DataFrame, name: str) -> Floats:
-    """Numbers of a column of angles, NaN where it is empty; a DataError if they are hours or no numbers."""
+    """Degrees of a column of angles, NaN where it is empty; a DataError if they are hours or no numbers."""
     unit = _unit(table, name)
     if unit.lower() in HOURS:
         raise DataError(f"{path}: column {name} is in hours ({unit}); expected degrees. Multiply it by 15 first")
-    return _numbers(path, table, name, "decimal degrees") * (float(np.degrees(1)) if unit.lower() in RADIANS else 1.0)
+    return _numbers(path, table, name, "decimal degrees") * _degrees_in(unit)
+
+
+def _degrees_in(unit: str) -> float:
+    """Degrees in a unit that a table tells; 1 of what is no angle, such as the J2000 of a column RA (J2000)."""
+    if not unit or unit.lower() in ARCSEC:
+        return ARCSEC[unit.lower() or "deg"] / 3600
+    from astropy import units  # also reads mas, and 15deg, which is what astropy writes for hours
+
+    told = units.Unit(unit, parse_strict="silent")
+    return float(told.to(units.deg)) if told.is_equivalent(units.deg) else 1.0
 
 
 def _radii(path: Path, table: pd.DataFrame, name: str) -> Floats:

@@ -323,6 +323,19 @@ def test_radians_are_told_by_their_unit(tmp_path):
     np.testing.assert_allclose([rows["ra"], rows["dec"]], [RA, DEC], rtol=1e-14)
 
 
+@pytest.mark.parametrize(("unit", "factor"), [("hourangle", 1 / 15), ("arcmin", 60), ("mas", 3.6e6), ("deg", 1)])
+def test_angles_are_degrees_whatever_unit_a_votable_tells(tmp_path, unit, factor):
+    table = Table({"id": [1, 2, 3], "ra": np.array(RA) * factor, "dec": DEC})
+    table["ra"].unit = unit  # astropy writes hours of angle as 15deg
+    table.write(tmp_path / "p.vot", format="votable")
+    np.testing.assert_allclose(read_positions(tmp_path / "p.vot")["ra"], RA, rtol=1e-14)
+
+
+def test_words_in_brackets_that_are_no_unit_change_nothing(tmp_path):
+    pd.DataFrame({"RA (J2000)": RA, "DEC (J2000)": DEC}).to_csv(tmp_path / "p.csv", index=False)
+    np.testing.assert_array_equal(read_positions(tmp_path / "p.csv")["ra"], RA)
+
+
 def test_labels_stay_with_their_rows_where_others_are_left_out(tmp_path):
     columns = SURVEY_TABLES["tractor"][0] | {"label": ["a", "b", "c"]}
     pd.DataFrame(columns).to_csv(tmp_path / "p.csv", index=False)
