@@ -98,8 +98,8 @@ def train(
     Raises
     ------
     ConfigError
-        If the recipe is not valid, `device` is not there, `out` holds a training by another recipe or data, or the
-        loss ceased to be a number.
+        If the recipe is not valid, `device` is not there, `out` holds a training by another recipe or data, the loss
+        ceased to be a number, or `minutes` were over before an epoch that can be the best.
     DataError
         If the data cannot be used.
     """
@@ -123,6 +123,12 @@ def train(
             training_part(recipe, domains, trainer.world_size, epoch),
             validation_part(recipe, domains),
             ckpt_path=str(last) if epoch else None,
+        )
+    if not (out / CHECKPOINTS / f"{BEST}{SUFFIX}").is_file():
+        raise ConfigError(
+            f"the training in {out} ended after {trainer.current_epoch} epochs, and its best is sought among those after "
+            f"the first {first_epoch(recipe)}, when the losses that adapt have their full weight. "
+            "Give more minutes, and it goes on"
         )
     return write_result(out)
 

@@ -191,6 +191,13 @@ def test_too_few_epochs_for_the_ramp(cutouts, target, tmp_path):
         train(recipe, tmp_path / "out", device="cpu", progress=False)
 
 
+def test_time_that_is_over_before_any_epoch_can_be_the_best(cutouts, target, tmp_path):
+    recipe = recipe_for(cutouts, target, "mmd", fit={"epochs": 3, "batch_size": 24})
+    with pytest.raises(ConfigError, match="ended after 1 epochs.*after the first 1.*Give more minutes"):
+        train(recipe, tmp_path / "out", device="cpu", progress=False, minutes=1e-6)
+    assert train(recipe, tmp_path / "out", device="cpu", progress=False, minutes=10).epochs == 3
+
+
 def test_a_target_without_a_table_for_it(cutouts, target, tmp_path):
     with pytest.raises(ConfigError, match=r"no table \[target\]"):
         train(tiny_recipe(cutouts), tmp_path / "out", target=target, device="cpu", progress=False)
