@@ -126,8 +126,8 @@ def train(
         )
     if not (out / CHECKPOINTS / f"{BEST}{SUFFIX}").is_file():
         raise ConfigError(
-            f"the training in {out} ended after {trainer.current_epoch} epochs, and its best is sought among those after "
-            f"the first {first_epoch(recipe)}, when the losses that adapt have their full weight. "
+            f"the training in {out} ended after {trainer.current_epoch} epochs, and its best is sought among those "
+            f"after the first {first_epoch(recipe)}, when the losses that adapt have their full weight. "
             "Give more minutes, and it goes on"
         )
     return write_result(out)

@@ -193,7 +193,7 @@ def test_too_few_epochs_for_the_ramp(cutouts, target, tmp_path):
 
 def test_time_that_is_over_before_any_epoch_can_be_the_best(cutouts, target, tmp_path):
     recipe = recipe_for(cutouts, target, "mmd", fit={"epochs": 3, "batch_size": 24})
-    with pytest.raises(ConfigError, match="ended after 1 epochs.*after the first 1.*Give more minutes"):
+    with pytest.raises(ConfigError, match=r"ended after 1 epochs.*after the first 1,.*Give more minutes"):
         train(recipe, tmp_path / "out", device="cpu", progress=False, minutes=1e-6)
     assert train(recipe, tmp_path / "out", device="cpu", progress=False, minutes=10).epochs == 3
 
