@@ -93,8 +93,9 @@ def scan_rates(
     """Train a few steps of a recipe at learning rates that grow exponentially, and write down the loss.
 
     The recipe stays as it is, and so does a training that may be in the folder. What is looked at is the total loss:
-    of a method that adapts with the full weight of all its losses, as after warm-up and ramp. Rates of losses of
-    their own keep their ratio to the network's. The same seed gives the same scan.
+    of a method that adapts with the full weight of all its losses, as after warm-up and ramp, and with boundary and
+    margin of entropy separation as they are in the recipe. Rates of losses of their own keep their ratio to the
+    network's. The same seed gives the same scan.
 
     Parameters
     ----------
@@ -116,9 +117,11 @@ def scan_rates(
         As for a training; also if the very first losses are no numbers.
     """
     recipe = settle(recipe, data, target, device)
+    # A tuner would change what is minimised on the way, and the loss would not tell of the rate alone.
+    separation = replace(recipe.method.separation, tuner="off")
     recipe = replace(
         recipe,
-        method=replace(recipe.method, warmup_epochs=0.0, ramp_epochs=0.0),
+        method=replace(recipe.method, warmup_epochs=0.0, ramp_epochs=0.0, separation=separation),
         optimiser=replace(recipe.optimiser, schedule="constant", warmup_epochs=0.0),
     )
     domains = read_domains(recipe)

@@ -84,6 +84,16 @@ def test_methods_that_adapt_are_scanned_at_full_weight(short, cutouts, tmp_path)
     assert scans[0].losses[3] != scans[1].losses[3]
 
 
+def test_what_is_minimised_stays_the_same(short, cutouts, tmp_path, monkeypatch):
+    modules = []
+    monkeypatch.setattr("galmorph.training.rates.build", lambda *given: modules.append(build(*given)) or modules[0])
+    target = {"path": str(make_cutouts(tmp_path / "target", each=10, seed=7))}
+    recipe = tiny_recipe(cutouts, target=target, method={"name": "deepastrouda"}, fit={"batch_size": 60})
+    scan_rates(recipe, tmp_path / "out", device="cpu", progress=False)
+    assert modules[0].current_epoch > 9
+    assert modules[0].objective.separation.tuner.changes == []
+
+
 def test_a_network_that_gives_no_numbers(short, cutouts, tmp_path, monkeypatch):
     def broken(*arguments):
         module = build(*arguments)
