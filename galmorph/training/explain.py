@@ -244,21 +244,22 @@ def draw_maps(module: Training, looked: Sequence[Looked], shown: int = SHOWN) ->
         for index, row in enumerate(grid):
             rows = np.flatnonzero(p.argmax(axis=1) == index)[:shown]
             if len(rows):
-                _draw_row(row[2 * shown * number :], module, part, rows, p[rows, index])
+                _draw_row(row[2 * shown * number :], module, part, rows, index, p[rows, index])
     for name, row in zip(classes, grid, strict=True):
         row[0].text(-0.1, 0.5, name, transform=row[0].transAxes, rotation=90, ha="right", va="center")
     return figure
 
 
 def _draw_row(
-    row: NDArray[Any], module: Training, part: Looked, rows: NDArray[np.intp], p: NDArray[np.float64]
+    row: NDArray[Any], module: Training, part: Looked, rows: NDArray[np.intp], index: int, p: NDArray[np.float64]
 ) -> None:
-    """Some images of one domain and class, each with its map."""
+    """Some images of one domain and class, each with its map of that class."""
     images = torch.from_numpy(part.images[rows])
     set_domain(module.network, part.domain)
     with torch.inference_mode():
         pictures = _colours(module.network.stretch(images).numpy(), module.record["facts"]["bands"])
-    maps = enlarge(grad_cam(module.network, images), images.shape[-1])
+    # The class of the model as it is served, which can differ from what the network says of this one orientation.
+    maps = enlarge(grad_cam(module.network, images, torch.full((len(rows),), index)), images.shape[-1])
     # Tiles begin below, pictures above.
     origin: Literal["lower", "upper"] = "lower" if module.record["facts"].get("unit") == UNIT else "upper"
     for place in range(len(rows)):

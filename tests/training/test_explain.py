@@ -1,15 +1,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from make_cutouts import make_cutouts
 from make_recipe import CLASSES, tiny_recipe
 from PIL import Image
 
 from galmorph.cli import main
+from galmorph.cutout_set import read_cutout_set
 from galmorph.errors import DataError
 from galmorph.training.domains import read_domains
-from galmorph.training.explain import draw_latent, explain
-from galmorph.training.fit import train
+from galmorph.training.explain import Looked, draw_latent, draw_maps, explain
+from galmorph.training.fit import load_training, train
+from galmorph.training.grad_cam import enlarge, grad_cam
 from galmorph.training.latent import latent_view
 
 FILES = ["grad_cam.png", "latent.csv", "latent.png"]
@@ -82,6 +85,22 @@ def test_unknown_objects_have_a_colour_of_their_own():
     )
     axes = draw_latent(table, ["a", "b"]).axes[1]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["no label", "a", "unknown"]
+
+
+def test_a_map_is_of_the_class_that_is_named(trained, cutouts):
+    """Looked at in several orientations, an image can be given another class than in the one that is drawn."""
+    module, _ = load_training(trained.checkpoint)
+    images = np.array(read_cutout_set(cutouts).images[:3])
+    named = np.full((3, 3), -9.0, dtype=np.float32)
+    named[:, 2] = 9
+    none = np.array(["", "", ""])
+    figure = draw_maps(module, [Looked("source", images, none, none, named, np.zeros((3, 2)))])
+    tensors = torch.from_numpy(images)
+    assert module.network(tensors)[0].argmax(dim=1).tolist() == [0, 0, 0]
+    # Six axes for each class; the second of each pair has the map over the image.
+    drawn = [axes.images[1].get_array() for axes in figure.axes[2 * 6 + 1 :: 2]]
+    expected = enlarge(grad_cam(module.network, tensors, torch.tensor([2, 2, 2])), images.shape[-1])
+    np.testing.assert_allclose(drawn, expected, atol=1e-6)
 
 
 def test_images_of_another_size_are_refused(trained, tmp_path):
