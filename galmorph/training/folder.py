@@ -34,7 +34,7 @@ class TrainResult:
     Parameters
     ----------
     checkpoint : Path
-        Weights of the epoch that was best on the source's validation part.
+        Weights of the best epoch, by the recipe's ``fit.monitor``.
     last : Path
         State after the last epoch; a training that was interrupted goes on from it.
     epochs : int

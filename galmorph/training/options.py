@@ -299,6 +299,8 @@ class FitOptions:
         ``information``, that between image and predicted class, or ``density``, of neighbours where the answers also
         differ; see `galmorph.training.criteria`. ``recall_and_information``: the mean of both, each as a share of the
         largest possible. A method that does not adapt sees no target, and goes by the recall instead of these three.
+        Of a method that adapts the best epoch by ``recall`` or ``accuracy`` is the latest within one standard error of
+        the highest, see `galmorph.training.late.LateCheckpoint`.
     average : float
         Share that an exponential moving average of the weights keeps at each step: it reaches back over
         ``1 / (1 - average)`` steps, best about an epoch's. The average is validated, kept and exported, while the
