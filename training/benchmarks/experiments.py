@@ -52,8 +52,10 @@ OPEN_GALAXIES = (*OPEN, f"deepastrouda/{BALANCED}", *WITH_STRANGERS)
 #: Where the target is noisier: the twins of the methods that adapt, whose views have its noise by default.
 TWINS = (f"source_only/{NOISY}", f"source_only/{NOISY}-{STRANGERS}")
 
-#: Experiments of the table that are done once more with longer trainings, and how many times longer these are.
+#: Experiments of the table that are done once more with longer trainings, those of few classes, and how many times
+#: longer these are.
 GALAXIES = ("sdss-worse", "mock-ten")
+FEW = ("mock-y1-y10", "mock-y10-y1")
 LONGER_BY = 3
 
 #: Methods that the guard is tried on.
@@ -359,10 +361,11 @@ def lengthened(experiment: Experiment, times: int, tilt: float) -> Experiment:
     return dataclasses.replace(experiment, epochs=times * experiment.epochs, settings=settings)
 
 
-def _longer(experiment: Experiment) -> Experiment:
-    """An experiment of galaxies trained for longer, with strangers."""
-    twins = [name for name in TWINS[1:] if name in experiment.methods]
-    return dataclasses.replace(lengthened(experiment, LONGER_BY, 45.0), methods=(*WITH_STRANGERS, *twins))
+def _longer(experiment: Experiment, methods: tuple[str, ...]) -> Experiment:
+    """An experiment of galaxies trained for longer, with these methods and their twins."""
+    strange = methods is WITH_STRANGERS
+    twins = [name for name in TWINS if name in experiment.methods and (STRANGERS in name) == strange]
+    return dataclasses.replace(lengthened(experiment, LONGER_BY, 45.0), methods=(*methods, *twins))
 
 
 #: Targets that a model may be harmed by.
@@ -377,8 +380,13 @@ ABLATION: Mapping[str, Experiment] = _simulated()
 #: The table.
 TABLE: Mapping[str, Experiment] = {**_digits(), **_sdss(), **_mocks()}
 
-#: Those of galaxies with unknown classes once more, trained for longer and on every orientation.
-LONGER: Mapping[str, Experiment] = {f"longer-{name}": _longer(TABLE[name]) for name in GALAXIES}
+#: Those of galaxies with unknown classes once more, trained for longer and on every orientation; with strangers but
+#: where classes are two, of which these tell nothing.
+LONGER: Mapping[str, Experiment] = {
+    f"longer-{name}": _longer(TABLE[name], methods)
+    for names, methods in ((GALAXIES, WITH_STRANGERS), (FEW, OPEN))
+    for name in names
+}
 
 #: Every experiment by name.
 EXPERIMENTS: Mapping[str, Experiment] = {**TABLE, **LONGER, **ABLATION, **HOSTILE, **REHEARSAL}

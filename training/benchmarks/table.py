@@ -270,7 +270,8 @@ def main() -> None:
     parts = [HEAD, *_section("The table", TABLE)]
     about = (
         f"Galaxies with unknown classes once more, with {LONGER_BY} times the steps and views of every orientation, "
-        "which was chosen on simulated shifts ([decision 23](../decisions/0023-longer-training.md)); with strangers."
+        "which was chosen on simulated shifts ([decision 23](../decisions/0023-longer-training.md)); with strangers "
+        "but on the LSST mock, of whose two classes these tell nothing."
     )
     if verdicts := _read("guard_longer"):
         about += f" {_counted(count(verdicts))}"
