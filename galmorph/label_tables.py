@@ -23,12 +23,10 @@ import pandas as pd
 from galmorph.errors import DataError
 from galmorph.positions import read_positions
 from galmorph.table_files import find_column, read_table
+from galmorph.taxonomy import UNKNOWN
 
 #: Columns of a table, in order.
 COLUMNS = ("object_id", "ra", "dec", "label", "who", "when")
-
-#: Label of an object that is of no class.
-UNKNOWN = "unknown"
 
 #: Rows that an error names at most.
 NAMED = 5

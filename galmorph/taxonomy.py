@@ -5,6 +5,9 @@ from types import MappingProxyType
 
 from galmorph.errors import ConfigError
 
+#: What an object of no known class is called.
+UNKNOWN = "unknown"
+
 #: Classes that the mock surveys draw. The first nine are those of Galaxy Zoo DECaLS in DeepAstroUDA (section 4.2.1).
 MOCK_CLASSES: Mapping[str, str] = MappingProxyType(
     {

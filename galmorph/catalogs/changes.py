@@ -14,8 +14,8 @@ from galmorph.catalogs.healpix import COVER_ORDER, INDEX_ORDER
 from galmorph.catalogs.matching import match_positions
 from galmorph.errors import CatalogError
 from galmorph.metrics import stability
+from galmorph.taxonomy import UNKNOWN
 
-UNKNOWN = "unknown"
 _ROW = ("object_id", "ra", "dec", "label", "confidence", "unknown", "tile", "x", "y", "radius", "_healpix_29")
 
 

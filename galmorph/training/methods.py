@@ -257,7 +257,7 @@ class Objective(nn.Module):
         outputs : Outputs
             What the network gave.
         adapting : float
-            Share of their weight that losses which adapt have; see `ramp`.
+            Share of their weight that losses which adapt have; see `galmorph.training.onset.Onset`.
 
         Returns
         -------

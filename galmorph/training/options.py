@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from galmorph.taxonomy import UNKNOWN
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -29,7 +31,7 @@ class Source:
     path : Path
         Folder of the set or of the images, or the ``.npy`` file of images. Relative to the recipe's folder.
     classes : tuple of str
-        Known classes in the order of the network's outputs.
+        Known classes in the order of the network's outputs; none is called ``unknown``.
     private : tuple of str
         Classes that are in the data and are kept out of training; they serve to evaluate unknowns only.
     class_map : str
@@ -59,6 +61,13 @@ class Source:
     faults: Literal["refuse", "skip"] = "refuse"
 
     def __post_init__(self) -> None:
+        if twice := sorted({name for name in self.classes if self.classes.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} stands twice among the classes to learn")
+        if UNKNOWN in self.classes:
+            raise ValueError(
+                f"{UNKNOWN} is what objects of no known class are called, and no class to learn: "
+                "give it another name, or list it as private"
+            )
         if both := sorted({*self.classes} & {*self.private}):
             raise ValueError(f"{', '.join(both)} cannot be among the classes to learn and private ones too")
         _refuse_unused(self)

@@ -46,6 +46,8 @@ def test_portable_recipe_names_no_folder():
         ({"source": {"path": "set"}}, r"source\.classes is missing"),
         ({"source": {"path": "set", "classes": ["a"]}}, r"source\.classes: .*at least 2"),
         ({"source": {"path": "s", "classes": ["a", "b"], "private": ["b"]}}, r"b cannot be among the classes to learn"),
+        ({"source": {"path": "s", "classes": ["a", "b", "a"]}}, r"a stands twice among the classes to learn"),
+        ({"source": {"path": "s", "classes": ["a", "unknown"]}}, r"unknown is .* no class to learn: .*private"),
         ({"source": {"path": "s", "classes": ["a", "b"], "size": 8}}, r"kind 'cutouts' do not take size"),
         ({"target": {"path": "t", "kind": "arrays", "faults": "skip"}}, r"kind 'arrays' do not take faults"),
         ({"fit": {"batch_size": 1}}, r"fit\.batch_size: .*greater than or equal to 2, got 1"),
