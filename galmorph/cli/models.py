@@ -210,6 +210,8 @@ def _say(record: Any) -> None:
 
 def _print_pairs(console: Console, facts: Mapping[str, str]) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for key, value in facts.items():
         table.add_row(escape(key), escape(value))
     console.print(table)

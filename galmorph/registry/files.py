@@ -34,8 +34,8 @@ class Files:
     def __init__(self, client: Any, uri: str) -> None:
         self.client, self.uri, self.store = client, uri, sqlite_file(uri)
 
-    def keep(self, bundle: Bundle, name: str, weights: Path | None) -> tuple[str, str]:
-        """Copy files into a run of their own.
+    def keep(self, bundle: Bundle, name: str) -> tuple[str, str]:
+        """Copy a bundle into a run of its own.
 
         Parameters
         ----------
@@ -43,8 +43,6 @@ class Files:
             Verified.
         name : str
             Of the model.
-        weights : Path or None
-            Checkpoint to go on training from.
 
         Returns
         -------
@@ -59,13 +57,15 @@ class Files:
         )
         run = str(self.client.create_run(identity, run_name=name).info.run_id)
         self.client.log_artifacts(run, str(bundle.path), MODEL)
-        if weights is not None:
-            with tempfile.TemporaryDirectory() as scratch:
-                named = Path(scratch) / WEIGHTS_FILE
-                named.symlink_to(weights.resolve())
-                self.client.log_artifact(run, str(named), WEIGHTS)
         self.client.set_terminated(run, "FINISHED")
         return run, f"{self.client.get_run(run).info.artifact_uri}/{MODEL}"
+
+    def keep_weights(self, run: str, weights: Path) -> None:
+        """Copy a checkpoint to go on training from beside the bundle of a run."""
+        with tempfile.TemporaryDirectory() as scratch:
+            named = Path(scratch) / WEIGHTS_FILE
+            named.symlink_to(weights.resolve())
+            self.client.log_artifact(run, str(named), WEIGHTS)
 
     def bundle(self, version: Version) -> Path:
         """Folder of a version's bundle, verified; see `galmorph.registry.Registry.fetch`."""

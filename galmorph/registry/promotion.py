@@ -65,15 +65,16 @@ def effective(records: Sequence[Promotion], champion: int | None) -> list[Promot
     Returns
     -------
     list of Promotion
-        Those whose version the next record found as champion, or that is champion now.
+        Those after which the champion was not the same as before; what it is now, or was for the next record, may have
+        been set elsewhere meanwhile.
     """
     if not records:
         return []
     found_next = [*(record.from_version for record in records[1:]), champion]
-    return [record for record, found in zip(records, found_next, strict=True) if record.version == found]
+    return [record for record, found in zip(records, found_next, strict=True) if record.from_version != found]
 
 
-def champions(records: Sequence[Promotion]) -> list[int]:
+def champions(records: Sequence[Promotion], champion: int | None) -> list[int]:
     """The champions that one can go back to, the present one last: a promotion adds one, a rollback takes one away."""
     stack: list[int] = []
     for record in records:
@@ -84,4 +85,6 @@ def champions(records: Sequence[Promotion]) -> list[int]:
             # It became champion elsewhere, without a record.
             stack.append(record.from_version)
         stack.append(record.version)
+    if champion is not None and (not stack or stack[-1] != champion):
+        stack.append(champion)
     return stack

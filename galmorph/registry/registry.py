@@ -50,7 +50,12 @@ class Registry:
 
     def names(self) -> list[str]:
         """Names of the registered models, sorted."""
-        return sorted(str(model.name) for model in self._client.search_registered_models())
+        found, page = [], self._client.search_registered_models()
+        while True:
+            found += [str(model.name) for model in page]
+            if not page.token:
+                return sorted(found)
+            page = self._client.search_registered_models(page_token=page.token)
 
     def versions(self, name: str) -> list[Version]:
         """Versions of a model, the newest first.
@@ -97,7 +102,7 @@ class Registry:
         name : str
             Of the model that it is a version of.
         weights : Path, optional
-            Checkpoint to go on training from, a ``.safetensors`` file.
+            Checkpoint to go on training from, a ``.safetensors`` file; a version that was there without one gets it.
         facts : mapping of str to str, optional
             What to record beside what the bundle says of itself; a version that was there takes them over.
 
@@ -114,17 +119,19 @@ class Registry:
             If the name is impossible.
         """
         checked, given = load_bundle(bundle), dict(facts or {})
-        known = self._find(check_name(name), checked.sha256)
-        if known is None:
-            extra = {} if weights is None else {"weights_sha256": file_sha256(weights)}
-            everything = lineage(checked) | extra | given
-            run, source = self._files.keep(checked, name, weights)
-            tags = {TAG + key: value for key, value in everything.items()}
-            made = self._client.create_model_version(name, source, run_id=run, tags=tags)
-            return self.get(Reference(name, str(made.version)))
-        for key, value in given.items():
-            self._client.set_model_version_tag(name, str(known.number), TAG + key, value)
-        return self.get(Reference(name, str(known.number)))
+        with one_at_a_time(self.file):
+            known = self._find(check_name(name), checked.sha256)
+            run, source = self._files.keep(checked, name) if known is None else (known.run, known.source)
+            if weights is not None and (known is None or "weights_sha256" not in known.facts):
+                self._files.keep_weights(run, weights)
+                given["weights_sha256"] = file_sha256(weights)
+            if known is None:
+                tags = {TAG + key: value for key, value in (lineage(checked) | given).items()}
+                made = self._client.create_model_version(name, source, run_id=run, tags=tags)
+                return self.get(Reference(name, str(made.version)))
+            for key, value in given.items():
+                self._client.set_model_version_tag(name, str(known.number), TAG + key, value)
+            return self.get(Reference(name, str(known.number)))
 
     def fetch(self, version: Version) -> Path:
         """Folder of a version's bundle, verified.
@@ -221,7 +228,7 @@ class Registry:
             If there is no champion before, its files cannot be used, or no reason is given.
         """
         with one_at_a_time(self.file):
-            stack = champions(self.history(name))
+            stack = champions(self.history(name), aliases_of(self._model(name)).get(CHAMPION))
             if len(stack) < 2:
                 raise RegistryError(
                     f"{name} has had no champion before the present one that its records in {self.uri} know of; "

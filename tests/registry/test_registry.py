@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from make_bundle import make_bundle
@@ -62,6 +63,31 @@ def test_the_same_bundle_is_one_version(registry, bundles):
     assert again.facts["gates"] == "passed"
     assert registry.register(bundles[1].path, "once").number == 2
     assert registry.weights(first) is None
+
+
+def test_weights_that_come_later_are_kept(registry, bundles, folder):
+    registry.register(bundles[0].path, "late")
+    for content in (b"late", b"later"):
+        (folder / "late.safetensors").write_bytes(content)
+        version = registry.register(bundles[0].path, "late", weights=folder / "late.safetensors")
+    assert version.number == 1
+    assert registry.weights(version).read_bytes() == b"late"
+
+
+def test_registering_at_once_makes_one_version(registry, bundles):
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: registry.register(bundles[0].path, "at-once"), range(4)))
+    assert {version.number for version in made} == {1}
+    assert len(registry.versions("at-once")) == 1
+
+
+def test_a_store_of_many_models(bundles, tmp_path):
+    """MLflow lists a hundred at a time."""
+    registry = Registry(tmp_path / "many.db", create=True)
+    for number in range(103):
+        registry._client.create_registered_model(f"m{number:03d}")
+    assert len(registry.names()) == 103
+    assert registry.register(bundles[0].path, "m102").number == 1
 
 
 def test_promotion_is_recorded_and_taken_back(registry, bundles):
@@ -221,7 +247,9 @@ def test_commands(store, bundles, capsys):
         ("rollback", 1),
     ]
     main(["models", "show", "models:/cli/2"])
-    assert "I was wrong" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "I was wrong" in printed
+    assert str(store.fetch(store.get("models:/cli/2"))) in "".join(line.strip() for line in printed.splitlines())
     main(["models", "compare", "models:/cli/1", str(bundles[1].path), "--format", "json"])
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["bands"] == {
@@ -243,7 +271,14 @@ def test_records_that_came_to_nothing_are_left_out():
 
 
 def test_what_one_can_go_back_to():
-    assert champions(changes(("promote", 1, None), ("promote", 2, 1), ("promote", 3, 2), ("rollback", 2, 3))) == [1, 2]
-    assert champions(changes(("promote", 1, None), ("promote", 2, 1), ("rollback", 1, 2), ("promote", 3, 1))) == [1, 3]
-    # A champion that was set elsewhere has no record, and is known from the next one.
-    assert champions(changes(("promote", 1, None), ("promote", 3, 2))) == [1, 2, 3]
+    assert champions(changes(("promote", 1, None), ("promote", 2, 1), ("promote", 3, 2), ("rollback", 2, 3)), 2) == [
+        1,
+        2,
+    ]
+    assert champions(changes(("promote", 1, None), ("promote", 2, 1), ("rollback", 1, 2), ("promote", 3, 1)), 3) == [
+        1,
+        3,
+    ]
+    # A champion that was set elsewhere has no record, and is known from the next one, or is the present one.
+    assert champions(changes(("promote", 1, None), ("promote", 3, 2)), 3) == [1, 2, 3]
+    assert champions(effective(changes(("promote", 1, None), ("promote", 2, 1)), 4), 4) == [1, 2, 4]
