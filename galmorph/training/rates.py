@@ -29,8 +29,9 @@ LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 141
 #: Standard deviation, in steps, of the Gaussian that smooths the losses.
 SMOOTHING = 3.0
 
-#: A scan ends early at a loss of so many times the first.
-DIVERGED = 4.0
+#: A scan ends early at a loss of so many times the first, or of this where the first is less: weights that have learned
+#: already begin with next to nothing, of which batches differ by more. A network that knows nothing has ln(K) / K.
+DIVERGED, LEAST_FIRST = 4.0, 0.25
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ class _Climb(Callback):
     ) -> None:
         """Keep the loss of the step."""
         loss = float(outputs["loss"])
-        if not math.isfinite(loss) or (self.losses and loss > self.losses[0] + (DIVERGED - 1) * abs(self.losses[0])):
+        first = self.losses[0] if self.losses else math.inf
+        if not math.isfinite(loss) or loss > first + (DIVERGED - 1) * max(abs(first), LEAST_FIRST):
             raise _Enough
         self.losses.append(loss)

@@ -94,6 +94,15 @@ def test_what_is_minimised_stays_the_same(short, cutouts, tmp_path, monkeypatch)
     assert modules[0].objective.separation.tuner.changes == []
 
 
+def test_weights_that_have_learned_already_are_scanned_as_well(trained, cutouts, tmp_path):
+    """Of next to nothing some batches have many times as much as others."""
+    start = {"encoder": "deepmerge", "initial": str(trained.checkpoint)}
+    recipe = tiny_recipe(cutouts, network=start, fit={"batch_size": 4})
+    scan = scan_rates(recipe, tmp_path / "out", device="cpu", progress=False)
+    assert scan.losses[:20].max() > 4 * scan.losses[0]
+    assert scan.rates[-1] > 1e-2
+
+
 def test_a_network_that_gives_no_numbers(short, cutouts, tmp_path, monkeypatch):
     def broken(*arguments):
         module = build(*arguments)
