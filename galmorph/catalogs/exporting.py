@@ -75,7 +75,7 @@ def export(
         )
     conditions = ([] if all_rows else ['"primary"']) + ([f"({where})"] if where.strip() else [])
     kept = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    names = ", ".join(f'"{name}"' for name in wanted)
+    names = ", ".join('"' + name.replace('"', '""') + '"' for name in wanted)
     sql = f"SELECT {names} FROM catalog{kept} ORDER BY _healpix_29, object_id"  # noqa: S608 - examined before it runs
     table = catalog.query(sql, within=within, timeout=timeout, memory=memory)
     table = table.replace_schema_metadata(_facts(catalog.provenance))

@@ -3,6 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits, votable
 from astropy.table import Table
+from make_rows import write_parts
 from PIL import Image
 
 from galmorph.catalogs import export, open_catalog, write_catalog
@@ -28,6 +29,17 @@ def test_fits_has_the_primary_rows_with_units_and_where_they_come_from(catalog, 
     assert ucds["primary_"] == "meta.code"
     assert str(table["ra"].unit) == "deg"
     assert "survey: mock-decals" in list(header["COMMENT"])
+
+
+def test_classes_and_bands_of_any_name_go_into_every_format(tmp_path):
+    names = {"classes": ("lens", 'the "odd" one', "<b>,é"), "bands": ("g", "i'")}
+    parts = write_parts(tmp_path / "parts", 20, fields=["plain"], **names)
+    odd = open_catalog(write_catalog(parts, tmp_path / "catalog", provenance={}, **names))
+    for suffix in ("fits", "vot", "csv", "parquet", "json", "txt"):
+        assert export(odd, tmp_path / f"out.{suffix}") == sum(odd.to_pandas()["primary"])
+    written = Table.read(tmp_path / "out.fits")
+    primary = odd.to_pandas().query("primary")
+    np.testing.assert_array_equal(written["p_the_odd_one"], primary['p_the "odd" one'])
 
 
 def test_a_votable_is_valid_and_says_what_its_columns_are(catalog, tmp_path):
