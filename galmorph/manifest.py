@@ -75,8 +75,8 @@ class Manifest(_Strict):
     def _consistent(self) -> "Manifest":
         for field in ("classes", "bands"):
             names = getattr(self, field)
-            if len(set(names)) != len(names):
-                raise ValueError(f"{field} has a name twice: {names}")
+            if len({name.lower() for name in names}) != len(names):
+                raise ValueError(f"{field} has a name twice, or in other capitals: {names}")
         numbers = [self.unknown.threshold, self.temperature, self.rho, *self.pixel_scale_range]
         numbers += [measured["threshold"] for measured in self.precisions.values() if "threshold" in measured]
         if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):

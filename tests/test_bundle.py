@@ -158,7 +158,8 @@ def test_a_pixel_scale_out_of_range_is_refused(bundle, scale):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"pixel_scale_range": (0.3, 0.5)}, {"temperature": float("inf")}, {"name": "../x"}]
+    "changes",
+    [{"pixel_scale_range": (0.3, 0.5)}, {"temperature": float("inf")}, {"name": "../x"}, {"classes": ["a", "A"]}],
 )
 def test_impossible_manifests_cannot_be_made(changes):
     with pytest.raises(ValidationError):

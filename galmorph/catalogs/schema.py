@@ -105,11 +105,14 @@ def schema(classes: Sequence[str], bands: Sequence[str], embedding: int = 0) -> 
     Raises
     ------
     CatalogError
-        If classes or bands are missing, empty or repeated.
+        If classes or bands are missing, empty or repeated, be it in other capitals.
     """
     for what, names in (("classes", classes), ("bands", bands)):
-        if not names or not all(names) or len(set(names)) != len(names):
-            raise CatalogError(f"a catalogue needs {what} with different names that are not empty, got {list(names)}")
+        if not names or not all(names) or len({name.lower() for name in names}) != len(names):
+            raise CatalogError(
+                f"a catalogue needs {what} with names that are not empty and differ in more than capitals, which SQL "
+                f"and FITS do not tell apart; got {list(names)}"
+            )
     fields = []
     for column in COLUMNS:
         if column.optional and not embedding:

@@ -177,6 +177,10 @@ def _read_survey(table: Table, options: tuple[Option, ...]) -> Survey:
     for band in bands:
         if not band.replace("_", "").isalnum() or not band.isascii():
             raise SurveyError(f"{table.where}: the band {band!r} has to be of letters, digits and underscores only")
+    if len({band.lower() for band in bands}) < len(bands):
+        raise table.fail(
+            "bands", "a list of names that differ in more than capitals, as columns of a catalogue have to"
+        )
     known = table.words("all_bands", ())
     strangers = [band for band in bands if known and band not in known]
     if strangers:

@@ -61,8 +61,9 @@ class Source:
     faults: Literal["refuse", "skip"] = "refuse"
 
     def __post_init__(self) -> None:
-        if twice := sorted({name for name in self.classes if self.classes.count(name) > 1}):
-            raise ValueError(f"{', '.join(twice)} stands twice among the classes to learn")
+        lower = [name.lower() for name in self.classes]
+        if twice := sorted({name for name in self.classes if lower.count(name.lower()) > 1}):
+            raise ValueError(f"of the classes to learn {', '.join(twice)} stands twice, capitals apart")
         if UNKNOWN in self.classes:
             raise ValueError(
                 f"{UNKNOWN} is what objects of no known class are called, and no class to learn: "

@@ -228,4 +228,10 @@ def say_problem(problem: Mapping[str, Any]) -> str:
         return f"{where} is not a setting; check its spelling and its table"
     if problem["type"] in ("missing", "missing_argument"):
         return f"{where} is missing"
-    return f"{where}: {problem['msg'].removeprefix('Value error, ').lower()}, got {problem['input']!r}"
+    return f"{where}: {problem_words(problem)}, got {problem['input']!r}"
+
+
+def problem_words(problem: Mapping[str, Any]) -> str:
+    """What validation says of a problem, to stand within a sentence; names in it keep their capitals."""
+    words = str(problem["msg"]).removeprefix("Value error, ")
+    return words[:1].lower() + words[1:]

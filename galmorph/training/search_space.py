@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from galmorph.errors import ConfigError
 from galmorph.training.options import STRICT
-from galmorph.training.recipe import Recipe, parse_recipe
+from galmorph.training.recipe import Recipe, parse_recipe, problem_words
 
 #: What a search can go by, and whether more is better. No label of the target is in any of it.
 OBJECTIVES: Mapping[str, Literal["maximize", "minimize"]] = {
@@ -175,7 +175,7 @@ def load_space(path: Path) -> Space:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"] if part not in ("range", "choice"))
         raise ConfigError(
-            f"{path}: {where}: {problem['msg'].removeprefix('Value error, ').lower()}. A setting is given as "
+            f"{path}: {where}: {problem_words(problem)}. A setting is given as "
             "{ low = 0.0, high = 1.0 }, perhaps with log = true, or as { choices = [32, 64] }"
         ) from error
 

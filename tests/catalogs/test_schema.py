@@ -63,9 +63,11 @@ def test_a_part_needs_all_but_what_is_added():
     assert "flux_g" not in finite_columns(["a"], ["g"])
 
 
-@pytest.mark.parametrize(("classes", "bands"), [([], ["g"]), (["a"], []), (["a", "a"], ["g"]), (["a"], ["g", ""])])
+@pytest.mark.parametrize(
+    ("classes", "bands"), [([], ["g"]), (["a"], []), (["a", "a"], ["g"]), (["a"], ["g", ""]), (["a"], ["y", "r", "Y"])]
+)
 def test_classes_and_bands_must_name_columns(classes, bands):
-    with pytest.raises(CatalogError, match="different names"):
+    with pytest.raises(CatalogError, match="not empty and differ in more than capitals"):
         schema(classes, bands)
 
 

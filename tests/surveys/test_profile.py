@@ -96,6 +96,7 @@ def test_own_profile_is_loaded_by_path(profile):
         ("seeing = 0.9", "seeing = 0.9\npixel_scale = 0", "pixel_scale has to be a positive number"),
         ("seeing = 0.9", 'seeing = 0.9\ndetection_bands = ["r"]', "the survey's own bands, u, g"),
         ('["u", "g"]', "[]", "bands has to be a list"),
+        ('["u", "g"]', '["g", "G"]', "differ in more than capitals"),
         ('["u", "g"]', '["u", "u"]', "without repetitions"),
         ('["u", "g"]', '["u/", "g"]', "letters, digits and underscores"),
         ("{ u = 25.0, g = 26.0 }", "{ u = 25.0 }", "one for each of the bands u, g"),
