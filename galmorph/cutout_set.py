@@ -6,6 +6,7 @@ run gives a model, or pixel values of somebody else's scale, such as pictures: a
 """
 
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def write_cutout_set(path: Path, images: NDArray[np.float32], labels: pd.DataFra
     Parameters
     ----------
     path : Path
-        Folder to make; files of an earlier set in it are replaced.
+        Folder to make; files of an earlier set in it are replaced once all of this one are written.
     images : ndarray of float32
         Shape ``(n, bands, N, N)``.
     labels : pandas.DataFrame
@@ -78,9 +79,24 @@ def write_cutout_set(path: Path, images: NDArray[np.float32], labels: pd.DataFra
     """
     _check(path, images, labels, meta)
     path.mkdir(parents=True, exist_ok=True)
-    np.save(path / IMAGES, np.ascontiguousarray(images, dtype=np.float32), allow_pickle=False)
-    labels.to_parquet(path / LABELS, index=False)
-    (path / DESCRIPTION).write_text(json.dumps(dict(meta), indent=2, sort_keys=True) + "\n")
+    with tempfile.TemporaryDirectory(dir=path, prefix=".new-") as scratch:
+        new = Path(scratch)
+        _write_images(new / IMAGES, images)
+        labels.to_parquet(new / LABELS, index=False)
+        (new / DESCRIPTION).write_text(json.dumps(dict(meta), indent=2, sort_keys=True) + "\n")
+        # Without a description it is no set: stopped in between, no images stand beside the labels of others.
+        (path / DESCRIPTION).unlink(missing_ok=True)
+        for name in (IMAGES, LABELS, DESCRIPTION):
+            (new / name).replace(path / name)
+
+
+def _write_images(path: Path, images: NDArray[np.float32]) -> None:
+    """Write a ``.npy`` file, image by image: numpy.save does not tell a full disk from other faults."""
+    header = {"descr": np.dtype(np.float32).str, "fortran_order": False, "shape": images.shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for image in images:
+            file.write(np.ascontiguousarray(image))
 
 
 def read_cutout_set(path: Path) -> CutoutSet:

@@ -1,4 +1,6 @@
+import errno
 import json
+import resource
 
 import numpy as np
 import pandas as pd
@@ -80,3 +82,42 @@ def test_edited_description_is_checked(tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps(META | {"bands": ["g", "r", "z"]}))
     with pytest.raises(DataError, match="2 bands"):
         read_cutout_set(tmp_path)
+
+
+def test_a_set_is_replaced_as_a_whole_or_stays(tmp_path, monkeypatch):
+    write_cutout_set(tmp_path, IMAGES, LABELS, META)
+    open_elsewhere = read_cutout_set(tmp_path)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pd.DataFrame, "to_parquet", full)
+        with pytest.raises(OSError, match="No space left"):
+            write_cutout_set(tmp_path, IMAGES[:2], LABELS[:2], META)
+    np.testing.assert_array_equal(read_cutout_set(tmp_path).images, IMAGES)
+    write_cutout_set(tmp_path, IMAGES[::-1], LABELS[::-1], META)
+    np.testing.assert_array_equal(read_cutout_set(tmp_path).images, IMAGES[::-1])
+    # What somebody has open, such as a training, is not changed under their hands.
+    np.testing.assert_array_equal(open_elsewhere.images, IMAGES)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["dataset.json", "images.npy", "labels.parquet"]
+
+
+def test_images_are_written_as_numpy_writes_them(tmp_path):
+    write_cutout_set(tmp_path / "set", IMAGES, LABELS, META)
+    np.save(tmp_path / "images.npy", IMAGES)
+    assert (tmp_path / "set" / "images.npy").read_bytes() == (tmp_path / "images.npy").read_bytes()
+
+
+def test_a_full_disk_is_told_as_such(tmp_path):
+    images = np.zeros((200, 2, 32, 32), dtype=np.float32)
+    labels = pd.DataFrame({"object_id": [str(n) for n in range(200)], "label": ""})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            write_cutout_set(tmp_path, images, labels, META)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG
+    assert not list(tmp_path.iterdir())

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pandas as pd
 from astropy.coordinates import SkyCoord
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 import galmorph
@@ -148,8 +147,11 @@ def convert(
             _usable(images, row, names[row], found)
         _refuse(found, len(kept))
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
-        stack = None
+    with (
+        tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch,
+        (Path(scratch) / "images").open("wb") as stack,
+    ):
+        shape: tuple[int, ...] = ()
         for row in watched(kept, "importing"):
             image = _usable(images, row, names[row], found, images.frame)
             if image is None:
@@ -157,24 +159,23 @@ def convert(
             image = _crop(images, image, angle, names[row])
             original = image.shape[-1]
             image = _resize(image, size)
-            if stack is None:
-                # On disk, because published sets are larger than memory once they are float32.
-                stack = open_memmap(Path(scratch) / "images", "w+", np.float32, (len(kept), *image.shape))
-            elif image.shape != stack.shape[1:]:
-                raise DataError(
-                    f"{names[row]} has the shape {image.shape}, images before it {stack.shape[1:]}: set a size"
-                )
-            stack[len(rows)] = image
+            shape = shape or image.shape
+            if image.shape != shape:
+                raise DataError(f"{names[row]} has the shape {image.shape}, images before it {shape}: set a size")
+            # To disk, because published sets are larger than memory once they are float32.
+            stack.write(np.ascontiguousarray(image, dtype=np.float32))
             rows.append(row)
         if faults == "refuse":
             _refuse(found, len(kept))
-        if stack is None:
+        if not rows:
             raise DataError(f"no image of {images.survey} is left for {out}: {_first(found) or 'all were dropped'}")
         table = images.table.iloc[rows].reset_index(drop=True)
         if same_objects_as is not None:
             table["object_id"] = same_objects(table, read_cutout_set(same_objects_as).labels)
         counts = dict(sorted(Counter(table["label"].tolist()).items()))
-        write_cutout_set(out, stack[: len(rows)], table, _facts(images, angle, original, stack.shape[-1], counts))
+        stack.flush()
+        written = np.memmap(stack.name, np.float32, "r", shape=(len(rows), *shape))
+        write_cutout_set(out, written, table, _facts(images, angle, original, shape[-1], counts))
     pd.DataFrame(found.items(), columns=["name", "reason"]).to_csv(out / REJECTS, index=False)
     if found:
         logger.warning("%s: %d of %d images are skipped: %s", out, len(found), len(kept), _first(found))
