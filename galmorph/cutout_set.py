@@ -96,7 +96,7 @@ def _write_images(path: Path, images: NDArray[np.float32]) -> None:
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for image in images:
-            file.write(np.ascontiguousarray(image))
+            file.write(np.ascontiguousarray(image).data)
 
 
 def read_cutout_set(path: Path) -> CutoutSet:

@@ -163,7 +163,7 @@ def convert(
             if image.shape != shape:
                 raise DataError(f"{names[row]} has the shape {image.shape}, images before it {shape}: set a size")
             # To disk, because published sets are larger than memory once they are float32.
-            stack.write(np.ascontiguousarray(image, dtype=np.float32))
+            stack.write(np.ascontiguousarray(image, dtype=np.float32).data)
             rows.append(row)
         if faults == "refuse":
             _refuse(found, len(kept))
