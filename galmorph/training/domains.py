@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galmorph.errors import ConfigError, DataError
-from galmorph.training.data import Dataset, read_source
+from galmorph.training.data import PRIVATE, Dataset, read_source
 from galmorph.training.methods import find_method
 from galmorph.training.noise import lacking_noise, pixel_noise
 from galmorph.training.recipe import Recipe
@@ -64,12 +64,17 @@ def read_domains(recipe: Recipe) -> Domains:
     ConfigError
         If there is no such method, it adapts and the recipe names no target, or noise is given for other bands.
     DataError
-        If the data cannot be used.
+        If the data cannot be used, or what is measured on one part shows in another.
     """
     source = read_source(recipe.source)
     _check_finite(source, recipe.source.path)
     rows = part_rows(source, recipe)
+    parts = split_objects(source.object_ids, source.names, recipe.split)
     shown = {part: [(source.images, rows[part], source.object_ids)] for part in PARTS}
+    for part in ("validation", "test"):
+        # Private classes are not learned, but measured.
+        private = np.flatnonzero((source.labels == PRIVATE) & (parts == part))
+        shown[part].append((source.images, private, source.object_ids))
     if not find_method(recipe.method.name).adapts:
         check_no_copies(shown)
         return Domains(source, rows, noise=_noise(recipe, source))
@@ -80,7 +85,6 @@ def read_domains(recipe: Recipe) -> Domains:
         )
     target = read_target(recipe.target, source)
     _check_finite(target, recipe.target.path)
-    parts = split_objects(source.object_ids, source.names, recipe.split)
     chosen = target_rows(target, source, parts, recipe.split)
     check_no_leak(
         {
@@ -88,7 +92,8 @@ def read_domains(recipe: Recipe) -> Domains:
             for part in PARTS
         }
     )
-    for part, numbers in chosen.items():
+    left = np.setdiff1d(np.arange(len(target.images)), np.concatenate(list(chosen.values())))
+    for part, numbers in (chosen | {"test": left}).items():
         shown[part].append((target.images, numbers, target.object_ids))
     check_no_copies(shown)
     lacking = lacking_noise(pixel_noise(source.images, rows["train"]), pixel_noise(target.images, chosen["train"]))

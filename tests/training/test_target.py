@@ -8,10 +8,12 @@ from make_cutouts import make_cutouts
 from make_recipe import tiny_recipe
 from PIL import Image
 
+from galmorph.cutout_set import read_cutout_set, write_cutout_set
 from galmorph.errors import ConfigError, DataError
 from galmorph.training.data import UNLABELLED, read_source
 from galmorph.training.domains import read_domains
-from galmorph.training.options import Target
+from galmorph.training.options import SplitOptions, Target
+from galmorph.training.split import split_objects
 from galmorph.training.target import read_target
 
 
@@ -45,6 +47,26 @@ def test_an_object_of_both_domains_is_in_the_same_part(cutouts, stratified):
     for part in ("train", "validation"):
         ids = set(domains.source.object_ids[domains.rows[part]].tolist())
         assert ids <= set(domains.target.object_ids[domains.target_rows[part]].tolist())
+
+
+@pytest.mark.parametrize("part", ["known", "private", "target"])
+def test_what_is_measured_is_not_adapted_to_by_another_name(cutouts, target, tmp_path, part):
+    domains = read_domains(recipe_for(cutouts, target))
+    source, seen = domains.source, domains.target_rows["train"][0]
+    parts = split_objects(source.object_ids, source.names, SplitOptions())
+    private = np.flatnonzero((source.names == "lens") & (parts == "test"))[0]
+    left = np.setdiff1d(np.arange(len(domains.target.images)), np.concatenate(list(domains.target_rows.values())))[0]
+    images = np.array(domains.target.images)
+    images[seen] = {
+        "known": source.images[domains.rows["test"][0]],
+        "private": source.images[private],
+        "target": images[left],
+    }[part]
+    copied = read_cutout_set(target)
+    write_cutout_set(tmp_path / "copied", images, copied.labels, copied.meta)
+    name = domains.target.object_ids[seen]
+    with pytest.raises(DataError, match=f"object {name} in the train part and object .* in the test part have"):
+        read_domains(recipe_for(cutouts, tmp_path / "copied"))
 
 
 def test_method_without_target(cutouts):
