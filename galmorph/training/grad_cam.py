@@ -1,5 +1,7 @@
 """Grad-CAM: where in an image a network sees a class (Selvaraju et al. 2017; DeepMerge II, section 4)."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -66,20 +68,20 @@ def grad_cam(network: Classifier, images: Tensor, classes: Tensor | None = None)
     Raises
     ------
     ConfigError
-        If the encoder has no maps: it is none of convolutions.
+        If the encoder has no last maps of convolutions, or several.
     """
-    seen: list[Tensor] = []
+    seen: list[Any] = []
     hook = last_maps(network.encoder).register_forward_hook(lambda module, given, output: seen.append(output))
     try:
         with torch.enable_grad():
             # Of inputs that need a gradient all that follows has one, frozen weights or not.
             logits, _ = network(images.detach().clone().requires_grad_())
             classes = logits.argmax(dim=1) if classes is None else classes
-            maps = seen[-1]
-            if maps.ndim != 4 or len(maps) != len(images):
-                raise ConfigError(
-                    f"Grad-CAM needs maps of convolutions, this encoder gives the shape {tuple(maps.shape)}"
-                )
+            # Of some encoders that part gives several maps, or is called by another way than by itself.
+            maps = seen[-1] if seen else None
+            if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != len(images):
+                given = f"the shape {tuple(maps.shape)}" if isinstance(maps, Tensor) else "none, or several"
+                raise ConfigError(f"Grad-CAM needs one set of maps of convolutions, this encoder gives {given}")
             (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), maps)
     finally:
         hook.remove()

@@ -118,7 +118,29 @@ def test_other_encoders_of_convolutions(encoder):
 def test_a_transformer_has_no_maps():
     options = NetworkOptions(encoder="vit_tiny_patch16_224", encoder_options={"img_size": 32, "depth": 1})
     network = build_network(options, Stretch("asinh", [1.0] * 3), bands=3, size=32, classes=3)
-    with pytest.raises(ConfigError, match="needs maps of convolutions"):
+    with pytest.raises(ConfigError, match="needs one set of maps of convolutions"):
         grad_cam(network.eval(), torch.zeros(1, 3, 32, 32))
     with pytest.raises(ConfigError, match="does not say which are its last maps"):
         last_maps(nn.Linear(2, 2))
+
+
+class Several(Tiny):
+    """What it names gives a list of maps, as in HRNet, or is not called, as in CoaT."""
+
+    def __init__(self, called):
+        super().__init__()
+        self.split = nn.Identity()
+        self.called = called
+        self.feature_info = ({"module": "split"},)
+
+    def forward(self, images):
+        maps = self.maps(images)
+        return (self.split([maps])[0] if self.called else maps).mean(dim=(2, 3)) ** 2
+
+
+@pytest.mark.parametrize("called", [True, False])
+def test_an_encoder_with_several_maps_or_none(called):
+    network = tiny()
+    network.encoder = Several(called)
+    with pytest.raises(ConfigError, match="this encoder gives none, or several"):
+        grad_cam(network, IMAGE)
