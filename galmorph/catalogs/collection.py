@@ -11,7 +11,7 @@ from hats.catalog.dataset.collection_properties import CollectionProperties
 from galmorph.catalogs.angles import degrees_of
 from galmorph.catalogs.catalog import Catalog, open_catalog
 from galmorph.catalogs.id_index import KEY, write_index
-from galmorph.catalogs.ledger import replace_folder, restore_folder
+from galmorph.catalogs.ledger import one_writer, replace_folder, restore_folder
 from galmorph.catalogs.margin import write_margin
 from galmorph.catalogs.properties import COLLECTION_FILE, MEMBERS, read_properties
 from galmorph.errors import CatalogError
@@ -52,7 +52,7 @@ def collect(
     ------
     CatalogError
         If a catalogue cannot be opened, two have the same name, a name cannot be that of a folder, or `out` exists and
-        is no collection of galmorph.
+        is no collection of galmorph, or another call writes it.
     """
     threshold = degrees_of(margin, "arcsec") * 3600
     named = dict(catalogs) if isinstance(catalogs, Mapping) else _named(catalogs)
@@ -64,28 +64,29 @@ def collect(
                 "end .margin or .index"
             )
     out = Path(out)
-    building, old = (out.with_name(f".{out.name}.{role}") for role in ("collecting", "replaced"))
-    restore_folder(out, old)
-    kept = [name for name in _members(out) if name not in opened]
-    names = [*kept, *opened]
-    first = default or next(iter(opened), names[0] if names else None)
-    if first not in names:
-        raise CatalogError(f"no member is called {first!r}; members are {', '.join(names) or 'none'}")
-    for leftover in (building, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    try:
-        building.mkdir(parents=True)
-        for name in kept:
-            for folder in (name, f"{name}.margin", f"{name}.index"):
-                if (out / folder).is_dir():
-                    _link(out / folder, building / folder)
-        for name, catalog in opened.items():
-            _add(catalog, building, name, threshold)
-        _describe(building, out.name, names, first)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
-    replace_folder(building, out, old)
+    with one_writer(out):
+        building, old = (out.with_name(f".{out.name}.{role}") for role in ("collecting", "replaced"))
+        restore_folder(out, old)
+        kept = [name for name in _members(out) if name not in opened]
+        names = [*kept, *opened]
+        first = default or next(iter(opened), names[0] if names else None)
+        if first not in names:
+            raise CatalogError(f"no member is called {first!r}; members are {', '.join(names) or 'none'}")
+        for leftover in (building, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        try:
+            building.mkdir(parents=True)
+            for name in kept:
+                for folder in (name, f"{name}.margin", f"{name}.index"):
+                    if (out / folder).is_dir():
+                        _link(out / folder, building / folder)
+            for name, catalog in opened.items():
+                _add(catalog, building, name, threshold)
+            _describe(building, out.name, names, first)
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
+        replace_folder(building, out, old)
     return out
 
 

@@ -1,11 +1,14 @@
 """What each partition was made of, so that a write leaves alone what has not changed; and the step that replaces."""
 
 import ctypes
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from galmorph.digests import file_sha256
+from galmorph.errors import CatalogError
+
+logger = logging.getLogger(__name__)
 
 #: File in a catalogue with the digests of its partitions.
 LEDGER_FILE = "partition_digests.json"
@@ -117,6 +123,42 @@ class Ledger:
         """Write the digests into the folder of a catalogue."""
         text = json.dumps(self._entries, indent=1, sort_keys=True)
         (folder / LEDGER_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def one_writer(out: Path) -> Iterator[None]:
+    """Let one call at a time make what takes the place of a folder.
+
+    The lock is the operating system's and ends with the process, however that ends.
+
+    Parameters
+    ----------
+    out : Path
+        The folder's place, which need not be there.
+
+    Raises
+    ------
+    CatalogError
+        If another call is making one for the same place.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    path = out.with_name(f".{out.name}.lock")
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who had it before may have removed the file between our opening and our locking.
+            mine = os.path.samestat(os.fstat(file.fileno()), path.stat())
+        except (BlockingIOError, FileNotFoundError):
+            mine = False
+        except OSError:
+            logger.info("the file system of %s knows no locks", out.parent)
+            mine = True
+        if not mine:
+            raise CatalogError(f"another call writes {out} now; wait for its end, and give the command again")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def replace_folder(building: Path, out: Path, old: Path) -> None:

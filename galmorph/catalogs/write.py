@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from galmorph.catalogs.counterparts import KEYS, counterparts
 from galmorph.catalogs.hats_layout import write_layout
 from galmorph.catalogs.info import write_summary
-from galmorph.catalogs.ledger import Ledger, replace_folder, restore_folder
+from galmorph.catalogs.ledger import Ledger, one_writer, replace_folder, restore_folder
 from galmorph.catalogs.partitions import Partition, partition
 from galmorph.catalogs.parts import Parts, check_positions, open_parts
 from galmorph.catalogs.primary import mark_primary
@@ -87,7 +87,7 @@ def write_catalog(
     ------
     CatalogError
         If a part is unreadable, lacks a column, has one too many, one of another type or a value that cannot be; if an
-        object id occurs twice; or if `out` exists and is not a catalogue.
+        object id occurs twice; if `out` exists and is not a catalogue; or if another call writes it.
     """
     if match_radius < 0 or max_rows < 1:
         raise CatalogError(
@@ -95,26 +95,27 @@ def write_catalog(
         )
     out = Path(out)
     source = open_parts([Path(part) for part in parts], classes, bands)
-    building, old = _siblings(out)
-    try:
-        rows = _arrange(source, match_radius)
-        partitions = partition(rows.healpix, max_rows)
-        ledger = Ledger(source.paths, source.schema, out)
-        for piece in partitions:
-            inside = slice(piece.start, piece.stop)
-            content = ledger.content(rows.part[inside], rows.row[inside], rows.primary[inside])
-            path = building / piece.relative_path
-            if not ledger.take_over(piece.relative_path, content, path):
-                _write_partition(path, source, rows, piece)
-            ledger.enter(piece.relative_path, content, path)
-        ledger.write(building)
-        settings = {"match_radius": match_radius, "max_rows": max_rows}
-        write_layout(building, partitions, rows.healpix, provenance, settings, name)
-        write_summary(building, [building / piece.relative_path for piece in partitions], classes)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
-    replace_folder(building, out, old)
+    with one_writer(out):
+        building, old = _siblings(out)
+        try:
+            rows = _arrange(source, match_radius)
+            partitions = partition(rows.healpix, max_rows)
+            ledger = Ledger(source.paths, source.schema, out)
+            for piece in partitions:
+                inside = slice(piece.start, piece.stop)
+                content = ledger.content(rows.part[inside], rows.row[inside], rows.primary[inside])
+                path = building / piece.relative_path
+                if not ledger.take_over(piece.relative_path, content, path):
+                    _write_partition(path, source, rows, piece)
+                ledger.enter(piece.relative_path, content, path)
+            ledger.write(building)
+            settings = {"match_radius": match_radius, "max_rows": max_rows}
+            write_layout(building, partitions, rows.healpix, provenance, settings, name)
+            write_summary(building, [building / piece.relative_path for piece in partitions], classes)
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
+        replace_folder(building, out, old)
     logger.info(
         "catalogue of %d rows in %d partitions at %s; %d partitions taken over",
         len(rows.part),

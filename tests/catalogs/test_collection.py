@@ -8,6 +8,7 @@ from hats.io.validation import is_valid_catalog
 from make_rows import BANDS, CLASSES, write_parts
 
 from galmorph.catalogs import check_catalog, collect, crossmatch, open_catalog, repair_catalog, write_catalog
+from galmorph.catalogs.ledger import one_writer
 from galmorph.catalogs.partitions import partition_of, span_of
 from galmorph.cli import main
 from galmorph.errors import CatalogError
@@ -106,6 +107,13 @@ def test_a_collection_grows_and_members_are_replaced(many, catalog, tmp_path):
     assert open_catalog(out).info().rows == many.info().rows
     assert is_valid_catalog(out, strict=True)
     assert [path.name for path in tmp_path.iterdir()] == ["sky"]
+
+
+def test_two_calls_do_not_collect_at_once(catalog, tmp_path):
+    """The one that ended last would lose the members of the other."""
+    with one_writer(tmp_path / "sky"), pytest.raises(CatalogError, match="another call writes"):
+        collect({"one": catalog.path}, tmp_path / "sky")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_kill_between_two_renames_loses_nothing(many, catalog, tmp_path):

@@ -12,7 +12,8 @@ from hats.io.validation import is_valid_catalog
 from hats.pixel_math.spatial_index import compute_spatial_index
 from make_rows import BANDS, CLASSES, make_field, write_parts
 
-from galmorph.catalogs import open_catalog, write, write_catalog
+from galmorph.catalogs import check_catalog, open_catalog, write, write_catalog
+from galmorph.catalogs.ledger import one_writer
 from galmorph.catalogs.schema import schema
 from galmorph.errors import CatalogError
 
@@ -228,6 +229,17 @@ def test_a_write_that_fails_leaves_the_old(parts, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_catalog(parts, out, **ARGUMENTS)
     assert digests(out) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["catalog"]
+
+
+def test_two_calls_do_not_write_one_catalogue_at_once(parts, tmp_path):
+    out = write_catalog(parts[:2], tmp_path / "catalog", **ARGUMENTS)
+    before = digests(out)
+    with one_writer(out), pytest.raises(CatalogError, match=r"another call writes .*wait for its end"):
+        write_catalog(parts, out, **ARGUMENTS)
+    assert digests(out) == before
+    write_catalog(parts, out, **ARGUMENTS)
+    assert check_catalog(out) == []
     assert [path.name for path in tmp_path.iterdir()] == ["catalog"]
 
 
