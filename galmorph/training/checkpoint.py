@@ -5,7 +5,6 @@ A checkpoint is one ``.safetensors`` file, written to a temporary name and renam
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from galmorph.errors import DataError
+from galmorph.training.hold import write_whole
 
 #: Key of the header under which the structure stands.
 STRUCTURE = "galmorph_checkpoint"
@@ -59,12 +59,7 @@ def write_checkpoint(path: Path, checkpoint: dict[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     structure = json.dumps(_pack(checkpoint, tensors), allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(save(tensors, metadata={STRUCTURE: structure}))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, save(tensors, metadata={STRUCTURE: structure}))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from galmorph.training.folder import (
     write_result,
 )
 from galmorph.training.history import History
+from galmorph.training.hold import held
 from galmorph.training.late import LateCheckpoint, LateStopping
 from galmorph.training.loaders import Batch, Rows, ordered_batches, training_batches
 from galmorph.training.methods import Objective, find_method
@@ -98,8 +99,8 @@ def train(
     Raises
     ------
     ConfigError
-        If the recipe is not valid, `device` is not there, `out` holds a training by another recipe or data, the loss
-        ceased to be a number, or `minutes` were over before an epoch that can be the best.
+        If the recipe is not valid, `device` is not there, `out` holds a training by another recipe or data or is
+        another call's now, the loss ceased to be a number, or `minutes` were over before an epoch that can be the best.
     DataError
         If the data cannot be used.
     """
@@ -112,7 +113,7 @@ def train(
     if (finished := read_result(out)) is not None:
         logger.info("%s holds this training, finished; nothing to do", out)
         return finished
-    with surroundings(recipe.seed):
+    with held(out), surroundings(recipe.seed):
         module = build(recipe, domains)
         labels = domains.source.labels[domains.rows["validation"]]
         trainer = _trainer(recipe, monitored_images(recipe, labels), out, device, devices, progress, minutes, callbacks)

@@ -12,6 +12,7 @@ from galmorph.training.checkpoint import SUFFIX, read_checkpoint
 from galmorph.training.domains import Domains
 from galmorph.training.gather import is_first
 from galmorph.training.history import read_history
+from galmorph.training.hold import write_whole
 from galmorph.training.recipe import Recipe, load_recipe
 
 RECIPE, IDENTITY, METRICS, RESULT = "recipe.toml", "identity.json", "metrics.csv", "result.json"
@@ -97,8 +98,9 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains, initial: Path | Non
     elif out.is_dir() and {path.name for path in out.iterdir()} - {RATES, RATES_PLOT}:
         raise ConfigError(f"{out} is not empty and holds no training. Choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    (out / RECIPE).write_text(recipe.to_toml())
-    marker.write_text(json.dumps(mine, indent=2) + "\n")
+    # First, for a folder with a recipe alone would be one of something else to a call that goes on.
+    write_whole(marker, (json.dumps(mine, indent=2) + "\n").encode())
+    write_whole(out / RECIPE, recipe.to_toml().encode())
     _write_rejects(out / REJECTS, domains)
 
 
@@ -164,7 +166,7 @@ def write_result(out: Path) -> TrainResult:
     )
     facts = {"epochs": result.epochs, "best_epoch": best_epoch, "metrics": result.metrics}
     if is_first():
-        (out / RESULT).write_text(json.dumps(facts, indent=2) + "\n")
+        write_whole(out / RESULT, (json.dumps(facts, indent=2) + "\n").encode())
     return result
 
 

@@ -20,6 +20,7 @@ from galmorph.training.fit import Device, moved, train
 from galmorph.training.folder import TrainResult
 from galmorph.training.gather import is_first
 from galmorph.training.guard import Answers, Verdict, judge, observe_signs
+from galmorph.training.hold import write_whole
 from galmorph.training.method_options import MethodOptions
 from galmorph.training.methods import ADDED, TERMS, find_method
 from galmorph.training.module import Training
@@ -127,7 +128,7 @@ def write_verdict(out: Path, verdict: Verdict) -> None:
     """Let a verdict decide for a folder, and log what it says of harm; of several processes the first does."""
     if not is_first():
         return
-    (out / GUARD).write_text(json.dumps(verdict.to_dict(), indent=2) + "\n")
+    write_whole(out / GUARD, (json.dumps(verdict.to_dict(), indent=2) + "\n").encode())
     for reason in verdict.reasons:
         logger.warning("adaptation may have done harm: %s", reason)
 

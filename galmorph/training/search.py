@@ -20,6 +20,7 @@ from galmorph.training.domains import Domains, read_domains
 from galmorph.training.fit import Device, first_epoch, moved, train
 from galmorph.training.folder import CHECKPOINTS, METRICS
 from galmorph.training.history import read_history
+from galmorph.training.hold import held, write_whole
 from galmorph.training.recipe import Recipe, load_recipe
 from galmorph.training.search_space import Scalar, Space, load_space, with_settings
 
@@ -76,7 +77,7 @@ def search(
     """Try settings of a recipe and keep the best, by what needs no label of the target.
 
     A search that was stopped goes on in its folder, with the trial that it was in, and tries what it would have tried.
-    One process at a time can work in a folder.
+    One call at a time can work in a folder.
 
     Parameters
     ----------
@@ -118,6 +119,21 @@ def search(
     if space.of_target and domains.target is None:
         raise ConfigError(f"{space.objective} is measured on a target, and method {settings.method.name!r} has none")
     out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with held(out):
+        return _search(out, settings, space, domains, trials, device, report)
+
+
+def _search(
+    out: Path,
+    settings: Recipe,
+    space: Space,
+    domains: Domains,
+    trials: int,
+    device: Device,
+    report: Report | None,
+) -> SearchResult:
+    """Trials until there are so many, in a folder that is held."""
     study = _open(out, settings, space, domains)
     while (done := len(_done(study))) < trials:
         # The sampler's state is not in the study: its seed is that of the trial, so that a search goes on the same.
@@ -133,7 +149,6 @@ def search(
 
 def _open(out: Path, recipe: Recipe, space: Space, domains: Domains) -> optuna.Study:
     """The study of a folder, new or gone on with."""
-    out.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP // 2, n_warmup_steps=first_epoch(recipe))
     study = optuna.create_study(
@@ -261,7 +276,7 @@ def _write(study: optuna.Study, recipe: Recipe, space: Space, out: Path) -> None
     if best is not None:
         chosen = ", ".join(f"{name} = {value}" for name, value in best.params.items())
         head = f"# The best of {len(rows)} trials, by {space.objective} = {best.value:.6g}: {chosen}.\n"
-        (out / BEST).write_text(head + with_settings(recipe, best.params).to_toml())
+        write_whole(out / BEST, (head + with_settings(recipe, best.params).to_toml()).encode())
 
 
 def _result(study: optuna.Study, space: Space, out: Path) -> SearchResult:

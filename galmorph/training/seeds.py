@@ -22,6 +22,7 @@ from galmorph.training.folder import IDENTITY, SEEDS, TrainResult, seed_folder
 from galmorph.training.gather import is_first
 from galmorph.training.guarded import GuardedResult, compare_trainings, train_guarded, write_verdict
 from galmorph.training.history import FIRST
+from galmorph.training.hold import write_whole
 from galmorph.training.recipe import Recipe, load_recipe
 from galmorph.training.shipped import GUARD, PLAIN, shipped
 
@@ -101,7 +102,7 @@ class SeedSummary:
         """Write ``seeds.json``, and ``seeds.csv`` with a row for each measure of each set; the first process does."""
         if not is_first():
             return
-        (out / SEEDS).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        write_whole(out / SEEDS, (json.dumps(self.to_dict(), indent=2) + "\n").encode())
         with (out / TABLE).open("w", newline="") as file:
             writer = csv.writer(file)
             seeds = [f"seed_{seed}" for seed in self.seeds]

@@ -117,7 +117,7 @@ def test_the_first_process_writes_the_files_once(finished):
     folder, *_ = finished
     out = folder / "out"
     names = {path.name for path in out.iterdir()}
-    assert names == {"checkpoints", "identity.json", "metrics.csv", "recipe.toml", "result.json"}
+    assert names == {".lock", "checkpoints", "identity.json", "metrics.csv", "recipe.toml", "result.json"}
     history = read_history(out / "metrics.csv")
     assert [row["epoch"] for row in history] == [0, 1]
     assert all(torch.tensor(list(row.values())).isfinite().all() for row in history)

@@ -57,7 +57,7 @@ def test_best_trial_is_the_best_row_and_its_recipe_trains(found, recipe):
 def test_folders_of_trials_are_small(found):
     out, _ = found
     names = {path.name for path in (out / "trials" / "0002").iterdir()}
-    assert names == {"recipe.toml", "identity.json", "metrics.csv", "result.json"}
+    assert names == {".lock", "recipe.toml", "identity.json", "metrics.csv", "result.json"}
 
 
 def test_nothing_is_tried_twice(found, recipe, monkeypatch):

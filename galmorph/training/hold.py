@@ -1,0 +1,63 @@
+"""A training's folder belongs to one call at a time, and its files are whole or not there."""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from galmorph.errors import ConfigError
+from galmorph.training.gather import is_first
+
+logger = logging.getLogger(__name__)
+
+#: The lock is the operating system's and ends with the process, however that ends; the file stays.
+LOCK = ".lock"
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder, which has to be there, until the end of the block; of several processes the first does.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a training or a search.
+
+    Raises
+    ------
+    ConfigError
+        If another call holds it.
+    """
+    if not is_first():
+        yield
+        return
+    with (folder / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another call works on {folder} now; wait for its end, stop it, or choose another folder"
+            ) from error
+        except OSError:
+            logger.info("the file system of %s knows no locks", folder)
+        yield
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under another name and rename it, so that it is whole or as it was.
+
+    Parameters
+    ----------
+    path : Path
+        The file; replaced if it is there.
+    content : bytes
+        All of it.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
