@@ -1,7 +1,7 @@
 """Pictures of what a model has learned: its features on a plane, and where it looks in images."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,12 +19,14 @@ from galmorph.training.data import Dataset, read_source
 from galmorph.training.domain_norm import Domain, set_domain
 from galmorph.training.evaluate import label_words
 from galmorph.training.fit import load_training, moved
+from galmorph.training.folder import RECIPE
 from galmorph.training.grad_cam import enlarge, grad_cam
 from galmorph.training.guarded import predict
 from galmorph.training.importers.pictures import COLOURS
 from galmorph.training.latent import latent_view
 from galmorph.training.module import Training
 from galmorph.training.options import Target
+from galmorph.training.recipe import Recipe, load_recipe
 from galmorph.training.shipped import shipped_checkpoint
 from galmorph.training.split import split_objects
 from galmorph.training.target import read_target, target_rows
@@ -105,7 +107,7 @@ def explain(
         If checkpoint or images cannot be used or do not fit each other.
     """
     module, _ = load_training(shipped_checkpoint(training))
-    recipe = moved(module.recipe, data, target)
+    recipe = moved(_recipe(Path(training), module), data, target)
     source = read_source(recipe.source)
     parts = split_objects(source.object_ids, source.names, recipe.split)
     # Those of private classes too.
@@ -126,6 +128,12 @@ def explain(
     draw_latent(table, recipe.source.classes).savefig(out / LATENT, dpi=120)
     draw_maps(module, looked).savefig(out / CAM, dpi=120)
     return out / LATENT, out / TABLE, out / CAM
+
+
+def _recipe(training: Path, module: Training) -> Recipe:
+    """The recipe of a network; of a guarded training with the target, which that on the source alone does not name."""
+    path = training / RECIPE
+    return replace(module.recipe, target=load_recipe(path).target) if path.is_file() else module.recipe
 
 
 def _look(

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 
+import pandas as pd
 import pytest
 from make_cutouts import make_cutouts
 from make_recipe import tiny_recipe
@@ -12,6 +13,7 @@ from galmorph.bundle import load_bundle
 from galmorph.cli import main
 from galmorph.errors import ConfigError
 from galmorph.training.evaluate import evaluate
+from galmorph.training.explain import explain
 from galmorph.training.export import export
 from galmorph.training.fit import train
 from galmorph.training.guard import Verdict
@@ -97,6 +99,14 @@ def test_export_says_which_of_the_two_it_takes(fallen, tmp_path, capsys):
     assert "on the source alone, as the guard decided" in capsys.readouterr().out
     main(["export", str(out / "checkpoints" / "best.safetensors"), "--out", str(tmp_path / "other")])
     assert "the adapted one, though the guard found harm" in capsys.readouterr().out
+
+
+def test_what_the_guard_chose_is_looked_at_beside_the_target(fallen, target, tmp_path):
+    for moved in (None, shutil.copytree(target, tmp_path / "moved")):
+        explain(fallen[0], tmp_path / "out", target=moved)
+        table = pd.read_csv(tmp_path / "out" / "latent.csv", keep_default_na=False)
+        assert set(table["domain"]) == {"source", "target"}
+        assert set(table.loc[table["domain"] == "target", "label"]) == {""}
 
 
 def test_other_limits_judge_anew_without_training_again(fallen, cutouts, target):
