@@ -26,8 +26,9 @@ class _Read(NamedTuple):
     rejects: Mapping[str, str] = {}
 
 
-#: Fewest target images of the training part: batch statistics and pairs need some.
-FEWEST = 2
+#: Fewest target images of a part: batch statistics and pairs need some, and the criteria that can choose the best epoch
+#: are numbers from three images on.
+FEWEST = 3
 
 
 def read_target(target: Target, source: Dataset) -> Dataset:

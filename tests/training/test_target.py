@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from make_cutouts import make_cutouts
 from make_recipe import tiny_recipe
 from PIL import Image
@@ -14,7 +15,8 @@ from galmorph.training.data import UNLABELLED, read_source
 from galmorph.training.domains import read_domains
 from galmorph.training.options import SplitOptions, Target
 from galmorph.training.split import split_objects
-from galmorph.training.target import read_target
+from galmorph.training.target import FEWEST, read_target
+from galmorph.training.watch import Watch
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +99,14 @@ def test_images_of_another_size_are_refused(cutouts, tmp_path):
 
 def test_too_few(cutouts, tmp_path):
     other = make_cutouts(tmp_path / "other", each=1, seed=4)
-    with pytest.raises(DataError, match="at least 2 are needed"):
+    with pytest.raises(DataError, match="at least 3 are needed"):
         read_domains(recipe_for(cutouts, other, split={"train": 0.8, "validation": 0.1, "test": 0.1}))
+
+
+def test_as_few_as_are_taken_give_every_criterion(cutouts):
+    watch = Watch()
+    watch.add(torch.arange(FEWEST), torch.randn(FEWEST, 3, generator=torch.Generator().manual_seed(0)))
+    assert np.isfinite(list(watch.measure(0.5).values())).all()
 
 
 def test_pictures_and_arrays(cutouts, tmp_path):
