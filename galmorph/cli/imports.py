@@ -173,6 +173,7 @@ def pictures(
     out: Out,
     labels: Path | None = None,
     survey: str = "pictures",
+    bands: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ("red", "green", "blue"),
     pixel_scale: float = 1.0,
     drop: Drop = (),
     most: Most = None,
@@ -193,6 +194,8 @@ def pictures(
         CSV with file, label and perhaps object_id, ra and dec; labels.csv in each folder by default.
     survey
         What to call the survey.
+    bands
+        What to call the bands: one name for grey pictures.
     pixel_scale
         Arcsec per pixel; 1 if it is not known.
     """
@@ -203,6 +206,7 @@ def pictures(
             out,
             labels=labels,
             survey=survey,
+            bands=bands,
             pixel_scale=pixel_scale,
             drop=drop,
             most=most,

@@ -102,6 +102,11 @@ def _read_folder(source: Source) -> Dataset:
     missing = [column for column in ("file", "label") if column not in table]
     if missing or table.empty:
         raise DataError(f"{path} needs a row per image with columns file and label; it has {list(table.columns)}")
+    if "object_id" in table and (nameless := table["file"][table["object_id"].str.strip() == ""].tolist()):
+        raise DataError(
+            f"{path}: {len(nameless)} rows have no object_id, such as that of {nameless[0]}. Give them one, or leave "
+            "the column out where the file's name says it"
+        )
     labels = table["label"].tolist()
     paths = [source.path / name for name in table["file"]]
     images, rows, rejects = read_pictures(paths, labels, table="source", size=source.size, faults=source.faults)

@@ -152,7 +152,10 @@ def read_pictures(
         logger.warning("%s: %d of %d images are left out: %s", table, len(rejects), len(paths), _first(rejects))
     shapes = Counter(image.shape for image in images)
     if len(shapes) > 1:
-        raise DataError(f"images in {paths[0].parent} differ in shape: {dict(shapes)}. Set {table}.size to resize them")
+        raise DataError(
+            f"images in {paths[0].parent} differ in shape: {dict(shapes)}. Set {table}.size to resize them; grey and "
+            "colour pictures do not go together"
+        )
     return Pictures(np.stack(images), rows, rejects)
 
 

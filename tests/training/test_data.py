@@ -69,6 +69,9 @@ def test_folder_resizes_and_takes_object_identifiers(pictures):
     dataset = read_source(source)
     assert dataset.images.shape == (3, 3, 6, 6)
     assert dataset.object_ids.tolist() == ["x", "y", "x"]
+    (pictures / "other.csv").write_text("file,label,object_id\n0.png,a,\n1.png,b,\n2.png,a,x\n")
+    with pytest.raises(DataError, match=r"other\.csv: 2 rows have no object_id, such as that of 0\.png"):
+        read_source(Source(path=pictures, kind="folder", classes=("a", "b"), labels=pictures / "other.csv"))
 
 
 def test_changed_pictures_have_another_digest(pictures):

@@ -79,7 +79,7 @@ class Imported:
     dropped : dict
         Images of classes that were to be left out.
     faults : dict
-        Why an image was skipped, by its name.
+        Why an image was skipped, by its name, and by its number where others have that name too.
     """
 
     path: Path
@@ -117,8 +117,8 @@ def convert(
     size : int, optional
         Pixels a side to resize to, by area means when images shrink.
     faults : {"refuse", "skip"}
-        ``refuse``: fail if an image cannot be read, is blank or not finite, or has no label, naming all. ``skip``:
-        leave such images out, with their names and the reason in ``rejects.csv``.
+        ``refuse``: fail if an image cannot be read, is blank or not finite, has other bands, or has no label or
+        identifier, naming all. ``skip``: leave such images out, with their names and the reason in ``rejects.csv``.
     same_objects_as : Path, optional
         Another set: see `same_objects`.
 
@@ -130,11 +130,14 @@ def convert(
     Raises
     ------
     DataError
-        If an image cannot be used and faults are refused, images differ in shape or show less than `angle`, or none
-        is left.
+        If an image cannot be used and faults are refused, images differ in shape or show less than `angle`, none is
+        left, or a number makes no sense.
     """
+    for what, number in (("most", most), ("angle", angle), ("size", size)):
+        if number is not None and not 0 < number < np.inf:
+            raise DataError(f"{what} must be more than 0, got {number}")
     out = Path(out)
-    names = images.table["name"].astype(str).tolist()
+    names = _told_apart(images.table["name"].astype(str))
     labels = images.table["label"].tolist()
     kept = [row for row, label in enumerate(labels) if label not in drop]
     kept = kept if most is None else _fewer(kept, labels, images.table["object_id"].astype(str).tolist(), most)
@@ -182,6 +185,12 @@ def convert(
     return Imported(out, counts, dict(Counter(label for label in labels if label in drop)), found)
 
 
+def _told_apart(names: pd.Series) -> list[str]:
+    """Names, with the number of the image where several have one."""
+    twice = names.duplicated(keep=False)
+    return [f"{name} (image {row})" if twice[row] else name for row, name in enumerate(names.tolist())]
+
+
 def _usable(
     images: Images,
     row: int,
@@ -193,7 +202,14 @@ def _usable(
     try:
         if images.table["label"].iloc[row] is None:
             raise DataError(f"{name} has no label")
+        object_id = images.table["object_id"].iloc[row]
+        if pd.isna(object_id) or not str(object_id).strip():
+            raise DataError(f"{name} has no object_id")
         image = images.read(row)
+        if len(image) != len(images.bands):
+            raise DataError(
+                f"{name}: the number of its bands is {len(image)}, and they were to be {', '.join(images.bands)}"
+            )
         if not np.isfinite(image).all():
             raise DataError(f"{name} holds values that are not finite")
         if image.min() == image.max():
@@ -262,6 +278,42 @@ def _facts(
         "counts": dict(counts),
         "source": f"galmorph {galmorph.__version__} import of {images.survey}",
     }
+
+
+def degrees(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Right ascension and declination of a table as numbers, NaN where there is none.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Perhaps with `ra` and `dec`.
+    path : Path
+        Where it is from, for the message.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table with numbers in these columns.
+
+    Raises
+    ------
+    DataError
+        If one holds anything but degrees.
+    """
+    table = table.copy()
+    for name, low, high in (("ra", -180, 360), ("dec", -90, 90)):
+        if name not in table:
+            continue
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        empty = table[name].isna() | (table[name].astype(str).str.strip() == "")
+        wrong = np.flatnonzero(~empty & ~numbers.between(low, high))
+        if wrong.size:
+            raise DataError(
+                f"{path}: {name} must be degrees from {low} to {high}, or empty; row {wrong[0] + 1} has "
+                f"{str(table[name].iloc[wrong[0]])!r}. Correct the column, or leave it out"
+            )
+        table[name] = numbers
+    return table
 
 
 def same_objects(table: pd.DataFrame, others: pd.DataFrame, radius: float = 2.0) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from galmorph.errors import DataError
+from galmorph.errors import DataError, GalmorphError
 from galmorph.taxonomy import GALAXY10_CLASSES, GALAXY10_LEFT_OUT
 from galmorph.training.importers.centred import framed
 from galmorph.training.importers.convert import Faults, Images, Imported, convert
@@ -91,9 +91,9 @@ def import_galaxy10(
                 faults=faults,
                 same_objects_as=same_objects_as,
             )
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         # What names another file went wrong in writing.
-        if isinstance(error, DataError) or getattr(error, "filename", None) not in (None, str(path)):
+        if isinstance(error, GalmorphError) or getattr(error, "filename", None) not in (None, str(path)):
             raise
         raise DataError(f"{path} is not Galaxy10 DECaLS in HDF5: {error}. Download it again") from error
 

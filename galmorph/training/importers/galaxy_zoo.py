@@ -9,7 +9,7 @@ import pandas as pd
 
 from galmorph.errors import DataError
 from galmorph.training.importers.centred import framed
-from galmorph.training.importers.convert import Faults, Images, Imported, convert
+from galmorph.training.importers.convert import Faults, Images, Imported, convert, degrees
 from galmorph.training.importers.pictures import COLOURS
 from galmorph.training.pictures import read_picture
 
@@ -65,7 +65,7 @@ def classes_by_votes(table: pd.DataFrame, rules: Rules = GZ2_RULES, votes: str =
     Raises
     ------
     DataError
-        If a column is missing.
+        If a column is missing, or holds anything but numbers.
     """
     needed = sorted({f"{answer}_{votes}" for rule in rules.values() for answer in rule})
     missing = [name for name in needed if name not in table]
@@ -73,6 +73,9 @@ def classes_by_votes(table: pd.DataFrame, rules: Rules = GZ2_RULES, votes: str =
         raise DataError(
             f"the table of votes lacks {len(missing)} columns that the rules name: {', '.join(missing[:3])}"
         )
+    strange = [name for name in needed if not pd.api.types.is_numeric_dtype(table[name])]
+    if strange:
+        raise DataError(f"the column {strange[0]} of the table of votes holds words; expected fractions from 0 to 1")
     reached = np.stack(
         [
             np.all(
@@ -147,9 +150,16 @@ def import_galaxy_zoo(
         raise DataError(
             f"{votes} needs the columns {' or '.join(ID_COLUMNS)}, ra and dec; has {list(table.columns)[:5]}"
         )
+    table = degrees(table, votes)
     labels = pd.Series(classes_by_votes(table, rules, kind), dtype=object)
     rows = pd.DataFrame(
-        {"object_id": table[name], "name": table[name], "label": labels, "ra": table["ra"], "dec": table["dec"]}
+        {
+            "object_id": table[name],
+            "name": table[name].fillna("a galaxy"),
+            "label": labels,
+            "ra": table["ra"],
+            "dec": table["dec"],
+        }
     )
     rows = rows if unlabelled else rows[labels != ""]
     rows = rows.reset_index(drop=True)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from galmorph.errors import DataError
 from galmorph.training.importers.centred import framed
-from galmorph.training.importers.convert import Faults, Images, Imported, convert
+from galmorph.training.importers.convert import Faults, Images, Imported, convert, degrees
 from galmorph.training.pictures import read_picture
 
 logger = logging.getLogger(__name__)
@@ -115,8 +115,7 @@ def _table(folder: Path, path: Path, unlabelled: bool) -> pd.DataFrame:
         raise DataError(f"{path} needs a row per image with columns file and label; it has {list(table.columns)}")
     if "object_id" not in table:
         table["object_id"] = [Path(name).stem for name in table["file"]]
-    for name in {"ra", "dec"} & set(table.columns):
-        table[name] = pd.to_numeric(table[name], errors="coerce")
+    table = degrees(table, path)
     words = [name or ("" if unlabelled else None) for name in table["label"].tolist()]
     files = table["file"].tolist()
     paths = [folder / name for name in files]

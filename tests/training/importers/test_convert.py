@@ -1,5 +1,7 @@
 """What all importers share: faults by name, sizes, identifiers, and that the result trains."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,6 +34,12 @@ def replace(pictures, old, new):
     path.write_text(path.read_text().replace(old, new))
 
 
+def with_identifiers(pictures, letters):
+    path = pictures / "labels.csv"
+    head, *rows = path.read_text().split()
+    path.write_text("\n".join([f"{head},object_id", *map(",".join, zip(rows, letters, strict=True))]))
+
+
 def test_values_are_those_of_the_files(pictures, tmp_path):
     result = import_pictures(pictures, tmp_path / "set", survey="sdss", pixel_scale=0.4)
     cutouts = read_cutout_set(tmp_path / "set")
@@ -49,6 +57,8 @@ def test_values_are_those_of_the_files(pictures, tmp_path):
         (lambda folder: (folder / "2.png").unlink(), r"cannot read the image .*2\.png"),
         (lambda folder: Image.new("RGB", (10, 10)).save(folder / "2.png"), r"2\.png is blank: every value is 0"),
         (lambda folder: replace(folder, "2.png,a", "2.png,"), r"2\.png has no label"),
+        (lambda folder: Image.new("L", (10, 10)).save(folder / "2.png"), r"2\.png: the number of its bands is 1, and"),
+        (lambda folder: with_identifiers(folder, "01 345"), r"2\.png has no object_id"),
     ],
 )
 def test_faults_are_named_and_refused_or_skipped(pictures, tmp_path, spoil, reason):
@@ -70,6 +80,40 @@ def test_all_faults_are_told_at_once_before_anything_is_framed(pictures, tmp_pat
     monkeypatch.setattr("galmorph.training.importers.centred.frame_object", lambda *_: pytest.fail("framed in vain"))
     with pytest.raises(DataError, match=r"4 of 6 images cannot be used: .*1\.png.*2\.png.*4\.png.*; and 1 more"):
         import_pictures(pictures, tmp_path / "set", factor=1.0, size=8)
+
+
+def test_faults_of_one_name_in_two_folders_are_told_apart(pictures, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(pictures, other)
+    for folder in (pictures, other):
+        replace(folder, "2.png,a", "2.png,")
+    result = import_pictures([pictures, other], tmp_path / "set", faults="skip")
+    assert result.counts == {"a": 4, "b": 6}
+    assert list(result.faults) == ["2.png (image 2)", "2.png (image 8)"]
+    assert len(pd.read_csv(tmp_path / "set" / "rejects.csv")) == 2
+
+
+def test_grey_pictures_are_of_one_band(pictures, tmp_path):
+    for n in range(6):
+        Image.open(pictures / f"{n}.png").convert("L").save(pictures / f"{n}.png")
+    import_pictures(pictures, tmp_path / "set", bands=["r"])
+    assert read_cutout_set(tmp_path / "set").images.shape == (6, 1, 10, 10)
+
+
+@pytest.mark.parametrize("options", [{"size": 0}, {"size": -3}, {"angle": np.nan}, {"angle": 0.0}, {"most": 0}])
+def test_numbers_that_make_no_sense(pictures, tmp_path, options):
+    (name,) = options
+    with pytest.raises(DataError, match=rf"{name} must be more than 0"):
+        import_pictures(pictures, tmp_path / "set", **options)
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec", "wrong"), [("10:00:00", "2.0", "ra .* has '10:00:00'"), ("150.0", "120", "dec .* has '120'")]
+)
+def test_positions_are_degrees(pictures, tmp_path, ra, dec, wrong):
+    (pictures / "labels.csv").write_text(f"file,label,ra,dec\n0.png,a,,\n1.png,b,{ra},{dec}\n")
+    with pytest.raises(DataError, match=rf"labels\.csv: {wrong}"):
+        import_pictures(pictures, tmp_path / "set")
 
 
 def test_unlabelled_on_purpose(pictures, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from galmorph.cutout_set import PIXEL_VALUES, read_cutout_set
-from galmorph.errors import DataError
+from galmorph.errors import ConfigError, DataError
 from galmorph.taxonomy import CLASS_MAPS, GALAXY10_CLASSES, map_labels
 from galmorph.training.importers import (
     GZ2_RULES,
@@ -179,6 +179,8 @@ def test_no_more_than_so_many_images_of_a_class(galaxy10, tmp_path):
     one = import_galaxy10(galaxy10, tmp_path / "one", most=1)
     assert set(one.counts.values()) == {1}
     assert len(one.counts) == 9
+    with pytest.raises(ConfigError, match=r"^framing needs factor > 0"):
+        import_galaxy10(galaxy10, tmp_path / "none", factor=0.0, size=8)
     assert import_galaxy10(galaxy10, tmp_path / "two", most=2).counts == dict.fromkeys(one.counts, 2)
     kept = read_cutout_set(tmp_path / "one").labels["object_id"]
     assert sorted(kept, key=lambda name: int(name.split("-")[1])) == kept.tolist()
@@ -230,6 +232,8 @@ def test_classes_by_votes():
     assert classes_by_votes(table) == expected
     with pytest.raises(DataError, match="lacks 1 columns that the rules name: t03_bar_a06_bar_debiased"):
         classes_by_votes(table.drop(columns="t03_bar_a06_bar_debiased"))
+    with pytest.raises(DataError, match="column t03_bar_a06_bar_debiased of the table of votes holds words"):
+        classes_by_votes(table.assign(t03_bar_a06_bar_debiased="n/a?"))
 
 
 def test_galaxy_zoo_pictures_are_found_by_identifier(tmp_path):
@@ -244,6 +248,9 @@ def test_galaxy_zoo_pictures_are_found_by_identifier(tmp_path):
     assert result.counts == {"": 1, "round_smooth": 1}
     assert list(result.faults) == ["587722981742084145"]
     assert read_cutout_set(tmp_path / "set").labels["object_id"].tolist() == ["587722981742084144", "3"]
+    table.assign(dr7objid=["587722981742084144", None, None]).to_csv(tmp_path / "gaps.csv", index=False)
+    result = import_galaxy_zoo(tmp_path / "gaps.csv", tmp_path, tmp_path / "set", faults="skip", unlabelled=True)
+    assert list(result.faults.values()) == [f"a galaxy (image {n}) has no object_id" for n in (1, 2)]
 
 
 @pytest.mark.real
