@@ -121,7 +121,7 @@ def blur(images: Tensor, sigma: float, share: Tensor) -> Tensor:
     images : Tensor
         Shape ``(n, bands, N, N)``.
     sigma : float
-        Standard deviation of the Gaussian, in pixels.
+        Standard deviation of the Gaussian, in pixels; it is cut off at three of them, or at the side of the images.
     share : Tensor
         Of the blurred image, shape ``(n,)``.
 
@@ -130,7 +130,8 @@ def blur(images: Tensor, sigma: float, share: Tensor) -> Tensor:
     Tensor
         Same shape.
     """
-    blurred = gaussian_blur(images, 2 * math.ceil(3 * sigma) + 1, sigma)
+    reach = min(math.ceil(3 * sigma), images.shape[-1] - 1)
+    blurred = gaussian_blur(images, 2 * reach + 1, sigma)
     return torch.lerp(images, blurred, share[:, None, None, None])
 
 

@@ -113,6 +113,13 @@ def test_blur_spreads_a_point_as_its_gaussian_and_keeps_flux():
     assert float((whole[0].sum(dim=0) * offset**2).sum()) == pytest.approx(4, rel=0.03)
 
 
+def test_a_blur_wider_than_the_images():
+    corner = torch.zeros(1, 1, 8, 8)
+    corner[..., 0, 0] = 1
+    wide = blur(corner, 10.0, torch.ones(1))
+    assert 0 < wide.min() < wide.max() < 0.05
+
+
 def test_changes_of_colour_and_brightness_are_within_their_limits_and_draw_nothing_when_off(images):
     still = {"turn": False, "flip": False, "zoom": 1.0}
     assert torch.equal(random_view(images, ViewOptions(**still), torch.Generator().manual_seed(1)), images)
