@@ -14,6 +14,32 @@ EXTENDS = "extends"
 WHOLE = (("method", "weights"), ("network", "encoder_options"))
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """Values of a TOML file, which is UTF-8, also where an editor has put a mark of that before it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        As they stand there.
+
+    Raises
+    ------
+    ConfigError
+        If it is no TOML.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
 def read_values(path: Path, paths: Sequence[tuple[str, str]], readers: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Settings of a TOML file over those of the file that it extends.
 
@@ -42,11 +68,9 @@ def read_values(path: Path, paths: Sequence[tuple[str, str]], readers: tuple[Pat
     if path in readers:
         raise ConfigError(f"{path} extends itself, by way of {', '.join(each.name for each in readers)}")
     try:
-        values = tomllib.loads(path.read_text())
+        values = read_toml(path)
     except OSError as error:
         raise ConfigError(f"cannot read the recipe {path}{_wanted(readers)}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
     for table, name in paths:
         settings = values.get(table)
         if isinstance(settings, dict) and isinstance(settings.get(name), str):

@@ -12,6 +12,9 @@ from galmorph.training.losses import joint_logits
 from galmorph.training.options import NetworkOptions
 from galmorph.training.stretch import Stretch
 
+#: Arguments of timm that are not a recipe's: bands, classes, and weights that timm would fetch or unpickle.
+GIVEN = ("pretrained", "pretrained_cfg", "checkpoint_path", "in_chans", "num_classes")
+
 
 class Activations(NamedTuple):
     """What a network gives in training.
@@ -184,6 +187,12 @@ def _timm_parts(options: NetworkOptions, bands: int, size: int) -> tuple[nn.Modu
         close = timm.list_models(f"*{options.encoder}*")[:5]
         hint = f"; like it: {', '.join(close)}" if close else ""
         raise ConfigError(f"network.encoder must be 'deepmerge' or an encoder of timm, got {options.encoder!r}{hint}")
+    given = sorted({*options.encoder_options} & {*GIVEN})
+    if given:
+        raise ConfigError(
+            f"network.encoder_options cannot set {', '.join(given)}: bands and classes are those of the images, and "
+            "weights to start from are a file, network.initial"
+        )
     try:
         encoder = timm.create_model(
             options.encoder, pretrained=False, in_chans=bands, num_classes=0, **options.encoder_options

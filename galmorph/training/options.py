@@ -14,6 +14,11 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+#: Seeds are below this, as numpy, torch and Optuna all take them.
+SEEDS_END = 2**32
+Seed = Annotated[int, Field(ge=0, lt=SEEDS_END)]
 
 #: Applied to each dataclass below: a setting that does not exist is an error, never ignored.
 STRICT = ConfigDict(extra="forbid", strict=True)
@@ -64,6 +69,8 @@ class Source:
         lower = [name.lower() for name in self.classes]
         if twice := sorted({name for name in self.classes if lower.count(name.lower()) > 1}):
             raise ValueError(f"of the classes to learn {', '.join(twice)} stands twice, capitals apart")
+        if "" in (*self.classes, *self.private):
+            raise ValueError("the empty word stands for images without a label, and is no class")
         if UNKNOWN in self.classes:
             raise ValueError(
                 f"{UNKNOWN} is what objects of no known class are called, and no class to learn: "
@@ -162,8 +169,8 @@ class StretchOptions:
 
     kind: Literal["asinh", "lupton", "linear", "percentile"] = "asinh"
     softening: Positive = 3.0
-    low: float = 0.0
-    high: float = 1.0
+    low: Finite = 0.0
+    high: Finite = 1.0
 
     def __post_init__(self) -> None:
         if not self.low < self.high:

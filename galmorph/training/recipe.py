@@ -23,9 +23,9 @@ from galmorph.training.options import (
     ExportOptions,
     FitOptions,
     GuardOptions,
-    Natural,
     NetworkOptions,
     OptimiserOptions,
+    Seed,
     Source,
     SplitOptions,
     StretchOptions,
@@ -64,7 +64,7 @@ class Recipe:
     name: Annotated[str, Field(pattern=NAME)]
     source: Source
     target: Target | None = None
-    seed: Natural = 0
+    seed: Seed = 0
     description: str = ""
     split: SplitOptions = field(default_factory=SplitOptions)
     stretch: StretchOptions = field(default_factory=StretchOptions)
@@ -228,7 +228,9 @@ def say_problem(problem: Mapping[str, Any]) -> str:
         return f"{where} is not a setting; check its spelling and its table"
     if problem["type"] in ("missing", "missing_argument"):
         return f"{where} is missing"
-    return f"{where}: {problem_words(problem)}, got {problem['input']!r}"
+    # A rule that a whole table breaks says itself which of its settings it is about.
+    got = "" if isinstance(problem["input"], Mapping) else f", got {problem['input']!r}"
+    return f"{where}: {problem_words(problem)}{got}"
 
 
 def problem_words(problem: Mapping[str, Any]) -> str:

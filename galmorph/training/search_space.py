@@ -1,7 +1,6 @@
 """What a search tries: settings of a recipe with their ranges or choices, read from a TOML file."""
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from optuna.trial import Trial
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from galmorph.errors import ConfigError
+from galmorph.training.inheritance import read_toml
 from galmorph.training.options import STRICT
 from galmorph.training.recipe import Recipe, parse_recipe, problem_words
 
@@ -163,11 +163,9 @@ def load_space(path: Path) -> Space:
         If the file is missing, is no TOML, or has something unknown or impossible in it.
     """
     try:
-        values = tomllib.loads(Path(path).read_text())
+        values = read_toml(Path(path))
     except OSError as error:
         raise ConfigError(f"cannot read the space {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
     try:
         # Through JSON, because there strict checking lets an array be a tuple.
         return _ADAPTER.validate_json(json.dumps(values, default=str))

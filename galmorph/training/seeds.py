@@ -23,6 +23,7 @@ from galmorph.training.gather import is_first
 from galmorph.training.guarded import GuardedResult, compare_trainings, train_guarded, write_verdict
 from galmorph.training.history import FIRST
 from galmorph.training.hold import write_whole
+from galmorph.training.options import SEEDS_END
 from galmorph.training.recipe import Recipe, load_recipe
 from galmorph.training.shipped import GUARD, PLAIN, shipped
 
@@ -164,8 +165,10 @@ def train_seeds(
     DataError, BundleError
         If data cannot be used, or a model cannot be exported or measured.
     """
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ConfigError(f"seeds must be different whole numbers from 0 on, at least one; got {list(seeds)}")
+    if not seeds or len(set(seeds)) < len(seeds) or not 0 <= min(seeds) <= max(seeds) < SEEDS_END:
+        raise ConfigError(
+            f"seeds must be different whole numbers from 0 to {SEEDS_END - 1}, at least one; got {list(seeds)}"
+        )
     settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     out = Path(out)
     if (out / IDENTITY).is_file():

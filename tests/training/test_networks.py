@@ -59,6 +59,7 @@ def test_evaluation_does_not_depend_on_the_batch():
         ({"encoder": "resnet18", "encoder_options": {"chanels": [8]}}, r"cannot be made .*chanels"),
         ({"encoder": "resnet18", "encoder_options": {"channels": [8, 8]}}, r"cannot be made .*channels.*layer3"),
         ({"encoder": "resnet18", "encoder_options": {"act_layer": "none"}}, r"cannot be made .*act_layer.*KeyError"),
+        ({"encoder": "resnet18", "encoder_options": {"pretrained": True}}, r"cannot set pretrained: .*initial"),
         ({"encoder": "vit_tiny_patch16_224"}, r"cannot be made for 3 x 32 x 32 images"),
         ({"encoder": "deepmerge", "encoder_options": {"a": 1}}, "takes no encoder_options"),
         ({"encoder": "deepmerge", "size": 7}, "at least 8 pixels, got 7"),

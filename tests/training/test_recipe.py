@@ -51,6 +51,10 @@ def test_portable_recipe_names_no_folder():
         ({"source": {"path": "s", "classes": ["a", "unknown"]}}, r"unknown is .* no class to learn: .*private"),
         ({"source": {"path": "s", "classes": ["a", "b"], "size": 8}}, r"kind 'cutouts' do not take size"),
         ({"target": {"path": "t", "kind": "arrays", "faults": "skip"}}, r"kind 'arrays' do not take faults"),
+        ({"source": {"path": "s", "classes": ["a", "b", ""]}}, r"empty word stands for images without a label"),
+        ({"seed": 2**32}, r"seed: .*less than 4294967296"),
+        ({"stretch": {"kind": "linear", "low": float("-inf")}}, r"stretch\.low: .*finite"),
+        ({"split": {"train": 0.5}}, r"must sum to 1, got 0\.9$"),
         ({"fit": {"batch_size": 1}}, r"fit\.batch_size: .*greater than or equal to 2, got 1"),
         ({"export": {"false_unknown_rate": 0}}, r"export\.false_unknown_rate: .*greater than 0"),
     ],
@@ -66,6 +70,17 @@ def test_missing_and_broken_files(tmp_path):
     (tmp_path / "broken.toml").write_text("name = ")
     with pytest.raises(ConfigError, match=r"broken\.toml is not valid TOML"):
         load_recipe(tmp_path / "broken.toml")
+    (tmp_path / "latin.toml").write_bytes('name = "é"'.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"latin\.toml is not valid TOML: 'utf-8' codec"):
+        load_recipe(tmp_path / "latin.toml")
+
+
+def test_a_mark_of_utf8_before_a_recipe_is_no_fault(tmp_path):
+    path = tmp_path / "marked.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + 'name = "x"\ndescription = "é"\n[source]\n'.encode())
+    with path.open("a") as file:
+        file.write('path = "set"\nclasses = ["a", "b"]\n')
+    assert load_recipe(path).description == "é"
 
 
 def write(path, text):

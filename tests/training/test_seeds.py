@@ -94,9 +94,9 @@ def test_a_bundle_by_other_settings_is_made_anew(recipe, cutouts, tmp_path):
     assert flagged(0.05) < flagged(0.5)
 
 
-@pytest.mark.parametrize("seeds", [[], [1, 1], [-1]])
+@pytest.mark.parametrize("seeds", [[], [1, 1], [-1], [2**32]])
 def test_seeds_that_make_no_sense(recipe, tmp_path, seeds):
-    with pytest.raises(ConfigError, match="different whole numbers from 0 on"):
+    with pytest.raises(ConfigError, match="different whole numbers from 0 to 4294967295"):
         train_seeds(recipe, tmp_path, seeds)
 
 
