@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from galmorph.cutouts import Framing
 from galmorph.digests import file_sha256
-from galmorph.errors import DataError
+from galmorph.errors import ConfigError, DataError
 
 IMAGES, LABELS, DESCRIPTION = "images.npy", "labels.parquet", "dataset.json"
 
@@ -75,7 +76,7 @@ def write_cutout_set(path: Path, images: NDArray[np.float32], labels: pd.DataFra
     Raises
     ------
     DataError
-        If rows and images differ in number, a column or fact is missing, or the unit is none of the two.
+        If rows and images differ in number, a column, an identifier or a fact is missing, or a fact cannot be one.
     """
     _check(path, images, labels, meta)
     path.mkdir(parents=True, exist_ok=True)
@@ -144,6 +145,14 @@ def _check(path: Path, images: NDArray[np.float32], labels: pd.DataFrame, meta: 
         raise DataError(
             f"{path}: labels need columns {REQUIRED_COLUMNS} and the description {REQUIRED_FACTS}; missing: {absent}"
         )
+    nameless = labels["object_id"].isna() | (labels["object_id"].astype(str) == "")
+    if nameless.any():
+        raise DataError(
+            f"{path}: {nameless.sum()} rows of labels have no object_id, the first is row {nameless.argmax()}; each "
+            "needs the identifier of what it shows"
+        )
+    if problem := _problem(meta):
+        raise DataError(f"{path}: the description's {problem}. Make the set again, or correct {DESCRIPTION}")
     if meta["unit"] not in (UNIT, PIXEL_VALUES):
         raise DataError(f"{path}: the unit must be {UNIT!r} or {PIXEL_VALUES!r}, got {meta['unit']!r}")
     if len(labels) != len(images):
@@ -152,3 +161,17 @@ def _check(path: Path, images: NDArray[np.float32], labels: pd.DataFrame, meta: 
         )
     if len(meta["bands"]) != images.shape[1]:
         raise DataError(f"{path}: images have {images.shape[1]} bands, the description names {meta['bands']}")
+
+
+def _problem(meta: Mapping[str, Any]) -> str:
+    """What a model of the set could not go by, in words; empty if all is well."""
+    bands, scale = meta["bands"], meta["pixel_scale"]
+    if not isinstance(bands, list | tuple) or not all(isinstance(band, str) for band in bands):
+        return f"bands must be a list of words, got {bands!r}"
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < np.inf:
+        return f"pixel_scale must be arcsec, more than 0, got {scale!r}"
+    try:
+        Framing(**meta["framing"])
+    except (TypeError, ConfigError) as error:
+        return f"framing is none, {error}; got {meta['framing']!r}"
+    return ""

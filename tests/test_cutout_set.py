@@ -50,6 +50,12 @@ def test_digests_follow_every_file(tmp_path):
         (IMAGES, LABELS.drop(columns="label"), META, r"missing: \['label'\]"),
         (IMAGES, LABELS, {k: v for k, v in META.items() if k != "unit"}, r"missing: \['unit'\]"),
         (IMAGES, LABELS, META | {"bands": ["g"]}, "2 bands, the description names"),
+        (IMAGES, LABELS.assign(object_id=["x", None, ""]), META, "2 rows of labels have no object_id, .* row 1"),
+        (IMAGES, LABELS, META | {"bands": "gr"}, "bands must be a list of words, got 'gr'"),
+        (IMAGES, LABELS, META | {"bands": 2}, "bands must be a list of words, got 2"),
+        (IMAGES, LABELS, META | {"pixel_scale": "0.2"}, "pixel_scale must be arcsec, more than 0, got '0.2'"),
+        (IMAGES, LABELS, META | {"framing": None}, "framing is none, .*; got None"),
+        (IMAGES, LABELS, META | {"framing": {"size": 0}}, "framing is none, framing size must be at least 1"),
         (IMAGES, LABELS, META | {"unit": "counts"}, "unit must be 'nanomaggies arcsec-2' or 'pixel values'"),
     ],
 )

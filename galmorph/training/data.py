@@ -145,11 +145,14 @@ def _read_arrays(source: Source) -> Dataset:
 
 
 def load_array(path: Path) -> NDArray[Any]:
-    """An array of a ``.npy`` file, memory-mapped; nothing is unpickled."""
+    """Real numbers of a ``.npy`` file, memory-mapped; nothing is unpickled."""
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"cannot read {path} as a .npy array: {error}") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        held = getattr(array, "dtype", "several arrays")
+        raise DataError(f"{path} must be one .npy array of numbers, holds {held}")
     return array
 
 

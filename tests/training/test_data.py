@@ -166,12 +166,21 @@ def test_pair_of_arrays(arrays):
         ("y.npy", np.array([0, 1, 0.5, 0, 1]), "expected 5 whole numbers, got float64"),
         ("y.npy", np.array([0, 1, 2, 0, 1]), "run from 0 to 2, source.classes names 2 classes"),
         ("x.npy", np.zeros((5, 4, 4, 2)), r"must have the shape \(n, bands, N, N\)"),
+        ("y.npy", np.array(["no", "yes", "no", "no", "yes"]), "y.npy must be one .npy array of numbers, holds <U3"),
+        ("x.npy", np.zeros((5, 2, 4, 4), dtype=complex), "x.npy must be one .npy array of numbers, holds complex128"),
         ("x.npy", np.array([{}] * 5, dtype=object), "cannot read .*x.npy"),
     ],
 )
 def test_arrays_that_do_not_fit(arrays, name, content, message):
     np.save(arrays.path.parent / name, content, allow_pickle=True)
     with pytest.raises(DataError, match=message):
+        read_source(arrays)
+
+
+def test_several_arrays_in_one_file_are_none(arrays):
+    with arrays.path.open("wb") as file:
+        np.savez(file, a=np.zeros((5, 2, 4, 4)), b=np.zeros(5))
+    with pytest.raises(DataError, match="holds several arrays"):
         read_source(arrays)
 
 
