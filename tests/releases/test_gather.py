@@ -52,7 +52,13 @@ def _known(folder):
     labels = pd.DataFrame(
         {"object_id": [f"old{n}" for n in range(8)], "label": ["spiral", "", "merger"] + [""] * 5, "ra": ra, "dec": dec}
     )
-    meta = {"survey": SURVEY, "bands": list(BANDS), "pixel_scale": 0.262, "framing": {}, "unit": "nanomaggies arcsec-2"}
+    meta = {
+        "survey": SURVEY,
+        "bands": list(BANDS),
+        "pixel_scale": 0.262,
+        "framing": {"size": 64},
+        "unit": "nanomaggies arcsec-2",
+    }
     write_cutout_set(folder / "known", np.zeros((8, 3, 16, 16), np.float32), labels, meta)
     return read_cutout_set(folder / "known")
 

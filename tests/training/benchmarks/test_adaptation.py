@@ -269,7 +269,7 @@ def test_hostile_targets_are_what_they_say(module, tmp_path):
             "survey": unit_id,
             "bands": list("rgb")[:bands],
             "pixel_scale": 1.0,
-            "framing": {},
+            "framing": {"size": 64},
             "unit": "pixel values",
         }
         write_cutout_set(tmp_path / name, images, pd.DataFrame({"object_id": names, "label": labels}), meta)
