@@ -60,7 +60,8 @@ class LateCheckpoint(_Late, ModelCheckpoint):
         """Whether an epoch takes the place of the one that is kept."""
         if not self.images or current is None or not math.isfinite(current):
             return super().check_monitor_top_k(trainer, current)
-        self.highest = max(self.highest, float(current))
+        # A mean of recalls that are all 1 can come out a little larger.
+        self.highest = max(self.highest, min(1.0, float(current)))
         return float(current) >= self.highest - math.sqrt(self.highest * (1 - self.highest) / self.images)
 
     def state_dict(self) -> dict[str, Any]:
