@@ -1,6 +1,7 @@
 """From a checkpoint to a model bundle."""
 
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,15 +34,19 @@ from galmorph.training.domains import part_rows
 from galmorph.training.ensemble import as_served, load_members
 from galmorph.training.evaluate import predict
 from galmorph.training.evaluation import Evaluation, summarise
+from galmorph.training.folder import IDENTITY, RESULT
 from galmorph.training.graph import add_facts, compare, export_graph
 from galmorph.training.manifest import graph_facts, make_manifest
+from galmorph.training.methods import find_method
 from galmorph.training.module import Training
 from galmorph.training.recipe import Recipe
 from galmorph.training.reference import chosen_rows, images_facts, sample_domain
-from galmorph.training.shipped import shipped
+from galmorph.training.shipped import Shipped, shipped
 from galmorph.training.split import split_objects
 from galmorph.training.strangers import draw_strangers
 from galmorph.training.target import read_target, target_rows
+
+logger = logging.getLogger(__name__)
 
 #: Images of the target that the threshold is fitted to.
 TARGET_IMAGES = 4000
@@ -104,6 +109,7 @@ def export(
             "Train on a set made from tiles, by `galmorph mock`, or by galmorph.training.importers"
         )
     recipe = _as_asked(modules, precisions, orientations)
+    _tell_what_is_open(recipe, chosen)
     dataset = _training_set(recipe, record, data)
     rows = part_rows(dataset, recipe)
     graphs, parity = _graphs(modules, record, np.asarray(dataset.images[rows["validation"][:PARITY_IMAGES]]))
@@ -165,10 +171,36 @@ def _as_asked(
 
 def _training_set(recipe: Recipe, record: dict[str, Any], moved: Path | None) -> Dataset:
     """The data of the training, as they were."""
-    dataset = read_source(replace(recipe.source, path=Path(moved) if moved else recipe.source.path))
+    dataset = read_source(replace(recipe.source, path=_at_hand(recipe.source.path, moved, "data")))
     if dataset.digests != record["digests"]:
         raise DataError(f"{recipe.source.path} is not the data of the training: its digests differ. Train again")
     return dataset
+
+
+def _at_hand(path: Path, moved: Path | None, option: str) -> Path:
+    """Where images of the training are now; fails where they are no more."""
+    if moved is None and not path.exists():
+        raise DataError(
+            f"{path}, where the images of the training were, does not exist. If they were moved, say where to: "
+            f"--{option}, or {option}= in Python"
+        )
+    return path if moved is None else Path(moved)
+
+
+def _tell_what_is_open(recipe: Recipe, chosen: Shipped) -> None:
+    """Warn of a training that is not finished, and of an adapted network that no guard has judged."""
+    for folder in {path.resolve().parent.parent for path in chosen.checkpoints}:
+        if (folder / IDENTITY).is_file() and not (folder / RESULT).is_file():
+            logger.warning(
+                "the training in %s is not finished, and the best of its epochs so far is taken; the same galmorph "
+                "train goes on with it",
+                folder,
+            )
+    if find_method(recipe.method.name).adapts and recipe.guard.mode != "off" and chosen.verdict is None:
+        logger.warning(
+            "no guard has judged whether adaptation did harm here, as the recipe asks for; the same galmorph train "
+            "goes on to the model that it is compared with"
+        )
 
 
 def _predict_strangers(
@@ -219,7 +251,7 @@ def _target_images(
     """Images of the target, and rows of its training part, not more than are needed; None if there was no target."""
     if recipe.target is None or record["target"] is None:
         return None
-    options = replace(recipe.target, path=Path(moved) if moved else recipe.target.path)
+    options = replace(recipe.target, path=_at_hand(recipe.target.path, moved, "target"))
     target = read_target(options, source)
     if target.digests != record["target"]["digests"]:
         raise DataError(f"{options.path} is not the target of the training: its digests differ. Train again")

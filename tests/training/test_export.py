@@ -123,6 +123,14 @@ def test_changed_data_are_refused(trained, cutouts, tmp_path):
         export(trained.checkpoint, tmp_path / "bundle", data=changed)
 
 
+def test_data_that_are_gone_are_asked_for(cutouts, tmp_path):
+    moved = shutil.copytree(cutouts, tmp_path / "set")
+    trained = train(tiny_recipe(moved), tmp_path / "out", device="cpu", progress=False)
+    moved.rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"set, where the images of the training were, does not exist\. .*--data"):
+        export(trained.checkpoint, tmp_path / "bundle")
+
+
 def test_moved_data_are_found(trained, bundle, cutouts, tmp_path):
     moved = shutil.copytree(cutouts, tmp_path / "moved")
     again = export(trained.checkpoint, tmp_path / "bundle", data=moved)

@@ -101,6 +101,21 @@ def test_export_says_which_of_the_two_it_takes(fallen, tmp_path, capsys):
     assert "the adapted one, though the guard found harm" in capsys.readouterr().out
 
 
+def test_export_tells_of_a_training_that_is_not_finished_or_not_judged(cutouts, target, tmp_path, caplog):
+    out = tmp_path / "out"
+    train_guarded(recipe_for(cutouts, target), out, device="cpu", progress=False)
+    export(out, tmp_path / "bundle")
+    assert "galmorph train goes on" not in caplog.text
+    # As a training leaves its folder that was stopped in its twin, and then in itself.
+    (out / GUARD).unlink()
+    export(out, tmp_path / "bundle")
+    assert "no guard has judged whether adaptation did harm" in caplog.text
+    assert "is not finished" not in caplog.text
+    (out / "result.json").unlink()
+    export(out, tmp_path / "bundle")
+    assert f"the training in {out} is not finished, and the best of its epochs so far is taken" in caplog.text
+
+
 def test_what_the_guard_chose_is_looked_at_beside_the_target(fallen, target, tmp_path):
     for moved in (None, shutil.copytree(target, tmp_path / "moved")):
         explain(fallen[0], tmp_path / "out", target=moved)
