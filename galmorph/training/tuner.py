@@ -59,8 +59,8 @@ class Tuner:
 
     ``paper`` is the algorithm as printed, with its steps in nats and a minimum over the whole training: the margin can
     pass ln K, where the loss is dead. ``bounded`` takes steps as fractions of ``ln(K) / 2``, keeps the boundary
-    between 0 and ln K and the margin below half of it, forgets the minimum at each change, and takes back a
-    change after which the loss did not fall below what it was before.
+    between 0 and ln K where samples can be active, and margins that it sets below half of ln K, forgets the minimum at
+    each change, and takes back a change after which the loss did not fall below what it was before.
 
     Parameters
     ----------
@@ -129,7 +129,9 @@ class Tuner:
     def _bound(self, parameter: str, value: float) -> float:
         """The nearest value allowed."""
         if parameter == "rho":
-            return min(max(value, GUARD * self.largest), (1 - GUARD) * self.largest)
+            value = min(max(value, GUARD * self.largest), (1 - GUARD) * self.largest)
+            # A margin of more than half of ln K, which a recipe may have, leaves no sample active about the middle.
+            return value if self.margin < max(value, self.largest - value) else self.rho
         # Wherever the boundary is, one side of it is at least half of ln K wide.
         return min(max(value, 0.0), (1 - GUARD) * self.largest / 2)
 

@@ -56,9 +56,10 @@ def test_one_printed_cycle_kills_the_loss_and_the_bounded_one_does_not():
 
 @pytest.mark.parametrize("classes", [2, 3, 9, 10])
 @pytest.mark.parametrize("losses", [[1.0] * 200, [1 / (n % 7 + 1) - n / 1000 for n in range(200)]])
-def test_bounded_never_leaves_the_range(classes, losses):
+@pytest.mark.parametrize(("rho", "margin"), [(0.5, 0.15), (0.3, 0.6), (0.7, 0.6)])
+def test_bounded_never_leaves_the_range(classes, losses, rho, margin):
     largest = math.log(classes)
-    tuner = Tuner(largest / 2, 0.15 * largest, classes, "bounded")
+    tuner = Tuner(rho * largest, margin * largest, classes, "bounded")
     for epoch, loss in enumerate(losses):
         tuner.end_epoch(epoch, loss)
         assert 0 < tuner.rho < largest
