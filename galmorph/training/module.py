@@ -71,7 +71,7 @@ class Training(pl.LightningModule):
         return logits, features
 
     def on_train_epoch_start(self) -> None:
-        """Log the learning rate; when the warm-up ends, start the target's branch from the source's."""
+        """Log the learning rate; in the first epoch after the warm-up, start the target's branch from the source's."""
         if self.current_epoch == math.ceil(self.onset.warmup) > 0:
             start_target_from_source(self.network)
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
