@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import optuna
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pytorch_lightning.callbacks import Callback
+from sqlalchemy.exc import SQLAlchemyError
 
-from galmorph.errors import ConfigError, GalmorphError
+from galmorph.errors import ConfigError, DataError, GalmorphError
 from galmorph.training.domains import Domains, read_domains
 from galmorph.training.fit import Device, first_epoch, moved, train
 from galmorph.training.folder import CHECKPOINTS, METRICS
@@ -108,7 +111,7 @@ def search(
         If a setting is unknown, `out` holds another search, the method does not look at a target whose images are to
         be gone by, or no trial could be finished.
     DataError
-        If the data cannot be used.
+        If the data cannot be used, or the study's file cannot be read or written.
     """
     settings = moved(recipe if isinstance(recipe, Recipe) else load_recipe(recipe), data, target)
     space = space if isinstance(space, Space) else load_space(space)
@@ -120,8 +123,20 @@ def search(
         raise ConfigError(f"{space.objective} is measured on a target, and method {settings.method.name!r} has none")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    with held(out):
+    with held(out), _told(out / STUDY):
         return _search(out, settings, space, domains, trials, device, report)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say in words that the study's file cannot be read or written."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise DataError(
+            f"{path} cannot be read or written: {reason}. When its disk is in order, the same search goes on"
+        ) from error
 
 
 def _search(

@@ -237,3 +237,9 @@ def test_on_the_command_line(recipe, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "1 finished, 0 stopped early, 0 failed" in text
     assert f"next: galmorph train {out / 'best.toml'}" in text
+
+
+def test_a_study_that_cannot_be_read_is_told(recipe, tmp_path):
+    (tmp_path / "study.db").write_bytes(b"not a database, and long enough to be taken for one" * 20)
+    with pytest.raises(DataError, match=r"study\.db cannot be read or written: file is not a database\. When"):
+        search(recipe, SPACE, tmp_path, trials=1, device="cpu")
