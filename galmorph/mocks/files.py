@@ -25,6 +25,11 @@ ROWS = 64
 DITHER_SEED = 1
 
 
+def tile_file(tile: MockTile, band: str) -> str:
+    """Name of the file of a tile's band."""
+    return f"{tile.name}-{band}.fits.fz"
+
+
 def write_tile(
     folder: Path, tile: MockTile, exposure: Exposure, survey: Survey, quantise: float = QUANTISE
 ) -> list[Path]:
@@ -68,7 +73,7 @@ def write_tile(
             quantize_level=-weight_step(exposure.invvar[plane]), quantize_method=-1, **rows,
         )  # fmt: skip
         mask = fits.CompImageHDU(exposure.mask[plane], header.copy(), name="MASK", compression_type="RICE_1", **rows)
-        path = folder / f"{tile.name}-{band}.fits.fz"
+        path = folder / tile_file(tile, band)
         fits.HDUList([fits.PrimaryHDU(), image, weight, mask]).writeto(path, overwrite=True)
         paths.append(path)
     return paths

@@ -21,7 +21,7 @@ from galmorph.imaging import measure_imaging
 from galmorph.mocks.camera import camera_of
 from galmorph.mocks.config import MockConfig
 from galmorph.mocks.exposure import expose
-from galmorph.mocks.files import QUANTISE, write_tile
+from galmorph.mocks.files import QUANTISE, tile_file, write_tile
 from galmorph.mocks.match import TileCutouts, cut_tile, primary_tiles
 from galmorph.mocks.sky import MockTile, make_sky, tile_grid
 from galmorph.surveys import Survey
@@ -87,7 +87,8 @@ def make_mock(
     Parameters
     ----------
     out : str or Path
-        Folder to make. Files in it that the mock also has are replaced.
+        Folder to make. Files in it that the mock also has are replaced; tiles that it has not are refused, since its
+        truth would not tell of them.
     survey : Survey
         A profile with a [mock] table.
     tiles : int
@@ -112,7 +113,8 @@ def make_mock(
     Raises
     ------
     ConfigError
-        If the survey cannot be mocked, or `tiles`, `seed`, `quantise` or `workers` is out of range.
+        If the survey cannot be mocked, `tiles`, `seed`, `quantise` or `workers` is out of range, or the folder holds
+        tiles of another mock.
     """
     if tiles < 1 or seed < 0 or workers < 1 or not 1 <= quantise <= 64:
         raise ConfigError(
@@ -123,6 +125,7 @@ def make_mock(
     out = Path(out)
     config, framing, detection = config or MockConfig(), framing or DEFAULT_FRAMING, detection or DetectionConfig()
     grid = tile_grid(tiles, seed, config)
+    _refuse_others(out / "tiles", {tile_file(tile, band) for tile in grid for band in survey.bands})
     sky = make_sky(grid, seed, config)
     truth = primary_tiles(sky, grid, camera.pixel_scale, config)
     (out / "tiles").mkdir(parents=True, exist_ok=True)
@@ -142,6 +145,16 @@ def make_mock(
     settings = _settings(survey, tiles, seed, config, framing, detection, quantise)
     (out / "mock.toml").write_text(tomli_w.dumps(settings))
     return MockResult(out, tuple(tile.name for tile in grid), truth, description["fine_counts"])
+
+
+def _refuse_others(folder: Path, own: set[str]) -> None:
+    """Refuse a folder with files beside those of this mock."""
+    others = sorted(path.name for path in folder.glob("[!.]*") if path.name not in own)
+    if others:
+        raise ConfigError(
+            f"{folder} holds {len(others)} files that are not of this mock, the first is {others[0]}: its truth would "
+            "not tell of them. Give another folder, or remove what is there"
+        )
 
 
 def _run(job: "partial[TileCutouts]", grid: list[MockTile], workers: int) -> list[TileCutouts]:

@@ -128,6 +128,16 @@ def test_framing_decides_the_cutouts(tmp_path, decals):
     assert (cutouts.labels["side_arcsec"] == 15.0).all()
 
 
+def test_tiles_of_two_mocks_do_not_mix(decals, tmp_path):
+    config = MockConfig(tile_side=60.0)
+    make_mock(tmp_path, decals, 1, 1505, config=config)
+    first = sorted((tmp_path / "tiles").iterdir())
+    with pytest.raises(ConfigError, match=f"3 files that are not of this mock, the first is {first[0].name}"):
+        make_mock(tmp_path, decals, 1, 1506, config=config)
+    assert sorted((tmp_path / "tiles").iterdir()) == first
+    make_mock(tmp_path, decals, 1, 1505, config=config)
+
+
 def test_the_summary_says_what_was_made(mock):
     text = str(mock)
     assert "2 tiles" in text
