@@ -68,6 +68,13 @@ class RunFolder:
         DataError
             If the files of a row's tile are not there any more.
         """
+        there = {source.name for source in self.sources}
+        gone = sorted(set(rows.column("tile").to_pylist()) - there)
+        if gone:
+            raise DataError(
+                f"the files of tile {gone[0]}{f' and {len(gone) - 1} more' if len(gone) > 1 else ''} are not any more "
+                f"where {self.path / 'run.json'} says, so that there can be no pictures; put them back there"
+            )
         return pictures(rows, self.sources, self.survey, self.detection, Framing(size=size))
 
 
@@ -129,8 +136,9 @@ def draw_rows(run: RunFolder, rows: pa.Table, captions: Sequence[str], path: Pat
     """
     if not rows.num_rows:
         raise DataError(f"there are no rows to show; {path} is not written")
+    images = run.pictures(rows)
     try:
-        mosaic(run.pictures(rows), captions, columns=columns, side=PICTURE_SIZE).save(path)
+        mosaic(images, captions, columns=columns, side=PICTURE_SIZE).save(path)
     except (OSError, ValueError) as error:
         raise DataError(f"the picture {path} cannot be written: {error}") from error
 
