@@ -6,6 +6,7 @@ was in: nothing that a model has learnt from is ever among what judges the next 
 """
 
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -19,16 +20,19 @@ from numpy.typing import NDArray
 
 from galmorph.bundle import Bundle, load_bundle
 from galmorph.catalogs import Catalog, open_catalog
-from galmorph.cutout_set import DESCRIPTION, LABELS, read_cutout_set
+from galmorph.cutout_set import DESCRIPTION, IMAGES, LABELS, read_cutout_set
 from galmorph.errors import ConfigError, DataError
 from galmorph.label_tables import read_label_tables, write_label_table
-from galmorph.labelling import make_labelled_cutouts
+from galmorph.labelling import REJECTS, make_labelled_cutouts
 from galmorph.reference import read_sample
 from galmorph.releases.choose import Order, order_for_vetting, sample_evenly, strata
 from galmorph.releases.known import answers_of, identities_of, labels_of, parts_of, people_on
 from galmorph.releases.objects import read_rows, seen_of_rows, seen_of_sample
 from galmorph.releases.regions import regions_of
-from galmorph.run_folder import open_run
+from galmorph.run_folder import RunFolder, open_run
+from galmorph.table_files import read_table
+
+logger = logging.getLogger(__name__)
 
 #: Rows of a catalogue that objects are chosen from; a larger one is sampled by its identifiers.
 CANDIDATES = 200_000
@@ -122,15 +126,19 @@ def gather(
     Raises
     ------
     GalmorphError
-        If catalogue, bundle, sets or tables cannot be used, or a known set is none that the model was trained on.
+        If catalogue, bundle, sets or tables cannot be used, a known set is none that the model was trained on, or the
+        folder holds what people have put there.
     """
     if count < 1 or vet < 0 or (trust is not None and not 0 < trust <= 1):
         raise ConfigError(
             f"gather needs a count of at least 1, vet of at least 0 and trust in (0, 1]; got {count}, {vet}, {trust}"
         )
+    folder = Path(out)
+    _refuse_loss(folder)
     bundle = against if isinstance(against, Bundle) else load_bundle(against)
     opened = catalog if isinstance(catalog, Catalog) else _open(Path(catalog))
-    rows, features = read_rows(opened, CANDIDATES, seed)
+    run = open_run(opened.path)
+    rows, features = _on_tiles(run, *read_rows(opened, CANDIDATES, seed))
     sets = [read_cutout_set(Path(path)) for path in known]
     identity = identities_of(rows, sets)
     people = people_on(rows, read_label_tables(labels, bundle.manifest.classes), identity)
@@ -150,8 +158,7 @@ def gather(
     earlier = None if old_catalog is None else _open(Path(old_catalog))
     table = pd.concat([table, answers_of(table, earlier)], axis=1)
     table = pd.concat([table, labels_of(table, people.iloc[chosen], identity.iloc[chosen], trust)], axis=1)
-    folder = Path(out)
-    made = _cut(opened, bundle, table, folder)
+    made = _cut(run, bundle, table, folder)
     to_vet = _write_to_vet(made, rows, features, bundle, folder, vet, order, seed) if vet else None
     sources = made["label_source"].value_counts()
     return Gathered(
@@ -226,11 +233,44 @@ def _cells(rows: pd.DataFrame, seen: Any) -> NDArray[np.int64]:
     return region * (int(within.max()) + 1) + within
 
 
-def _cut(catalog: Catalog, bundle: Bundle, table: pd.DataFrame, out: Path) -> pd.DataFrame:
-    """Make the set in one step, and give its table with the places of its objects among the rows."""
-    run = open_run(catalog.path)
+def _refuse_loss(out: Path) -> None:
+    """Refuse to replace a folder that is no set of cutouts, or holds what people have put there."""
+    if not out.exists():
+        return
+    read_cutout_set(out)
+    own = {IMAGES, LABELS, DESCRIPTION, REJECTS, TO_VET}
+    theirs = sorted(path.name for path in out.glob("[!.]*") if path.name not in own)
+    if (out / TO_VET).is_file() and (read_table(out / TO_VET)[0]["label"].fillna("") != "").any():
+        theirs.append(f"{TO_VET} with labels filled in")
+    if theirs:
+        raise DataError(
+            f"{out} would be replaced by the new set, and it holds {', '.join(theirs)}: move that to another place "
+            "first, or give another folder. A list that was filled in is then a table of labels (--labels)"
+        )
+
+
+def _on_tiles(
+    run: RunFolder, rows: pd.DataFrame, features: NDArray[np.float32] | None
+) -> tuple[pd.DataFrame, NDArray[np.float32] | None]:
+    """Rows, with their features, that lie on tiles which are still there."""
     if not run.sources:
         raise DataError(f"the tiles of {run.path} are not there any more, so that nothing can be cut out of them")
+    there = rows["tile"].isin([source.name for source in run.sources]).to_numpy()
+    if there.all():
+        return rows, features
+    gone = sorted(set(rows["tile"][~there]))
+    logger.warning(
+        "%d of %d objects are left out: the files of %s%s are not any more where the run found them",
+        np.count_nonzero(~there),
+        len(rows),
+        gone[0],
+        f" and {len(gone) - 1} more tiles" if len(gone) > 1 else "",
+    )
+    return rows[there].reset_index(drop=True), None if features is None else features[there]
+
+
+def _cut(run: RunFolder, bundle: Bundle, table: pd.DataFrame, out: Path) -> pd.DataFrame:
+    """Make the set in one step, and give its table with the places of its objects among the rows."""
     files = [file for source in run.sources for file in source.files]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
@@ -248,7 +288,7 @@ def _cut(catalog: Catalog, bundle: Bundle, table: pd.DataFrame, out: Path) -> pd
         facts |= {"gathered_for": manifest.name, "release": run.survey.release}
         (new / DESCRIPTION).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
         if out.exists():
-            read_cutout_set(out)  # refuses to replace a folder that is something else
+            _refuse_loss(out)  # who looks at objects may have put something there meanwhile
             shutil.rmtree(out)
         new.replace(out)
     return made

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -148,6 +149,41 @@ def test_a_smaller_sample_is_the_same_each_time(release, tmp_path):
     ]
     assert ids[0].tolist() == ids[1].tolist()
     assert len(ids[0]) == 4
+
+
+def test_what_people_filled_in_is_not_replaced(release, tmp_path):
+    folder, bundle = release
+    made = gather(folder / "run", bundle, tmp_path / "set", count=6, vet=3)
+    gather(folder / "run", bundle, tmp_path / "set", count=6, vet=3)  # nobody has filled anything in yet
+    listed = pd.read_csv(made.to_vet, dtype=str)
+    listed.loc[1, ["label", "who", "when"]] = ["spiral", "ann", "2026-03-01T12:00:00Z"]
+    listed.to_csv(made.to_vet, index=False)
+    for labels in ([], [made.to_vet]):
+        with pytest.raises(DataError, match=r"holds to_vet\.csv with labels filled in: move that"):
+            gather(folder / "run", bundle, tmp_path / "set", count=6, labels=labels)
+    assert pd.read_csv(made.to_vet, dtype=str).equals(listed)
+    made.to_vet.rename(tmp_path / "ann.csv")
+    again = gather(folder / "run", bundle, tmp_path / "set", count=6, labels=[tmp_path / "ann.csv"])
+    assert again.labelled == {"people": 1}
+    (again.path / "notes.txt").write_text("look at the third")
+    with pytest.raises(DataError, match=r"holds notes\.txt"):
+        gather(folder / "run", bundle, again.path, count=6)
+    with pytest.raises(DataError, match="is not a set of cutouts"):
+        gather(folder / "run", bundle, tmp_path, count=6)
+
+
+def test_objects_of_tiles_that_are_gone_are_told(release, rows, tmp_path, caplog):
+    folder, bundle = release
+    shutil.copytree(folder / "run", tmp_path / "run")
+    record = tmp_path / "run" / "run.json"
+    record.write_text(record.read_text().replace(str(folder / "tiles" / "tile1"), str(folder / "gone" / "tile1")))
+    made = gather(tmp_path / "run", bundle, tmp_path / "set", count=4)
+    assert made.images == 4
+    away = int((rows["tile"] == "tile1").sum())
+    assert f"{away} of {len(rows)} objects are left out: the files of tile1 are not any more" in caplog.text
+    record.write_text(record.read_text().replace(str(folder / "tiles"), str(folder / "gone")))
+    with pytest.raises(DataError, match="are not there any more, so that nothing can be cut out"):
+        gather(tmp_path / "run", bundle, tmp_path / "other", count=4)
 
 
 def test_sets_and_settings_that_do_not_fit(release, tmp_path):
