@@ -63,11 +63,12 @@ def collect(
                 f"{name!r} cannot be the name of a member; expected letters, digits, '.', '_' and '-', and not the "
                 "end .margin or .index"
             )
-    out = Path(out)
-    with one_writer(out):
-        building, old = (out.with_name(f".{out.name}.{role}") for role in ("collecting", "replaced"))
-        restore_folder(out, old)
-        kept = [name for name in _members(out) if name not in opened]
+    # What a link leads to is replaced, and the link stays.
+    out, place = Path(out), Path(out).resolve()
+    with one_writer(place):
+        building, old = (place.with_name(f".{place.name}.{role}") for role in ("collecting", "replaced"))
+        restore_folder(place, old)
+        kept = [name for name in _members(place) if name not in opened]
         names = [*kept, *opened]
         first = default or next(iter(opened), names[0] if names else None)
         if first not in names:
@@ -78,15 +79,15 @@ def collect(
             building.mkdir(parents=True)
             for name in kept:
                 for folder in (name, f"{name}.margin", f"{name}.index"):
-                    if (out / folder).is_dir():
-                        _link(out / folder, building / folder)
+                    if (place / folder).is_dir():
+                        _link(place / folder, building / folder)
             for name, catalog in opened.items():
                 _add(catalog, building, name, threshold)
             _describe(building, out.name, names, first)
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
             raise
-        replace_folder(building, out, old)
+        replace_folder(building, place, old)
     return out
 
 

@@ -93,14 +93,15 @@ def write_catalog(
         raise CatalogError(
             f"match_radius must be at least 0 and max_rows at least 1, got {match_radius} and {max_rows}"
         )
-    out = Path(out)
+    # What a link leads to is replaced, and the link stays.
+    out, place = Path(out), Path(out).resolve()
     source = open_parts([Path(part) for part in parts], classes, bands)
-    with one_writer(out):
-        building, old = _siblings(out)
+    with one_writer(place):
+        building, old = _siblings(place)
         try:
             rows = _arrange(source, match_radius)
             partitions = partition(rows.healpix, max_rows)
-            ledger = Ledger(source.paths, source.schema, out)
+            ledger = Ledger(source.paths, source.schema, place)
             for piece in partitions:
                 inside = slice(piece.start, piece.stop)
                 content = ledger.content(rows.part[inside], rows.row[inside], rows.primary[inside])
@@ -115,7 +116,7 @@ def write_catalog(
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
             raise
-        replace_folder(building, out, old)
+        replace_folder(building, place, old)
     logger.info(
         "catalogue of %d rows in %d partitions at %s; %d partitions taken over",
         len(rows.part),

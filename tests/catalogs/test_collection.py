@@ -109,6 +109,16 @@ def test_a_collection_grows_and_members_are_replaced(many, catalog, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["sky"]
 
 
+def test_what_a_link_leads_to_is_collected_into(catalog, tmp_path):
+    collect({"one": catalog.path}, tmp_path / "disk" / "sky")
+    (tmp_path / "sky").symlink_to(tmp_path / "disk" / "sky")
+    for name in ("two", "three"):
+        collect({name: catalog.path}, tmp_path / "sky")
+        assert (tmp_path / "sky").is_symlink()
+    assert all(open_catalog(tmp_path / "disk" / "sky" / name).info().rows for name in ("one", "two", "three"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "sky"]
+
+
 def test_two_calls_do_not_collect_at_once(catalog, tmp_path):
     """The one that ended last would lose the members of the other."""
     with one_writer(tmp_path / "sky"), pytest.raises(CatalogError, match="another call writes"):

@@ -232,6 +232,17 @@ def test_a_write_that_fails_leaves_the_old(parts, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["catalog"]
 
 
+def test_what_a_link_leads_to_is_replaced(parts, tmp_path):
+    real = write_catalog(parts[:2], tmp_path / "disk" / "real", **ARGUMENTS)
+    (tmp_path / "catalog").symlink_to(real)
+    for more in (3, 4):
+        assert write_catalog(parts[:more], tmp_path / "catalog", **ARGUMENTS) == tmp_path / "catalog"
+        assert (tmp_path / "catalog").is_symlink()
+        fresh = digests(write_catalog(parts[:more], tmp_path / "disk" / "fresh", **ARGUMENTS))
+        assert digests(real) == digests(tmp_path / "catalog") == fresh
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
 def test_two_calls_do_not_write_one_catalogue_at_once(parts, tmp_path):
     out = write_catalog(parts[:2], tmp_path / "catalog", **ARGUMENTS)
     before = digests(out)
