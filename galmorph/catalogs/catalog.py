@@ -261,9 +261,15 @@ class Catalog:
         for _ in range(_TRIES):
             try:
                 answer = question(now)
-            except (CatalogError, OSError, pa.ArrowException):
+            except CatalogError:
                 if _stamp(now.path) == now.stamp:
                     raise
+            except (OSError, pa.ArrowException) as error:
+                if _stamp(now.path) == now.stamp:
+                    raise CatalogError(
+                        f"{now.path} cannot be read: {' '.join(str(error).split())}. `galmorph catalog check` tells "
+                        "which files are damaged; copy the catalogue again, or give the command of its run again"
+                    ) from error
             else:
                 if _stamp(now.path) == now.stamp:
                     return answer

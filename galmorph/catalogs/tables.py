@@ -298,7 +298,10 @@ def _open_hats(path: Path, ra: str | None, dec: str | None, primary_only: bool) 
     files = [(span, file) for span, found in _partitions(path, suffix) for file in found]
     if not files:
         raise CatalogError(f"{path} has no partitions")
-    schema = pq.read_schema(files[0][1])
+    try:
+        schema = pq.read_schema(files[0][1])
+    except (OSError, pa.ArrowException) as error:
+        raise CatalogError(f"partition {files[0][1]} cannot be read: {error}") from error
     ra, dec = ra or facts.get("hats_col_ra", "ra"), dec or facts.get("hats_col_dec", "dec")
     for name in (ra, dec):
         if name not in schema.names:

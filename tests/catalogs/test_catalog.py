@@ -8,7 +8,7 @@ import pytest
 from astropy.table import Table
 from make_rows import BANDS, CLASSES, FIELDS
 
-from galmorph.catalogs import FORMATS, open_catalog, write_catalog, write_table
+from galmorph.catalogs import FORMATS, crossmatch, open_catalog, write_catalog, write_table
 from galmorph.errors import CatalogError
 from galmorph.flags import FLAGS
 
@@ -140,6 +140,10 @@ def test_a_partition_spoiled_inside_fails_in_words(copy):
         file.write_bytes(b"PAR1" + b"\x00" * 200 + b"PAR1")
     with pytest.raises(CatalogError, match="cannot be read"):
         open_catalog(copy).query("SELECT * FROM catalog")
+    with pytest.raises(CatalogError, match=r"cannot be read: .*`galmorph catalog check` tells which files"):
+        open_catalog(copy).to_pandas()
+    with pytest.raises(CatalogError, match="cannot be read"):
+        crossmatch(copy, copy)
 
 
 def test_the_run_folder_is_no_catalogue_but_points_to_it(copy, tmp_path):
