@@ -79,11 +79,13 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.float32]:
     Raises
     ------
     DataError
-        If it cannot be read, is not square, or holds values that are not finite.
+        If it cannot be read as it is, is not square, or holds values that are not finite.
     """
     try:
         with Image.open(path) as file:
             image: Image.Image = file
+            if file.mode.startswith("RGB") and any(str(tile[3]).endswith(";16B") for tile in file.tile):
+                raise ValueError("it has 16 bits a colour, of which 8 would be lost; make it one of 8 bits, or arrays")
             if image.mode[0] in "IF":
                 # More than 8 bits a pixel, which RGB cannot hold.
                 image = Image.fromarray(np.asarray(image, dtype=np.float32))

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -192,6 +193,13 @@ def test_pictures_of_more_than_8_bits_keep_their_values(tmp_path, kind):
     halved = read_picture(tmp_path / "deep.tif", size=32)
     assert halved.shape == (1, 32, 32)
     assert halved.mean() == pytest.approx(stored.mean(), rel=0.01)
+
+
+@pytest.mark.parametrize("bands", [3, 4])
+def test_colours_of_16_bits_are_not_cut_to_8(tmp_path, bands):
+    cv2.imwrite(str(tmp_path / "deep.png"), np.arange(64 * bands, dtype=np.uint16).reshape(8, 8, bands))
+    with pytest.raises(DataError, match=r"deep\.png: it has 16 bits a colour, of which 8 would be lost"):
+        read_picture(tmp_path / "deep.png")
 
 
 def test_pictures_that_are_not_finite_are_refused(tmp_path):
