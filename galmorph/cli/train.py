@@ -248,6 +248,7 @@ def evaluate(
     results = [run_evaluate(bundle, folder, part=part, domain=domain, resamples=resamples) for folder in data]
     text = json.dumps([result.to_dict() for result in results], indent=2)
     if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text + "\n")
     if format == "json":
         print(text)

@@ -21,12 +21,13 @@ def domains(tmp_path):
 
 
 def test_json_has_an_entry_per_domain_with_intervals(capsys, domains, tmp_path):
-    main(["evaluate", *domains, "--resamples", "50", "--format", "json", "--output", str(tmp_path / "out.json")])
+    written = tmp_path / "new" / "out.json"
+    main(["evaluate", *domains, "--resamples", "50", "--format", "json", "--output", str(written)])
     entries = json.loads(capsys.readouterr().out)
     assert [entry["data"] for entry in entries] == domains[1:]
     low, high = entries[0]["intervals"]["unknown"]["auroc"]["all"]["entropy"]
     assert low <= entries[0]["unknown"]["auroc"]["all"]["entropy"] <= high
-    assert json.loads((tmp_path / "out.json").read_text()) == entries
+    assert json.loads(written.read_text()) == entries
 
 
 def test_table_has_a_column_per_domain(capsys, domains, monkeypatch):
