@@ -1,15 +1,14 @@
 """What each partition was made of, so that a write leaves alone what has not changed; and the step that replaces."""
 
 import ctypes
-import fcntl
 import hashlib
 import json
-import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +17,7 @@ from numpy.typing import NDArray
 
 from galmorph.digests import file_sha256
 from galmorph.errors import CatalogError
-
-logger = logging.getLogger(__name__)
+from galmorph.locks import take
 
 #: File in a catalogue with the digests of its partitions.
 LEDGER_FILE = "partition_digests.json"
@@ -129,8 +127,6 @@ class Ledger:
 def one_writer(out: Path) -> Iterator[None]:
     """Let one call at a time make what takes the place of a folder.
 
-    The lock is the operating system's and ends with the process, however that ends.
-
     Parameters
     ----------
     out : Path
@@ -144,21 +140,21 @@ def one_writer(out: Path) -> Iterator[None]:
     out.parent.mkdir(parents=True, exist_ok=True)
     path = out.with_name(f".{out.name}.lock")
     with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Who had it before may have removed the file between our opening and our locking.
-            mine = os.path.samestat(os.fstat(file.fileno()), path.stat())
-        except (BlockingIOError, FileNotFoundError):
-            mine = False
-        except OSError:
-            logger.info("the file system of %s knows no locks", out.parent)
-            mine = True
-        if not mine:
+        # Who had it before may have removed the file between our opening and our locking.
+        if not (take(file, out) and _is_at(file, path)):
             raise CatalogError(f"another call writes {out} now; wait for its end, and give the command again")
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether an open file still is what has the name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def replace_folder(building: Path, out: Path, old: Path) -> None:

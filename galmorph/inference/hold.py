@@ -1,16 +1,13 @@
 """A run folder belongs to one call at a time, which clears away what killed ones left half written."""
 
 import contextlib
-import fcntl
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from galmorph.errors import RunError
 from galmorph.inference.journal import Journal, told_in_words
-
-logger = logging.getLogger(__name__)
+from galmorph.locks import take
 
 _LOCK = ".lock"
 
@@ -18,8 +15,6 @@ _LOCK = ".lock"
 @contextmanager
 def held(journal: Journal) -> Iterator[None]:
     """Hold a run folder, which is made if it is not there, until the end of the block.
-
-    The lock is the operating system's and ends with the process, however that ends.
 
     Parameters
     ----------
@@ -43,14 +38,10 @@ def held(journal: Journal) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / _LOCK).open("a")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not take(file, folder):
             raise RunError(
                 f"another call works on {folder} now; wait for its end, stop it, or give another folder with --out"
-            ) from error
-        except OSError:
-            logger.info("the file system of %s knows no locks", folder)
+            )
         try:
             _sweep(folder)
             yield

@@ -6,9 +6,7 @@ concerns and those that build on them.
 """
 
 import contextlib
-import fcntl
 import json
-import logging
 import os
 import socket
 import time
@@ -21,8 +19,7 @@ from typing import Any
 from galmorph.errors import RunError
 from galmorph.inference.config import digest
 from galmorph.inference.journal import write_json, write_text
-
-logger = logging.getLogger(__name__)
+from galmorph.locks import take
 
 #: Does a step, and returns what it gave.
 Work = Callable[[], Mapping[str, Any]]
@@ -125,17 +122,12 @@ class Journal:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / LOCK).open("a+") as file:
-            try:
-                # The system frees it when the process ends, however it ends.
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            if not take(file, self.folder):
                 file.seek(0)
                 holder = file.read().strip() or "another process"
                 raise RunError(
                     f"{self.folder} is being worked on by {holder}; wait for it, or stop it and give the command again"
-                ) from error
-            except OSError:
-                logger.info("the file system of %s knows no locks", self.folder)
+                )
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()

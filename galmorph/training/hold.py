@@ -1,18 +1,15 @@
 """A training's folder belongs to one call at a time, and its files are whole or not there."""
 
-import fcntl
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from galmorph.errors import ConfigError
+from galmorph.locks import take
 from galmorph.training.gather import is_first
 
-logger = logging.getLogger(__name__)
-
-#: The lock is the operating system's and ends with the process, however that ends; the file stays.
+#: What is locked; it stays.
 LOCK = ".lock"
 
 
@@ -34,14 +31,10 @@ def held(folder: Path) -> Iterator[None]:
         yield
         return
     with (folder / LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not take(file, folder):
             raise ConfigError(
                 f"another call works on {folder} now; wait for its end, stop it, or choose another folder"
-            ) from error
-        except OSError:
-            logger.info("the file system of %s knows no locks", folder)
+            )
         yield
 
 

@@ -5,8 +5,9 @@ import threading
 import pyarrow as pa
 import pytest
 
+from galmorph import locks
 from galmorph.errors import FolderError, RunError
-from galmorph.inference import hold, run
+from galmorph.inference import run
 from galmorph.inference.hold import held
 from galmorph.inference.journal import Account, Journal, write_json
 
@@ -90,7 +91,7 @@ def test_a_file_system_without_locks_is_used_all_the_same(journal, monkeypatch):
     def flock(*_):
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(hold.fcntl, "flock", flock)
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
     with held(journal):
         write_json(journal.run_file, {})
     assert journal.run_file.exists()

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from make_recipe import tiny_recipe
 
+from galmorph import locks
 from galmorph.errors import ConfigError
-from galmorph.training import hold
 from galmorph.training.fit import train
 from galmorph.training.folder import IDENTITY, RECIPE
 from galmorph.training.hold import held, write_whole
@@ -43,7 +44,7 @@ def test_a_file_system_without_locks_is_used_all_the_same(tmp_path, monkeypatch)
     def flock(*_):
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(hold.fcntl, "flock", flock)
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
     with held(tmp_path):
         pass
 
@@ -56,7 +57,7 @@ def test_a_disk_that_is_full_leaves_files_as_they_were(tmp_path, monkeypatch):
         self.touch()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(hold.Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space"):
         write_whole(path, b"[]")
     assert path.read_bytes() == b"{}"
@@ -66,7 +67,7 @@ def test_a_disk_that_is_full_leaves_files_as_they_were(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", [IDENTITY, RECIPE])
 def test_a_folder_whose_first_files_could_not_be_written_can_be_gone_on_with(cutouts, tmp_path, monkeypatch, name):
     out = tmp_path / "out"
-    write = hold.Path.write_bytes
+    write = Path.write_bytes
 
     def full(self, content):
         if name in self.name:
@@ -75,7 +76,7 @@ def test_a_folder_whose_first_files_could_not_be_written_can_be_gone_on_with(cut
         return write(self, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(hold.Path, "write_bytes", full)
+        patch.setattr(Path, "write_bytes", full)
         with pytest.raises(OSError, match="No space"):
             train(tiny_recipe(cutouts), out, device="cpu", progress=False)
     train(tiny_recipe(cutouts), out, device="cpu", progress=False)
