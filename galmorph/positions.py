@@ -50,6 +50,9 @@ RADIUS_NAMES = ("radius", "radiusarcsec")
 LABEL_NAMES = ("label", "class", "morphology")
 RA_UCD, DEC_UCD, ID_UCD = "pos.eq.ra", "pos.eq.dec", "meta.id"
 
+#: Floats hold whole numbers exactly up to here.
+_EXACT = 2**53
+
 #: Units of right ascension that are refused.
 HOURS = ("h", "hr", "hour", "hours", "hourangle", "h:m:s", "hms", '"h:m:s"')
 RADIANS = ("rad", "radian", "radians")
@@ -319,13 +322,31 @@ def _identifiers(table: pd.DataFrame, ucds: dict[str, str], known: SourceCatalog
         columns = [find_column(table, {}, (name,), "") for name in known.identifier]
     else:
         columns = [find_column(table, ucds, ID_NAMES, ID_UCD)]
-    found = [_text(table[column]) for column in columns if column is not None]
+    found = [_text(_whole(table[column])) for column in columns if column is not None]
     if not found:
         return numbers
     first, *others = found
     for other in others:
         first = first + "-" + other
     return first.fillna(numbers)
+
+
+def _whole(values: pd.Series) -> pd.Series:
+    """Identifiers that a table has as floats, as the whole numbers that they were; others as they are."""
+    if not pd.api.types.is_float_dtype(values):
+        return values
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    known = numbers[~np.isnan(numbers)]
+    if (known % 1 != 0).any():
+        return values
+    if (np.abs(known) >= _EXACT).any():
+        log.warning(
+            "column %s holds identifiers as floats, which have no room for their last digits: the column should be of "
+            "integers or text",
+            values.name,
+        )
+        return values
+    return pd.Series(numbers, index=values.index, name=values.name).astype("Int64")
 
 
 def _primary_rows(path: Path, table: pd.DataFrame, rows: pd.DataFrame, known: SourceCatalog | None) -> pd.DataFrame:

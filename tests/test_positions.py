@@ -66,6 +66,19 @@ def test_identifiers_keep_every_digit_where_some_are_missing(tmp_path, kind):
     check(read_positions(tmp_path / "p.parquet"), ("1237648720693755918", "2", "1237648720693755919"))
 
 
+def test_identifiers_that_a_table_has_as_floats_are_whole_numbers(tmp_path, caplog):
+    path = tmp_path / "list.parquet"
+    table = pd.DataFrame({"id": [12.0, np.nan, 2.0**52], "ra": [1.0, 2.0, 3.0], "dec": [0.0, 0.0, 0.0]})
+    table.to_parquet(path)
+    assert read_positions(path)["source_id"].tolist() == ["12", "2", "4503599627370496"]
+    assert not caplog.records
+    table.assign(id=[0.5, 1.0, 2.0]).to_parquet(path)
+    assert read_positions(path)["source_id"].tolist() == ["0.5", "1.0", "2.0"]
+    table.assign(id=[5.877e17, 1.0, 2.0]).to_parquet(path)
+    read_positions(path)
+    assert "no room for their last digits" in caplog.text
+
+
 def test_identifiers_of_text_and_missing_ones(tmp_path):
     Table({"name": ["a1", "b", "c "], "ra": RA, "dec": DEC}).write(tmp_path / "p.fits")
     check(read_positions(tmp_path / "p.fits"), ["a1", "b", "c"])
