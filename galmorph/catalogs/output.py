@@ -42,7 +42,8 @@ def write_table(table: pa.Table, format: str, output: Path | None = None) -> Non
     Raises
     ------
     CatalogError
-        If there is no such format, a binary one would go to a terminal, or the file cannot be written.
+        If there is no such format, a binary one would go to a terminal, the format has no place for the values of a
+        column, or the file cannot be written.
     """
     if format not in FORMATS:
         raise CatalogError(f"no format is called {format!r}; formats are {', '.join(FORMATS)}")
@@ -50,7 +51,7 @@ def write_table(table: pa.Table, format: str, output: Path | None = None) -> Non
         raise CatalogError(f"{_BINARY[format]} is binary and would spoil the terminal: name a file with --output FILE")
     to_terminal = output is None and sys.stdout.isatty()
     data = (
-        _ENCODERS[format](table)
+        _encoded(table, format)
         if format != "table"
         else as_text(table, _terminal_width() if to_terminal else None).encode()
     )
@@ -63,6 +64,21 @@ def write_table(table: pa.Table, format: str, output: Path | None = None) -> Non
         Path(output).write_bytes(data)
     except OSError as error:
         raise CatalogError(f"{output} cannot be written: {error.strerror}") from error
+
+
+def _encoded(table: pa.Table, format_: str) -> bytes:
+    """A table in a format, or the first column that this has no place for in words."""
+    try:
+        return _ENCODERS[format_](table)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        if table.num_columns > 1:
+            for number in range(table.num_columns):
+                _encoded(table.select([number]), format_)
+        field = table.schema.field(0)
+        raise CatalogError(
+            f"the column {field.name} cannot be written as {format_}, which has no place for some of its values, of the "
+            f'type {field.type}. Ask for it as text: CAST("{field.name}" AS VARCHAR) AS "{field.name}"'
+        ) from error
 
 
 def format_of(output: Path | None) -> str:

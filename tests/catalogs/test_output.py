@@ -3,6 +3,7 @@ import io
 import json
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -177,6 +178,25 @@ def test_a_votable_is_valid_and_reads_back(tmp_path):
 def test_tables_without_rows_can_be_written(format_, tmp_path):
     write_table(DESCRIBED.slice(0, 0), format_, tmp_path / "out")
     assert len(Table.read(tmp_path / "out", format=format_)) == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "formats"),
+    [
+        ("INTERVAL 3 DAY", ("csv", "parquet", "fits", "votable")),
+        (r"'\xAA\xFF'::BLOB", ("csv", "fits", "votable")),
+        ("18446744073709551615::UBIGINT", ("fits", "votable")),
+    ],
+)
+def test_values_that_a_format_has_no_place_for_are_told_by_column(sql, formats, tmp_path):
+    answer = duckdb.sql(f"SELECT 1 AS first, {sql} AS odd").to_arrow_table()
+    for format_ in formats:
+        with pytest.raises(CatalogError, match=f"the column odd cannot be written as {format_}.*CAST"):
+            write_table(answer, format_, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    as_told = duckdb.sql(f"SELECT 1 AS first, CAST({sql} AS VARCHAR) AS odd").to_arrow_table()
+    for format_ in formats:
+        write_table(as_told, format_, tmp_path / "out")
 
 
 def test_names_stay_different():
