@@ -76,8 +76,8 @@ def _encoded(table: pa.Table, format_: str) -> bytes:
                 _encoded(table.select([number]), format_)
         field = table.schema.field(0)
         raise CatalogError(
-            f"the column {field.name} cannot be written as {format_}, which has no place for some of its values, of the "
-            f'type {field.type}. Ask for it as text: CAST("{field.name}" AS VARCHAR) AS "{field.name}"'
+            f"the column {field.name} cannot be written as {format_}, which has no place for some of its values, of "
+            f'the type {field.type}. Ask for it as text: CAST("{field.name}" AS VARCHAR) AS "{field.name}"'
         ) from error
 
 
