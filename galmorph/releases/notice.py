@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from galmorph.bundle import Bundle, load_bundle
 from galmorph.catalogs import Catalog, open_catalog
@@ -163,6 +164,8 @@ def drift_of_catalog(catalog: Catalog, bundle: Bundle, limits: Limits, seed: int
             f"{catalog.path} keeps {features.shape[1]} features of an object, and model {bundle.manifest.name} gives "
             f"{bundle.manifest.features}; give the bundle that made the catalogue"
         )
+    else:
+        rows, features = _with_finite(rows, features, catalog, notes)
     before = seen_of_sample(sample.of(domain), bundle)
     now = seen_of_rows(rows, features, bundle)
     if before.brightness is None or now.brightness is None:
@@ -217,6 +220,22 @@ def _imaging(rows: pd.DataFrame, catalog: Catalog, bundle: Bundle, domain: str, 
         "galmorph or is of another kind"
     )
     return known
+
+
+def _with_finite(
+    rows: pd.DataFrame, features: NDArray[np.float32], catalog: Catalog, notes: list[str]
+) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Objects whose features are numbers: others are like nothing and unlike nothing."""
+    finite = np.flatnonzero(np.isfinite(features).all(axis=1))
+    if len(finite) == len(rows):
+        return rows, features
+    if not len(finite):
+        raise CatalogError(
+            f"{catalog.path}: of none of the {len(rows)} objects the features are finite, so that nothing can be "
+            "compared; classify the tiles anew, without --embedding to compare scores"
+        )
+    notes.append(f"{len(rows) - len(finite)} of {len(rows)} objects are left out: their features are not finite")
+    return rows.iloc[finite].reset_index(drop=True), features[finite]
 
 
 def _without_sample(

@@ -118,6 +118,18 @@ def test_enough_objects_carry_no_note(catalog, bundle, monkeypatch):
     assert not any("can be compared" in note for note in found.notes)
 
 
+def test_objects_whose_features_are_not_finite_are_left_out_and_counted(catalog, bundle, monkeypatch):
+    rows, features = read_rows(catalog)
+    features[[3, 10], 0] = np.nan, np.inf
+    monkeypatch.setattr("galmorph.releases.notice.read_rows", lambda *_, **__: (rows, features))
+    found = drift_of_catalog(catalog, bundle, Limits())
+    assert found.shift.objects == len(rows) - 2
+    assert any(f"2 of {len(rows)} objects are left out: their features" in note for note in found.notes)
+    features[:] = np.nan
+    with pytest.raises(CatalogError, match=f"of none of the {len(rows)} objects the features are finite"):
+        drift_of_catalog(catalog, bundle, Limits())
+
+
 def test_what_cannot_be_compared_is_refused(catalog, bundle, tmp_path):
     other = bundle_of(tmp_path / "other", sample(2))
     with pytest.raises(CatalogError, match="Scores of different models cannot be compared"):
