@@ -1,14 +1,20 @@
 """Objects of a catalogue and of a bundle, as the model sees them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from galmorph.bundle import Bundle
 from galmorph.catalogs import Catalog
+from galmorph.catalogs.schema import other_column
+from galmorph.errors import CatalogError
 from galmorph.imaging import NANOMAGGY
 from galmorph.reference import ReferenceSample
 from galmorph.releases.shift import Seen
@@ -16,6 +22,9 @@ from galmorph.scores import score
 
 #: Rows of a catalogue that are looked at; a larger one is sampled by its identifiers.
 ROWS = 20_000
+
+#: What to do about a partition that is damaged.
+_AGAIN = "copy the catalogue again, or give the command of its run again"
 
 _MIXING = np.uint64(0x9E3779B97F4A7C15)
 
@@ -51,26 +60,47 @@ def read_rows(catalog: Catalog, most: int = ROWS, seed: int = 0) -> tuple[pd.Dat
         All columns but the embedding.
     features : ndarray of float32 or None
         Shape ``(n, d)``.
+
+    Raises
+    ------
+    CatalogError
+        If a partition cannot be read.
     """
     names = [name for name in catalog.schema.names if name != "embedding"]
     kept = "embedding" in catalog.schema.names
-    total = sum(pq.read_metadata(file).num_rows for file in catalog.files)
-    chosen = _Chosen(min(1.0, most / max(total, 1)), seed)
-    frames, features = [], []
+    total = 0
     for file in catalog.files:
-        opened = pq.ParquetFile(file)
-        for group in range(opened.num_row_groups):
-            keys = opened.read_row_group(group, columns=["object_id", "primary"])
-            wanted = keys.column("primary").to_numpy() & chosen.of(keys.column("object_id").to_numpy())
-            if not wanted.any():
-                continue
-            frames.append(opened.read_row_group(group, columns=names).to_pandas()[wanted])
-            if kept:
-                column = opened.read_row_group(group, columns=["embedding"]).column("embedding").combine_chunks()
-                flat = column.flatten().to_numpy(zero_copy_only=False)
-                features.append(flat.reshape(len(column), -1)[wanted].astype(np.float32))
+        with _told_in_words(file):
+            total += pq.read_metadata(file).num_rows
+    chosen = _Chosen(min(1.0, most / max(total, 1)), seed)
+    frames: list[pd.DataFrame] = []
+    features: list[NDArray[np.float32]] = []
+    for file in catalog.files:
+        with _told_in_words(file):
+            opened = pq.ParquetFile(file)
+            if words := other_column(catalog.schema, opened.schema_arrow):
+                raise CatalogError(f"partition {file} is not as the catalogue says: {words}; {_AGAIN}")
+            for group in range(opened.num_row_groups):
+                keys = opened.read_row_group(group, columns=["object_id", "primary"])
+                wanted = keys.column("primary").to_numpy() & chosen.of(keys.column("object_id").to_numpy())
+                if not wanted.any():
+                    continue
+                frames.append(opened.read_row_group(group, columns=names).to_pandas()[wanted])
+                if kept:
+                    column = opened.read_row_group(group, columns=["embedding"]).column("embedding").combine_chunks()
+                    flat = column.flatten().to_numpy(zero_copy_only=False)
+                    features.append(flat.reshape(len(column), -1)[wanted].astype(np.float32))
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=names)
     return rows, np.concatenate(features) if features else None
+
+
+@contextmanager
+def _told_in_words(file: Path) -> Iterator[None]:
+    """Name the partition that cannot be read."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise CatalogError(f"partition {file} cannot be read: {' '.join(str(error).split())}; {_AGAIN}") from error
 
 
 def seen_of_sample(sample: ReferenceSample, bundle: Bundle) -> Seen:

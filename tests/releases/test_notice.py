@@ -1,7 +1,10 @@
+import io
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from make_bundle import files, manifest
 from make_rows import BANDS, CLASSES, make_field, write_parts
@@ -128,6 +131,36 @@ def test_objects_whose_features_are_not_finite_are_left_out_and_counted(catalog,
     features[:] = np.nan
     with pytest.raises(CatalogError, match=f"of none of the {len(rows)} objects the features are finite"):
         drift_of_catalog(catalog, bundle, Limits())
+
+
+def _without_embedding(content):
+    table, out = pq.read_table(io.BytesIO(content)), io.BytesIO()
+    pq.write_table(table.drop_columns("embedding"), out)
+    return out.getvalue()
+
+
+def _within(content):
+    return content[:64] + bytes(len(content) // 2) + content[64 + len(content) // 2 :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_within, "cannot be read"),
+        (lambda content: content[:-208] + bytes(200) + content[-8:], "cannot be read"),
+        (_without_embedding, "there is no column embedding"),
+    ],
+)
+def test_a_damaged_partition_is_named(damage, words, catalog, bundle, tmp_path, capsys):
+    folder = shutil.copytree(catalog.path, tmp_path / "catalog")
+    file = galmorph.open_catalog(folder).files[-1]
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(SystemExit):
+        main(["drift", str(folder), "--against", str(bundle.path)])
+    told = capsys.readouterr().err
+    assert f"partition {file} " in told
+    assert words in told
+    assert "copy the catalogue again" in told
 
 
 def test_what_cannot_be_compared_is_refused(catalog, bundle, tmp_path):
