@@ -18,6 +18,7 @@ from galmorph.catalogs.catalog import Catalog, open_catalog
 from galmorph.catalogs.counterparts import KEYS, counterparts
 from galmorph.catalogs.healpix import healpix_index
 from galmorph.catalogs.info import SUMMARY_FILE, count_rows, read_summary
+from galmorph.catalogs.ledger import one_writer
 from galmorph.catalogs.partitions import span_of
 from galmorph.catalogs.primary import mark_primary
 from galmorph.catalogs.properties import COLLECTION_FILE
@@ -123,16 +124,24 @@ def repair_catalog(path: str | Path, match_radius: float | None = None) -> list[
     Raises
     ------
     CatalogError
-        If it cannot be opened, a partition cannot be read, or it is the member of a collection.
+        If it cannot be opened, a partition cannot be read, it is the member of a collection, or another call writes it.
     """
-    from galmorph.catalogs.write import write_catalog
-
-    catalog = open_catalog(path)
-    if (catalog.path.parent / COLLECTION_FILE).is_file():
+    place = open_catalog(path).path
+    if (place.parent / COLLECTION_FILE).is_file():
         raise CatalogError(
-            f"{catalog.path} is the member of a collection, with a margin and an index made of it: repair the "
+            f"{place} is the member of a collection, with a margin and an index made of it: repair the "
             "catalogue that it came from, and collect that again"
         )
+    # From the first row that is read: a catalogue that was written meanwhile would be lost.
+    with one_writer(place.resolve()):
+        _write_anew(open_catalog(path), match_radius)
+    return check_catalog(path, match_radius)
+
+
+def _write_anew(catalog: Catalog, match_radius: float | None) -> None:
+    """Write a catalogue from the rows of its own that can be kept."""
+    from galmorph.catalogs.write import write_catalog
+
     needed = [name for name in finite_columns(catalog.classes, catalog.bands) if name not in _ADDED]
     seen: NDArray[np.int64] = np.empty(0, np.int64)
     folder = Path(tempfile.mkdtemp(prefix=f".{catalog.path.name}.repair.", dir=catalog.path.parent))
@@ -161,10 +170,10 @@ def repair_catalog(path: str | Path, match_radius: float | None = None) -> list[
             bands=catalog.bands,
             match_radius=catalog.match_radius if match_radius is None else match_radius,
             max_rows=catalog.max_rows,
+            held=True,
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return check_catalog(path, match_radius)
 
 
 def _check_files(catalog: Catalog) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +49,7 @@ def write_catalog(
     name: str = "galmorph",
     match_radius: float = 1.0,
     max_rows: int = 1_000_000,
+    held: bool = False,
 ) -> Path:
     """Write the parts of a run as one catalogue in HATS layout.
 
@@ -77,6 +79,8 @@ def write_catalog(
         or identifiers of given positions tell better.
     max_rows : int
         Largest number of rows in a partition.
+    held : bool
+        The caller is the `one_writer` of this place already, as one who writes what was read there must be.
 
     Returns
     -------
@@ -96,7 +100,7 @@ def write_catalog(
     # What a link leads to is replaced, and the link stays.
     out, place = Path(out), Path(out).resolve()
     source = open_parts([Path(part) for part in parts], classes, bands)
-    with one_writer(place):
+    with nullcontext() if held else one_writer(place):
         building, old = _siblings(place)
         try:
             rows = _arrange(source, match_radius)

@@ -175,3 +175,20 @@ def test_other_columns_are_named_and_nothing_is_made_of_them(copy):
     with pytest.raises(CatalogError, match="column ra must be double, got string; repeat the run"):
         repair_catalog(copy)
     assert [path.name for path in copy.parent.iterdir()] == ["catalog"]
+
+
+def test_what_is_written_while_a_catalogue_is_repaired_is_not_lost(copy, tmp_path, monkeypatch):
+    shuffle(copy)
+    told = []
+
+    def written_meanwhile(wanted, came):
+        if not told:
+            told.append("")
+            with pytest.raises(CatalogError, match="another call writes") as refused:
+                write_catalog([], copy, provenance={}, classes=CLASSES, bands=BANDS)
+            told.append(str(refused.value))
+        return ""
+
+    monkeypatch.setattr("galmorph.catalogs.checking.other_column", written_meanwhile)
+    repair_catalog(copy)
+    assert str(copy) in told[1]
