@@ -4,7 +4,8 @@ import hashlib
 import importlib.util
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 from galmorph.catalogs.ledger import LEDGER_FILE
 from galmorph.catalogs.similarity import embedding_length, matrix
 from galmorph.errors import CatalogError
+from galmorph.locks import take
 
 logger = logging.getLogger(__name__)
 
 #: Bits of a key that number the row in its file; those above number the file.
 _ROW_BITS = 40
-_FILE, _ABOUT = "embeddings.usearch", "about.json"
+_FILE, _ABOUT, _LOCK = "embeddings.usearch", "about.json", ".lock"
 #: Nearest rows that are looked up for each that is asked for: more finds more of the true ones.
 _WIDER = 4
 #: Rows that are looked up at least.
@@ -52,7 +54,7 @@ def nearest_rows(
     Raises
     ------
     CatalogError
-        If usearch is not installed or the index cannot be written.
+        If usearch is not installed, the index cannot be written, or another call makes it.
     """
     if importlib.util.find_spec("usearch") is None:
         raise CatalogError("approximate likeness needs usearch: pip install 'galmorph-survey[likeness]'")
@@ -60,7 +62,8 @@ def nearest_rows(
 
     folder, digest = catalog.with_name(f"{catalog.name}.likeness"), _digest(catalog)
     if _told(folder) != digest:
-        _make(folder, files, digest)
+        with _alone(folder):
+            _make(folder, files, digest)
     index = Index.restore(str(folder / _FILE), view=True)
     if index is None:
         raise CatalogError(f"{folder / _FILE} is no index that this usearch can read: remove {folder}, it is made anew")
@@ -86,6 +89,24 @@ def _told(folder: Path) -> str:
         return ""
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one call at a time make an index, whose folder is made if it is not there."""
+    try:
+        folder.mkdir(exist_ok=True)
+        file = (folder / _LOCK).open("a")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    with file:
+        if not take(file, folder):
+            raise CatalogError(f"another call makes the index of embeddings {folder} now; ask again when it is there")
+        yield
+
+
+def _unwritable(folder: Path, error: OSError) -> CatalogError:
+    return CatalogError(f"the index of embeddings {folder} cannot be written: {error.strerror}")
+
+
 def _make(folder: Path, files: Sequence[Path], digest: str) -> None:
     from usearch.index import Index
 
@@ -104,10 +125,9 @@ def _make(folder: Path, files: Sequence[Path], digest: str) -> None:
                     index.add(keys.astype(np.uint64), np.ascontiguousarray(vectors[kept]))
                 start += table.num_rows
     try:
-        folder.mkdir(exist_ok=True)
         (folder / _ABOUT).unlink(missing_ok=True)
         index.save(str(folder / f".{_FILE}"))
         (folder / f".{_FILE}").replace(folder / _FILE)
         (folder / _ABOUT).write_text(json.dumps({"catalog": digest, "rows": len(index)}) + "\n", encoding="utf-8")
     except OSError as error:
-        raise CatalogError(f"the index of embeddings {folder} cannot be written: {error.strerror}") from error
+        raise _unwritable(folder, error) from error

@@ -9,7 +9,7 @@ import pytest
 from make_rows import BANDS, CLASSES, write_parts
 
 from galmorph.catalogs import open_catalog, write_catalog
-from galmorph.catalogs.similarity import embeddings_of
+from galmorph.catalogs.similarity import embedding_length, embeddings_of
 from galmorph.cli import main
 from galmorph.errors import CatalogError
 
@@ -149,6 +149,24 @@ def test_an_index_of_another_catalogue_is_made_anew(embedded, tmp_path):
     found = second.similar(features=np.ones(LENGTH), top=1000, approximate=True)
     assert set(found["tile"].to_pylist()) == {"wrap-a"}
     assert found.num_rows > 0
+
+
+def test_one_call_at_a_time_makes_an_index(embedded, tmp_path, monkeypatch):
+    pytest.importorskip("usearch")
+    copy = open_catalog(shutil.copytree(embedded.path, tmp_path / "catalog"))
+    told = []
+
+    def asked_meanwhile(files):
+        if not told:
+            told.append("")
+            with pytest.raises(CatalogError, match="another call makes the index of embeddings") as refused:
+                copy.similar(features=np.ones(LENGTH), top=2, approximate=True)
+            told.append(str(refused.value))
+        return embedding_length(files)
+
+    monkeypatch.setattr("galmorph.catalogs.likeness_index.embedding_length", asked_meanwhile)
+    assert copy.similar(features=np.ones(LENGTH), top=2, approximate=True).num_rows == 2
+    assert "catalog.likeness" in told[1]
 
 
 def test_without_usearch_it_says_what_to_install(embedded, monkeypatch):
