@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from galmorph.catalogs.info import CatalogInfo, collect_info
+from galmorph.catalogs.nearest import no_column
 from galmorph.catalogs.partitions import Partition
 from galmorph.catalogs.properties import COLLECTION_FILE, read_properties
 from galmorph.catalogs.schema import bands_of, classes_of, describe, other_column, schema
@@ -201,9 +202,7 @@ class Catalog:
         wanted = list(columns) if columns is not None else self.schema.names
         strangers = [name for name in wanted if name not in self.schema.names]
         if strangers:
-            raise CatalogError(
-                f"{self.path} has no column {', '.join(strangers)}; it has {', '.join(self.schema.names)}"
-            )
+            raise no_column(self.path, strangers, self.schema.names)
         frame: pd.DataFrame = self._steadily(
             lambda now: pa.concat_tables(
                 [pq.read_table(path, columns=wanted, partitioning=None) for path in now.files]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from galmorph.catalogs.nearest import no_column
 from galmorph.catalogs.output import format_of, write_table
 from galmorph.catalogs.standards import as_ds9
 from galmorph.errors import CatalogError
@@ -70,9 +71,7 @@ def export(
     wanted = [name for name in catalog.schema.names if name != "embedding"] if columns is None else list(columns)
     strangers = [name for name in wanted if name not in catalog.schema.names]
     if strangers:
-        raise CatalogError(
-            f"{catalog.path} has no column {', '.join(strangers)}; it has {', '.join(catalog.schema.names)}"
-        )
+        raise no_column(catalog.path, strangers, catalog.schema.names)
     conditions = ([] if all_rows else ['"primary"']) + ([f"({where})"] if where.strip() else [])
     kept = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     names = ", ".join('"' + name.replace('"', '""') + '"' for name in wanted)

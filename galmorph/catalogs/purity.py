@@ -11,6 +11,7 @@ import pyarrow as pa
 from galmorph.catalogs.angles import degrees_of
 from galmorph.catalogs.candidates import meaning
 from galmorph.catalogs.matching import match_positions
+from galmorph.catalogs.nearest import no_column
 from galmorph.catalogs.tables import open_table
 from galmorph.errors import CatalogError
 from galmorph.taxonomy import CLASS_MAPS
@@ -78,7 +79,7 @@ def judge(
     angle = degrees_of(radius, "arcsec")
     opened = open_table(truth)
     if labels is not None and labels not in opened.columns:
-        raise CatalogError(f"{opened.name} has no column {labels}; it has {', '.join(opened.columns)}")
+        raise no_column(opened.name, [labels], opened.columns)
     column = labels or next((name for name in opened.columns if name.lower() in _LABELS), None)
     places = [piece.places(None) for piece in opened.pieces]
     there_ra, there_dec = (np.concatenate([getattr(place, name) for place in places]) for name in ("ra", "dec"))

@@ -1,6 +1,7 @@
 """Ask a catalogue with SQL that nobody has vouched for: DuckDB, locked down to reading one table."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from galmorph.catalogs.nearest import nearest_columns
 from galmorph.catalogs.partitions import span_of
 from galmorph.catalogs.session import locked_session
 from galmorph.errors import CatalogError
@@ -243,7 +245,8 @@ def _explain(error: Exception, columns: Sequence[str]) -> str:
     # What a function of galmorph complains of comes wrapped.
     words = _first_lines(error).rpartition("executing the UDF: CatalogError: ")[2]
     if "Referenced column" in text or "does not have a column" in text:
-        words = f"{words.split(' Candidate')[0]} The columns are {', '.join(columns)}"
+        wanted = re.findall(r'column (?:named )?"([^"]*)"', text) or [""]
+        words = f"{words.split(' Candidate')[0]} The columns are {nearest_columns(columns, wanted)}"
     for name in _RESERVED:
         if f'at or near "{name}"' in text:
             words += f'. {name} is a word of SQL: write "{name}", in quotation marks, for the column'

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from galmorph.catalogs.healpix import INDEX_ORDER, Ranges, healpix_index
+from galmorph.catalogs.nearest import no_column
 from galmorph.catalogs.properties import COLLECTION_FILE, read_properties
 from galmorph.errors import CatalogError
 from galmorph.positions import ID_NAMES, ID_UCD, degrees, position_columns, with_positions
@@ -114,7 +115,7 @@ class SkyTable:
             return list(self.shown)
         strangers = [name for name in columns if name not in (*self.columns, ROW)]
         if strangers:
-            raise CatalogError(f"{self.name} has no column {', '.join(strangers)}; it has {', '.join(self.columns)}")
+            raise no_column(self.name, strangers, self.columns)
         return list(dict.fromkeys([self.id, self.ra, self.dec, *columns]))
 
 
@@ -270,7 +271,7 @@ def _open_file(path: Path, ra: str | None, dec: str | None) -> SkyTable:
         ra, dec = found
     for name in (ra, dec):
         if name not in frame:
-            raise CatalogError(f"{path} has no column {name}; it has {', '.join(map(str, frame.columns))}")
+            raise no_column(path, [name], [*map(str, frame.columns)])
     longitude, latitude = degrees(path, frame, ra), degrees(path, frame, dec)
     _check_range(path, ra, longitude, -180, 360)
     _check_range(path, dec, latitude, -90, 90)
@@ -305,7 +306,7 @@ def _open_hats(path: Path, ra: str | None, dec: str | None, primary_only: bool) 
     ra, dec = ra or facts.get("hats_col_ra", "ra"), dec or facts.get("hats_col_dec", "dec")
     for name in (ra, dec):
         if name not in schema.names:
-            raise CatalogError(f"{path} has no column {name}; it has {', '.join(schema.names)}")
+            raise no_column(path, [name], schema.names)
     own = (path / "provenance.json").is_file() and "primary" in schema.names
     pieces = tuple(_Partition(file, ra, dec, span, "primary" if own and primary_only else None) for span, file in files)
     ucds = {field.name: (field.metadata or {}).get(b"ucd", b"").decode("utf-8", "replace") for field in schema}

@@ -70,7 +70,7 @@ def test_to_pandas_takes_columns(catalog):
     frame = catalog.to_pandas(["dec", "ra"])
     assert list(frame) == ["dec", "ra"]
     assert len(frame) == sum(pq.read_metadata(file).num_rows for file in catalog.files)
-    with pytest.raises(CatalogError, match="no column redshift; it has _healpix_29, object_id"):
+    with pytest.raises(CatalogError, match=r"no column redshift; it has .* and \d+ others"):
         catalog.to_pandas(["ra", "redshift"])
 
 

@@ -132,7 +132,7 @@ def test_columns_can_be_chosen(catalog, tmp_path):
     assert pairs.column_names == ["separation", "object_id", "ra", "dec", "snr", "other_name", "other_ra", "other_dec"]
     frame = catalog.to_pandas().set_index("object_id")
     assert pairs["snr"].to_pylist() == frame.loc[pairs["object_id"].to_pylist(), "snr"].tolist()
-    with pytest.raises(CatalogError, match="has no column redshift; it has _healpix_29"):
+    with pytest.raises(CatalogError, match=r"has no column redshift; it has .* and \d+ others"):
         crossmatch(catalog.path, tmp_path / "list.csv", columns=["redshift"])
 
 
