@@ -269,7 +269,7 @@ def load_release(path: Path) -> Release:
         If the file is missing, is no TOML, or has an unknown, missing or impossible setting.
     """
     path = Path(path)
-    return parse_release(read_values(path, PATHS), folder=path.parent, name=str(path))
+    return parse_release(read_values(path, PATHS, what="description of a release"), folder=path.parent, name=str(path))
 
 
 def parse_release(values: Mapping[str, Any], folder: Path, name: str = "release") -> Release:

@@ -40,7 +40,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
-def read_values(path: Path, paths: Sequence[tuple[str, str]], readers: tuple[Path, ...] = ()) -> dict[str, Any]:
+def read_values(
+    path: Path, paths: Sequence[tuple[str, str]], readers: tuple[Path, ...] = (), what: str = "recipe"
+) -> dict[str, Any]:
     """Settings of a TOML file over those of the file that it extends.
 
     Tables are joined setting by setting; any other value of the extending file replaces the one before.
@@ -53,6 +55,8 @@ def read_values(path: Path, paths: Sequence[tuple[str, str]], readers: tuple[Pat
         Table and name of settings that are paths: relative ones start at the folder of the file that they stand in.
     readers : tuple of Path
         Files that extend this one.
+    what : str
+        What the file is called in errors.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def read_values(path: Path, paths: Sequence[tuple[str, str]], readers: tuple[Pat
     try:
         values = read_toml(path)
     except OSError as error:
-        raise ConfigError(f"cannot read the recipe {path}{_wanted(readers)}: {error.strerror}") from error
+        raise ConfigError(f"cannot read the {what} {path}{_wanted(readers)}: {error.strerror}") from error
     for table, name in paths:
         settings = values.get(table)
         if isinstance(settings, dict) and isinstance(settings.get(name), str):
@@ -79,8 +83,8 @@ def read_values(path: Path, paths: Sequence[tuple[str, str]], readers: tuple[Pat
     if base is None:
         return values
     if not isinstance(base, str):
-        raise ConfigError(f"{path}: {EXTENDS} must be the path of a recipe, got {base!r}")
-    return _over(read_values(path.parent / base, paths, (*readers, path)), values)
+        raise ConfigError(f"{path}: {EXTENDS} must be the path of a {what}, got {base!r}")
+    return _over(read_values(path.parent / base, paths, (*readers, path), what), values)
 
 
 def _over(base: Mapping[str, Any], values: Mapping[str, Any], table: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -69,3 +69,11 @@ def test_gates_that_are_not_there_are_not_asked_for(tmp_path):
     release = parse_release(VALUES | {"register": {"name": "lsst"}, "gates": {}}, tmp_path)
     assert release.gates.int8 is None
     assert not release.register.promote
+
+
+def test_a_file_that_is_not_there_is_called_what_it_is(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read the description of a release .*nosuch\.toml: No such file"):
+        load_release(tmp_path / "nosuch.toml")
+    (tmp_path / "odd.toml").write_text("extends = 3\n")
+    with pytest.raises(ConfigError, match="extends must be the path of a description of a release, got 3"):
+        load_release(tmp_path / "odd.toml")
