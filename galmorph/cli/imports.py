@@ -173,7 +173,7 @@ def pictures(
     out: Out,
     labels: Path | None = None,
     survey: str = "pictures",
-    bands: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ("red", "green", "blue"),
+    bands: Annotated[tuple[str, ...], Parameter(consume_multiple=1, negative=())] = ("red", "green", "blue"),
     pixel_scale: float = 1.0,
     drop: Drop = (),
     most: Most = None,
