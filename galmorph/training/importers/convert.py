@@ -108,7 +108,7 @@ def convert(
     out : Path
         Folder to make.
     drop : collection of str
-        Labels to leave out.
+        Labels to leave out; one that no image has is warned of.
     most : int, optional
         Most images of a label; which are kept depends on identifiers alone, so a larger number keeps these too.
     angle : float, optional
@@ -139,6 +139,12 @@ def convert(
     out = Path(out)
     names = _told_apart(images.table["name"].astype(str))
     labels = images.table["label"].tolist()
+    if absent := sorted(set(drop) - set(labels)):
+        logger.warning(
+            "no image is labelled %s, which was to be left out; the labels are %s",
+            " or ".join(absent),
+            ", ".join(sorted({label for label in labels if label})) or "none",
+        )
     kept = [row for row, label in enumerate(labels) if label not in drop]
     kept = kept if most is None else _fewer(kept, labels, images.table["object_id"].astype(str).tolist(), most)
     found: dict[str, str] = {}

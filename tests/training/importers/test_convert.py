@@ -205,3 +205,9 @@ def test_an_import_trains_and_its_bundle_sees_no_tile(tmp_path):
     assert evaluate(bundle.path, tmp_path / "set", part="all", resamples=0).objects == {"a": 30, "b": 30}
     with pytest.raises(BundleError, match="trained on pixel values"):
         bundle.check_survey("survey x", ["red", "green", "blue"], 1.0)
+
+
+def test_a_label_to_leave_out_that_no_image_has_is_told(pictures, tmp_path, caplog):
+    made = import_pictures(pictures, tmp_path / "set", drop=["a", "c"])
+    assert made.dropped == {"a": 3}
+    assert "no image is labelled c, which was to be left out; the labels are a, b" in caplog.text
