@@ -54,11 +54,16 @@ def list_pictures(folder: Path) -> list[Path]:
     DataError
         If there is none.
     """
-    known = Image.registered_extensions()
-    files = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in known)
+    files = pictures_in(folder)
     if not files:
         raise DataError(f"{folder} holds no picture; give the folder that they lie in")
     return files
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Pictures in a folder, by name, as of `list_pictures`; there may be none."""
+    known = Image.registered_extensions()
+    return sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in known)
 
 
 def read_picture(path: Path, size: int | None = None) -> NDArray[np.float32]:

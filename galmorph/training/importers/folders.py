@@ -1,5 +1,6 @@
 """A folder for each class, full of pictures: Office-31 (Saenko et al. 2010), and whatever else lies so."""
 
+import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pandas as pd
 from galmorph.errors import DataError
 from galmorph.training.importers.convert import Faults, Images, Imported, convert
 from galmorph.training.importers.pictures import COLOURS
-from galmorph.training.pictures import list_pictures, read_picture
+from galmorph.training.pictures import pictures_in, read_picture
+
+logger = logging.getLogger(__name__)
 
 #: Pixels a side, as in DeepAstroUDA.
 SIZE = 256
@@ -26,6 +29,8 @@ def import_folders(
     faults: Faults = "refuse",
 ) -> Imported:
     """Convert a folder with a folder of pictures for each class, called by the class: ``amazon/images/mug/1.jpg``.
+
+    Folders without pictures are passed over, with a warning.
 
     Parameters
     ----------
@@ -51,14 +56,23 @@ def import_folders(
     Raises
     ------
     DataError
-        If there is no such folder, or with faults refused a picture cannot be used.
+        If there is no such folder, no folder in it holds a picture, or with faults refused a picture cannot be used.
     """
     folder = Path(folder)
     survey = survey or folder.resolve().name
     classes = sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
     if not classes:
         raise DataError(f"{folder} holds no folders; give the one that has a folder of pictures for each class")
-    files = [file for path in classes for file in list_pictures(path)]
+    pictures = {path: pictures_in(path) for path in classes}
+    files = [file for path in classes for file in pictures[path]]
+    if not files:
+        raise DataError(
+            f"none of the {len(classes)} folders in {folder}, as {classes[0].name}, holds a picture; give the one that "
+            "has a folder of pictures for each class"
+        )
+    for path in classes:
+        if not pictures[path]:
+            logger.warning("%s holds no picture and is passed over", path)
     labels = [file.parent.name for file in files]
     table = pd.DataFrame(
         {

@@ -205,6 +205,16 @@ def test_a_folder_for_each_class(tmp_path):
         import_folders(tmp_path / "amazon" / "images" / "mug", tmp_path / "set")
 
 
+def test_a_folder_without_pictures_is_told_and_passed_over(tmp_path, caplog):
+    for name in ("bike", "mug"):
+        (tmp_path / "classes" / name).mkdir(parents=True)
+    with pytest.raises(DataError, match=r"none of the 2 folders in .*classes, as bike, holds a picture"):
+        import_folders(tmp_path / "classes", tmp_path / "set")
+    galaxy(40, 4.0).save(tmp_path / "classes" / "mug" / "1.png")
+    assert import_folders(tmp_path / "classes", tmp_path / "set", size=16).counts == {"mug": 1}
+    assert f"{tmp_path / 'classes' / 'bike'} holds no picture and is passed over" in caplog.text
+
+
 def votes(**fractions):
     """A row with these fractions, and 0 for all other answers of the rules."""
     answers = {answer for rule in GZ2_RULES.values() for answer in rule}
