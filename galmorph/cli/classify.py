@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from galmorph.cli.screen import notes_on_run, stop_on_sigterm, tile_progress
+from galmorph.cli.screen import notes_on_run, tile_progress
+from galmorph.cli.stopping import stop_on_sigterm
 from galmorph.detection import DetectionConfig
 from galmorph.inference.devices import Asked
 from galmorph.pipeline import classify as run_classify

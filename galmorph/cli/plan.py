@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from galmorph.cli.screen import stop_on_sigterm
+from galmorph.cli.stopping import stop_on_sigterm
 from galmorph.detection import DetectionConfig
 from galmorph.inference.devices import Asked
 from galmorph.inference.plan import FAIR, Plan

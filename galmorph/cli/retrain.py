@@ -8,7 +8,8 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.markup import escape
 
-from galmorph.cli.screen import stop_on_sigterm, tile_progress
+from galmorph.cli.screen import tile_progress
+from galmorph.cli.stopping import stop_on_sigterm
 
 #: Exit code of a call that is finished while the new model is not in use, since the gates said no.
 NOT_PASSED = 3

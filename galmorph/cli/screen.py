@@ -1,16 +1,12 @@
 """What the command line shows: progress, and a run in words."""
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import NoReturn
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from galmorph.cli import Terminated
 from galmorph.inference.records import Hashing
 from galmorph.inference.run import Progress as TileProgress
 from galmorph.inference.run import RunReport
@@ -20,22 +16,6 @@ from galmorph.inference.task import TileReport
 WORTH_A_BAR = 200_000_000
 #: Warnings of this many tiles are shown; the others are in the run's report.
 SHOWN = 5
-
-
-@contextmanager
-def stop_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does: `Terminated` is raised, and what is open is closed."""
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        # Once is enough: a second signal must not break off the closing.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

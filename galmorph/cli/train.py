@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from galmorph.cli.stopping import stop_on_sigterm
 from galmorph.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def train(
     if (measure or part) and not seeds:
         raise ConfigError("--evaluate and --part go with --seeds; of one training, use galmorph export and evaluate")
     try:
-        from galmorph.training.guarded import train_guarded
+        # This takes seconds; Lightning minds the signal in the training proper.
+        with stop_on_sigterm():
+            from galmorph.training.guarded import train_guarded
     except ImportError as error:
         raise _missing(error) from error
     folder = out or Path("runs") / recipe.stem

@@ -236,6 +236,22 @@ def test_a_fault_while_a_stopped_command_ends_is_no_news(monkeypatch, capsys, st
     assert "the same command goes on from there" in capsys.readouterr().err
 
 
+def test_a_training_that_is_stopped_while_it_is_loaded_says_so():
+    code = (
+        "import os, signal, sys\n"
+        "class Stops:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'galmorph.training.guarded':\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.meta_path.insert(0, Stops())\n"
+        "from galmorph.cli import main\n"
+        "main(['train', 'no-such-recipe.toml'])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 143
+    assert "the same command goes on from there" in ended.stderr
+
+
 def test_a_fault_of_a_command_that_nobody_stopped_is_told(monkeypatch, capsys):
     def failing(*given, **options):
         raise RunError("the scheduler has gone")
