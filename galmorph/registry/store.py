@@ -4,6 +4,7 @@ import logging
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from galmorph.errors import ConfigError, MissingExtraError
 
@@ -15,6 +16,9 @@ ARTEFACTS = "mlflow-artefacts"
 
 SQLITE = "sqlite:///"
 
+#: How the name of an sqlite file ends.
+ENDINGS = (".db", ".sqlite", ".sqlite3")
+
 #: MLflow's own variables that name a store, the first that is set counts.
 VARIABLES = ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")
 
@@ -25,24 +29,47 @@ def store_uri(given: str | Path | None = None) -> str:
     Parameters
     ----------
     given : str or Path, optional
-        ``sqlite:///PATH``, the address of a server, or a path ending in ``.db``, which stands for the first. By default
-        what MLflow's variables say (`VARIABLES`), else ``runs/mlflow.db``.
+        ``sqlite:///PATH``, the address of a server, or a path ending in ``.db``, ``.sqlite`` or ``.sqlite3``, which
+        stands for the first. By default what MLflow's variables say (`VARIABLES`), else ``runs/mlflow.db``.
 
     Returns
     -------
     str
         With an absolute path where it is a file.
+
+    Raises
+    ------
+    ConfigError
+        If it is a path of another ending, or one that MLflow would read otherwise.
     """
     text = (
         str(given) if given is not None else next((os.environ[name] for name in VARIABLES if os.environ.get(name)), "")
     )
     text = text or str(DEFAULT)
-    return f"{SQLITE}{Path(text).resolve()}" if text.endswith(".db") and ":" not in text else text
+    if is_file(text):
+        file = str(Path(text).resolve())
+        if unquote(file) != file or "?" in file:
+            raise ConfigError(
+                f"MLflow would take {file} for another file: its path may hold no ?, and no % before two "
+                "hexadecimal digits. Give another path"
+            )
+        return f"{SQLITE}{file}"
+    if ":" not in text and not text.startswith("databricks"):
+        raise ConfigError(
+            f"{text} is no store of MLflow: give an sqlite file, whose name ends in {', '.join(ENDINGS)} and which is "
+            "made if it is not there, or the address of a server"
+        )
+    return text
+
+
+def is_file(text: str) -> bool:
+    """Whether a store that was given is the path of an sqlite file."""
+    return text.endswith(ENDINGS) and ":" not in text
 
 
 def sqlite_file(uri: str) -> Path | None:
     """The file of an sqlite store; None for a server."""
-    return Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
+    return Path(unquote(uri.removeprefix(SQLITE))).resolve() if uri.startswith(SQLITE) else None
 
 
 def artefacts_beside(uri: str) -> str | None:

@@ -15,6 +15,7 @@ import tomli_w
 from pydantic import Field, TypeAdapter
 
 from galmorph.names import NAME
+from galmorph.registry.store import is_file
 from galmorph.releases.gate_options import Gates
 from galmorph.releases.weights import PARTS
 from galmorph.training.inheritance import read_values
@@ -150,8 +151,8 @@ class Register:
     name : str
         Of the model in the registry.
     registry : str or None
-        An sqlite file (its name ends in ``.db``) or the address of an MLflow server; None takes MLflow's variables,
-        else ``runs/mlflow.db``.
+        An sqlite file (its name ends in ``.db`` or ``.sqlite``) or the address of an MLflow server; None takes MLflow's
+        variables, else ``runs/mlflow.db``.
     promote : bool
         Make a model that passed all gates the champion. Otherwise it waits as challenger for
         `galmorph models promote`.
@@ -325,7 +326,7 @@ def parse_release(values: Mapping[str, Any], folder: Path, name: str = "release"
 
 
 def _is_file(registry: str | None) -> bool:
-    return registry is not None and registry.endswith(".db") and ":" not in registry
+    return registry is not None and is_file(registry)
 
 
 def _absolute(path: Any, folder: Path) -> str:

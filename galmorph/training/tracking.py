@@ -37,7 +37,7 @@ class Tracking(Callback):
     Parameters
     ----------
     uri : str
-        ``sqlite:///PATH``, the address of a server, or a path ending in ``.db``, which stands for the first.
+        As for `galmorph.registry.store.store_uri`.
 
     Raises
     ------

@@ -204,6 +204,26 @@ def test_references(tmp_path, monkeypatch):
     assert store_uri("x.db") == f"sqlite:///{tmp_path}/x.db"
 
 
+@pytest.mark.parametrize("place", ["a%20b/mlflow.db", "what?/mlflow.sqlite"])
+def test_a_path_that_mlflow_would_read_otherwise_is_refused_at_once(place, tmp_path):
+    with pytest.raises(ConfigError, match=r"MLflow would take .* for another file"):
+        Registry(tmp_path / place, create=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_may_end_in_sqlite_and_its_path_hold_a_percent_sign(tmp_path):
+    assert Registry(tmp_path / "50% off" / "mlflow.sqlite", create=True).names() == []
+    assert [path.name for path in (tmp_path / "50% off").glob("*.sqlite")] == ["mlflow.sqlite"]
+
+
+@pytest.mark.parametrize("text", ["mlruns", "runs/registry.sql"])
+def test_a_path_that_is_no_sqlite_file_is_refused_at_once(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=rf"{text} is no store of MLflow: .*\.db, \.sqlite"):
+        Registry(text, create=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_bundle_is_taken_from_the_registry_wherever_one_is_taken(store, bundles):
     store.promote(store.register(bundles[1].path, "used"), "the first")
     assert load_bundle("models:/used@champion").sha256 == bundles[1].sha256
