@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from sklearn.mixture import GaussianMixture
 
 from galmorph.metrics import best_h_score, negative_log_likelihood
 from galmorph.scores import (
@@ -32,8 +31,8 @@ Float = NDArray[np.floating]
 #: Temperatures between which the best one is sought.
 TEMPERATURES = (0.05, 20.0)
 
-#: Fewest different scores that two groups are sought in, and places at which their boundary is sought.
-FEWEST, PLACES = 10, 1001
+#: Largest share of a target's images that is believed to be unknown.
+MOST_UNKNOWN = 0.5
 
 #: Least harmonic mean of the shares on their own sides at which strangers count as told; half is what chance has.
 TOLD = 0.65
@@ -89,10 +88,10 @@ def calibrate(
 ) -> Calibration:
     """Fit temperature, reference and threshold.
 
-    The threshold lets a chosen share of known objects of the source pass as unknown. An adapted model is less sure of
-    the target than of the source, known objects included; there the threshold is no lower than the boundary between the
-    two groups that the target's own scores fall into, see `boundary`. With strangers it lies where they are told from
-    the images that they were made of, if they can be, see `between`; and it may be the score that tells them best.
+    The threshold lets a chosen share of known objects of the source pass as unknown. A model is less sure of the target
+    than of the source, known objects included; there no more than half are called unknown, see `least_threshold`. With
+    strangers it lies where they are told from the images that they were made of, if they can be, see `between`; and it
+    may be the score that tells them best.
 
     Parameters
     ----------
@@ -136,7 +135,7 @@ def calibrate(
         )
     threshold = fit_threshold(getattr(known, names[0]), options.false_unknown_rate)
     if target is not None:
-        threshold = max(threshold, boundary(getattr(seen, names[0])))
+        threshold = max(threshold, least_threshold(getattr(seen, names[0])))
     return replace(free, threshold=threshold)
 
 
@@ -181,28 +180,22 @@ def fit_threshold(values: Float, rate: float) -> float:
     return float(np.quantile(np.asarray(values, dtype=np.float64), 1 - rate, method="higher"))
 
 
-def boundary(values: Float) -> float:
-    """Where two groups of numbers meet: a mixture of two Gaussians is fitted, and beyond it the higher one prevails.
+def least_threshold(values: Float) -> float:
+    """The threshold that `MOST_UNKNOWN` of a target's images exceed, and no more.
 
     Parameters
     ----------
     values : ndarray of float
-        Unknown scores of unlabelled images, shape ``(n,)``.
+        Unknown scores of unlabelled images, shape ``(n,)``; those that are not finite do not count.
 
     Returns
     -------
     float
-        Between the two means; minus infinity if there are no two groups to tell apart.
+        One of the scores; minus infinity if there is none.
     """
     values = np.asarray(values, dtype=np.float64)
     values = values[np.isfinite(values)]
-    if len(np.unique(values)) < FEWEST:
-        return -math.inf
-    mixture = GaussianMixture(2, random_state=0).fit(values[:, None])
-    lower, higher = np.argsort(mixture.means_[:, 0])
-    places = np.linspace(mixture.means_[lower, 0], mixture.means_[higher, 0], PLACES)
-    beyond = mixture.predict_proba(places[:, None])[:, higher] > 0.5
-    return float(places[beyond.argmax()]) if beyond.any() else -math.inf
+    return fit_threshold(values, MOST_UNKNOWN) if values.size else -math.inf
 
 
 class Told(NamedTuple):

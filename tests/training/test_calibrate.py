@@ -7,11 +7,11 @@ from galmorph.scores import anomaly, softmax
 from galmorph.training.calibrate import (
     REFERENCE_IMAGES,
     between,
-    boundary,
     calibrate,
     fit_reference,
     fit_temperature,
     fit_threshold,
+    least_threshold,
     statistics,
 )
 from galmorph.training.options import ExportOptions
@@ -98,17 +98,16 @@ def test_statistics_describe_scores_and_features(rng):
     assert (table["n"] == 500).all()
 
 
-def test_the_boundary_lies_where_two_equal_groups_meet(rng):
-    values = np.concatenate([rng.normal(0.0, 1.0, 4000), rng.normal(6.0, 1.0, 4000)])
-    assert boundary(values) == pytest.approx(3.0, abs=0.15)
-    # Of unequal ones it moves towards the smaller: there 4 exp(-x^2/2) = exp(-(6-x)^2/2), at x = 3 + ln 4 / 6.
-    assert boundary(np.concatenate([values[:4000], values[4000:5000]])) == pytest.approx(3 + np.log(4) / 6, abs=0.15)
+def test_no_more_than_half_of_a_target_is_above_the_least_threshold(rng):
+    assert least_threshold(np.array([4.0, 1.0, 3.0, 2.0])) == 3.0
+    assert least_threshold(np.array([1.0, 2.0, np.inf, 3.0, np.nan])) == 2.0
+    values = rng.normal(size=1001)
+    assert 0.49 < (values > least_threshold(values)).mean() <= 0.5
 
 
-def test_without_two_groups_there_is_no_boundary():
-    assert boundary(np.zeros(100)) == -np.inf
-    assert boundary(np.array([])) == -np.inf
-    assert boundary(np.full(50, np.nan)) == -np.inf
+def test_a_target_without_scores_has_no_least_threshold():
+    assert least_threshold(np.array([])) == -np.inf
+    assert least_threshold(np.full(50, np.nan)) == -np.inf
 
 
 def test_a_target_less_sure_than_the_source_raises_the_threshold_and_never_lowers_it(rng):
