@@ -75,14 +75,15 @@ class FisherOptions:
     Parameters
     ----------
     within, between : float
-        Weights of the two traces in DeepMerge II, lambda_w and lambda_b.
+        Weights of the two traces, lambda_w and lambda_b. DeepMerge II has 0.01 and, of an adversary with its own
+        network, 0.0001 within.
     centroids : {"batch", "learned"}
         Class means of the batch, or parameters that are trained at ten times the learning rate.
     """
 
     __pydantic_config__ = STRICT
 
-    within: Positive = 0.01
+    within: Positive = 0.001
     between: Positive = 1.0
     centroids: Literal["batch", "learned"] = "batch"
 

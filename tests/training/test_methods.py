@@ -130,7 +130,7 @@ def test_closed_set_terms_are_the_losses(outputs):
         "open_entropy": losses.open_entropy(target.open_logits),
         "one_vs_all": 0.5 * losses.one_vs_all_loss(source.open_logits, outputs.labels),
         "fisher": losses.fisher_ratio(
-            source.embedding, outputs.labels, *losses.class_centroids(source.embedding, outputs.labels, 3), 0.01, 1.0
+            source.embedding, outputs.labels, *losses.class_centroids(source.embedding, outputs.labels, 3), 0.001, 1.0
         ),
     }
     found = {}

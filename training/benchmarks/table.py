@@ -16,11 +16,11 @@ from adaptation import RESULTS, read_lines
 from experiments import (
     ABLATION,
     BALANCED,
+    DEFAULT,
     EXPERIMENTS,
     HOSTILE,
     LONGER,
     LONGER_BY,
-    MIX,
     NOISY,
     STRANGERS,
     SUPERVISED,
@@ -39,7 +39,7 @@ VARIANTS = {
     BALANCED: ", balanced",
     f"{BALANCED}-{STRANGERS}": ", balanced, with strangers",
     NOISY: ", noise of the target",
-    MIX: ", mix of the target",
+    DEFAULT: ", by default",
     f"{NOISY}-{STRANGERS}": ", noise of the target, with strangers",
 }
 
@@ -94,9 +94,10 @@ under the name of a library are its own, on the same network, images and steps.
 *Noise of the target*: where the target's images are noisier, methods that adapt see the source's as noisy
 ([decision 26](../decisions/0026-noise-of-the-target.md)); rows of this name are of the network that sees nothing else
 of the target, the twin that the guard compares with. *Source only* sees nothing of it.
-*Mix of the target*: methods that align domains count the source's images by the target's estimated mix of classes, as
-they do by default ([decision 27](../decisions/0027-mix-of-the-target.md)); of closed digits there are rows without it
-too, which is what the libraries' methods of the same names are.
+Methods that align domains count the source's images by the target's estimated mix of classes
+([decision 27](../decisions/0027-mix-of-the-target.md)), and adversaries and the Fisher loss weigh less than printed
+([decision 29](../decisions/0029-weights-of-alignment.md)); of closed digits such rows are called *by default*, and the
+others are as printed, which is what the libraries' methods of the same names are.
 *With strangers*: images of two known objects are learned as unknown, and score and threshold are those by which such of
 the target's unlabelled images are told from these best ([decision 22](../decisions/0022-strangers.md)); that score is
 the entropy in all other rows. *Balanced*: no class may all but
