@@ -4,6 +4,7 @@ import io
 import json
 import re
 import warnings
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from galmorph.catalogs.binary2 import rows_of, stored, votable_type
 from galmorph.errors import CatalogError
 
 #: Words of SQL-92 and ADQL, which cannot name a column there without quotation marks; `dec` is one by the letter of
@@ -126,31 +128,23 @@ def as_votable(table: pa.Table) -> bytes:
     if facts := _facts(table.schema):
         result.description = "; ".join(facts)
     filled = [_values(column) for column in table.columns]
-    names = identifiers(table.column_names)
+    columns = [stored(values) for values, _ in filled]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VOWarning)
-        for name, column, (values, _) in zip(names, table.schema, filled, strict=True):
+        for name, column, values in zip(identifiers(table.column_names), table.schema, columns, strict=True):
             tags = {"ucd": _tag(column, b"ucd") or None, "unit": vounit(_tag(column, b"unit")) or None}
-            field = Field(file, ID=name, name=name, **_votable_type(values), **tags)
+            field = Field(file, ID=name, name=name, **votable_type(values), **tags)
             field.description = _tag(column, b"description") or None
             result.fields.append(field)
-        result.create_arrays(table.num_rows)
-        for name, (values, missing) in zip(names, filled, strict=True):
-            result.array[name] = values
-            if missing is not None:
-                result.array.mask[name] = values == missing
+        # One row, in whose place all are put.
+        result.create_arrays(min(table.num_rows, 1))
         stream = io.BytesIO()
         file.to_xml(stream, tabledata_format="binary2")
-    return stream.getvalue()
-
-
-def _votable_type(values: NDArray[Any]) -> dict[str, str]:
-    """Type as VOTable names it. STILTS reads truth values as `boolean`, and not as the `bit` of astropy's tables."""
-    if values.dtype.kind == "U":
-        return {"datatype": "unicodeChar", "arraysize": "*"}
-    names = {"b1": "boolean", "i1": "short", "i2": "short", "i4": "int", "i8": "long", "f4": "float", "f8": "double"}
-    size = {"arraysize": str(values.shape[1])} if values.ndim == 2 else {}
-    return {"datatype": names[values.dtype.str[1:]], **size}
+    if not table.num_rows:
+        return stream.getvalue()
+    missing = [None if absent is None else values == absent for values, absent in filled]
+    head, tag, rest = stream.getvalue().partition(b'<STREAM encoding="base64">')
+    return b"".join([head, tag, b64encode(rows_of(columns, missing)), rest[rest.index(b"</STREAM>") :]])
 
 
 def as_ds9(table: pa.Table) -> bytes:

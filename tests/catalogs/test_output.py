@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import time
 from pathlib import Path
 
 import duckdb
@@ -171,6 +172,42 @@ def test_a_votable_is_valid_and_reads_back(tmp_path):
     assert bool(table["healpix_29"].mask[1])
     assert table["RA_deg"][0] == "é"
     assert table["embedding"].tolist() == [[1.5, 2], [3, 4]]
+
+
+def test_every_kind_of_value_reads_back_from_a_votable(tmp_path):
+    numbers = {
+        str(kind): pa.array([1, None, 3], kind) for kind in (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint32())
+    }
+    kinds = pa.table(
+        {
+            **numbers,
+            "float_": pa.array([0.5, None, np.inf], pa.float32()),
+            "double_": pa.array([1e300, None, -1.0], pa.float64()),
+            "letters": ["é", "\U0001f600x", None],
+            "zero_byte": ["Ā", "a ", ""],
+            "letter": ["a", "b", "c"],
+            "truth": [True, False, True],
+            "list": pa.array([[1.5, 2], [3, np.nan], [5, 6]], pa.list_(pa.float32(), 2)),
+        }
+    )
+    write_table(kinds, "votable", tmp_path / "out.vot")
+    table = votable.parse_single_table(tmp_path / "out.vot", verify="exception").to_table()
+    for name in numbers:
+        assert table[name].tolist() == [1, None, 3]
+    assert table["float_"].filled(np.nan).tolist() == pytest.approx([0.5, np.nan, np.inf], nan_ok=True)
+    assert table["double_"].filled(np.nan).tolist() == pytest.approx([1e300, np.nan, -1.0], nan_ok=True)
+    assert table["letters"].tolist() == ["é", "\U0001f600x", ""]
+    assert table["zero_byte"].tolist() == ["Ā", "a ", ""]
+    assert table["letter"].tolist() == ["a", "b", "c"]
+    assert table["truth"].tolist() == [True, False, True]
+    np.testing.assert_array_equal(np.ma.filled(table["list"], np.nan), [[1.5, 2], [3, np.nan], [5, 6]])
+
+
+def test_a_votable_of_many_rows_is_written_at_once():
+    many = pa.table({f"c{number}": np.arange(100_000.0) for number in range(10)})
+    start = time.process_time()
+    standards.as_votable(many)
+    assert time.process_time() - start < 2  # row by row it takes more
 
 
 @pytest.mark.filterwarnings("ignore:'nmgy' did not parse")
