@@ -148,7 +148,13 @@ def _write_anew(catalog: Catalog, match_radius: float | None) -> None:
     try:
         parts = []
         for number, file in enumerate(catalog.files):
-            table = pq.read_table(file, partitioning=None)
+            try:
+                table = pq.read_table(file, partitioning=None)
+            except (OSError, pa.ArrowException) as error:
+                words = " ".join(str(error).split())
+                raise CatalogError(
+                    f"{file} cannot be read: {words}; repeat the run, or copy the catalogue again"
+                ) from error
             if words := other_column(catalog.schema, table.schema):
                 raise CatalogError(f"{file}: {words}; repeat the run, or copy the catalogue again")
             table = table.drop_columns(list(_ADDED))

@@ -192,3 +192,11 @@ def test_what_is_written_while_a_catalogue_is_repaired_is_not_lost(copy, tmp_pat
     monkeypatch.setattr("galmorph.catalogs.checking.other_column", written_meanwhile)
     repair_catalog(copy)
     assert str(copy) in told[1]
+
+
+def test_a_partition_that_cannot_be_read_is_named_by_a_repair(copy):
+    file = open_catalog(copy).files[2]
+    file.write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    with pytest.raises(CatalogError, match=f"{file} cannot be read: .*; repeat the run, or copy the catalogue again"):
+        repair_catalog(copy)
+    assert [path.name for path in copy.parent.iterdir()] == ["catalog"]
