@@ -2,10 +2,10 @@
 
     python training/benchmarks/together.py KEPT
 
-takes what ``adaptation.py run … --keep KEPT`` left of the table's experiments, and writes ``together.jsonl`` beside the
-results: a line for each method that has three seeds or more there, with the measures of the mean of the logits and of
-all features side by side, as `galmorph.training.ensemble.Ensemble` gives them. Temperature, threshold and reference
-are fitted to these as to those of one network. Lines of others stay.
+takes what ``adaptation.py run … --keep KEPT`` left of the table's experiments and the longer ones, and writes
+``together.jsonl`` beside the results: a line for each method that has three seeds or more there, with the measures of
+the mean of the logits and of all features side by side, as `galmorph.training.ensemble.Ensemble` gives them.
+Temperature, threshold and reference are fitted to these as to those of one network. Lines of others stay.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from adaptation import Predictions, measure, renew_lines
-from experiments import TABLE
+from experiments import LONGER, TABLE
 from tqdm import tqdm
 
 #: Results of this script, and the fewest networks that are joined.
@@ -63,7 +63,8 @@ def main() -> None:
     parser.add_argument("kept", type=Path)
     kept = parser.parse_args().kept
     files: dict[tuple[str, str], list[Path]] = {}
-    for name in TABLE:
+    experiments = {**TABLE, **LONGER}
+    for name in experiments:
         for path in sorted(kept.glob(f"{name}-*.npz")):
             if method := re.fullmatch(rf"{name}-([a-z_]+(?:\+[a-z-]+)?)-\d+", path.stem):
                 files.setdefault((name, method[1].replace("+", "/")), []).append(path)
@@ -71,7 +72,7 @@ def main() -> None:
     for (name, _), paths in tqdm(files.items(), unit="method"):
         if len(paths) >= LEAST:
             joined = join([dict(np.load(path)) for path in paths])
-            lines.append({"experiment": name, **measure(TABLE[name], joined)})
+            lines.append({"experiment": name, **measure(experiments[name], joined)})
     renew_lines(NAME, lines)
 
 
