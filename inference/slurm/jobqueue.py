@@ -15,7 +15,7 @@ from dask_jobqueue import SLURMCluster
 
 import galmorph
 from galmorph.cli import Terminated
-from galmorph.cli.screen import stop_on_sigterm
+from galmorph.cli.stopping import stop_on_sigterm
 from galmorph.errors import GalmorphError
 
 
