@@ -20,6 +20,7 @@ from galmorph.catalogs.healpix import healpix_index
 from galmorph.catalogs.info import SUMMARY_FILE, count_rows, read_summary
 from galmorph.catalogs.ledger import one_writer
 from galmorph.catalogs.partitions import span_of
+from galmorph.catalogs.parts import open_parts
 from galmorph.catalogs.primary import mark_primary
 from galmorph.catalogs.properties import COLLECTION_FILE
 from galmorph.catalogs.schema import COLUMNS, finite_columns, other_column
@@ -140,7 +141,7 @@ def repair_catalog(path: str | Path, match_radius: float | None = None) -> list[
 
 def _write_anew(catalog: Catalog, match_radius: float | None) -> None:
     """Write a catalogue from the rows of its own that can be kept."""
-    from galmorph.catalogs.write import write_catalog
+    from galmorph.catalogs.write import build_catalog
 
     needed = [name for name in finite_columns(catalog.classes, catalog.bands) if name not in _ADDED]
     seen: NDArray[np.int64] = np.empty(0, np.int64)
@@ -168,15 +169,13 @@ def _write_anew(catalog: Catalog, match_radius: float | None) -> None:
             seen = np.concatenate([seen, ids[kept]])
             parts.append(folder / f"{number}.parquet")
             pq.write_table(table.filter(pa.array(kept)), parts[-1])
-        write_catalog(
-            parts,
-            catalog.path,
-            provenance=catalog.provenance,
+        build_catalog(
+            open_parts(parts, catalog.classes, catalog.bands),
+            catalog.path.resolve(),
             classes=catalog.classes,
-            bands=catalog.bands,
+            provenance=catalog.provenance,
             match_radius=catalog.match_radius if match_radius is None else match_radius,
             max_rows=catalog.max_rows,
-            held=True,
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)

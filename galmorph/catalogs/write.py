@@ -3,7 +3,6 @@
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,7 +48,6 @@ def write_catalog(
     name: str = "galmorph",
     match_radius: float = 1.0,
     max_rows: int = 1_000_000,
-    held: bool = False,
 ) -> Path:
     """Write the parts of a run as one catalogue in HATS layout.
 
@@ -79,8 +77,6 @@ def write_catalog(
         or identifiers of given positions tell better.
     max_rows : int
         Largest number of rows in a partition.
-    held : bool
-        The caller is the `one_writer` of this place already, as one who writes what was read there must be.
 
     Returns
     -------
@@ -93,42 +89,79 @@ def write_catalog(
         If a part is unreadable, lacks a column, has one too many, one of another type or a value that cannot be; if an
         object id occurs twice; if `out` exists and is not a catalogue; or if another call writes it.
     """
+    source = open_parts([Path(part) for part in parts], classes, bands)
+    # What a link leads to is replaced, and the link stays.
+    place = Path(out).resolve()
+    with one_writer(place):
+        build_catalog(
+            source,
+            place,
+            classes=classes,
+            provenance=provenance,
+            match_radius=match_radius,
+            max_rows=max_rows,
+            name=name,
+        )
+    return Path(out)
+
+
+def build_catalog(
+    source: Parts,
+    place: Path,
+    *,
+    classes: Sequence[str],
+    provenance: Mapping[str, Any],
+    match_radius: float,
+    max_rows: int,
+    name: str = "galmorph",
+) -> None:
+    """Write a catalogue and let it take its place; the caller is that place's `galmorph.catalogs.ledger.one_writer`.
+
+    Parameters
+    ----------
+    source : Parts
+        The parts of a run.
+    place : Path
+        Folder of the catalogue, no link.
+    classes, provenance, match_radius, max_rows, name
+        As for `write_catalog`.
+
+    Raises
+    ------
+    CatalogError
+        As `write_catalog`.
+    """
     if match_radius < 0 or max_rows < 1:
         raise CatalogError(
             f"match_radius must be at least 0 and max_rows at least 1, got {match_radius} and {max_rows}"
         )
-    # What a link leads to is replaced, and the link stays.
-    out, place = Path(out), Path(out).resolve()
-    source = open_parts([Path(part) for part in parts], classes, bands)
-    with nullcontext() if held else one_writer(place):
-        building, old = _siblings(place)
-        try:
-            rows = _arrange(source, match_radius)
-            partitions = partition(rows.healpix, max_rows)
-            ledger = Ledger(source.paths, source.schema, place)
-            for piece in partitions:
-                inside = slice(piece.start, piece.stop)
-                content = ledger.content(rows.part[inside], rows.row[inside], rows.primary[inside])
-                path = building / piece.relative_path
-                if not ledger.take_over(piece.relative_path, content, path):
-                    _write_partition(path, source, rows, piece)
-                ledger.enter(piece.relative_path, content, path)
-            ledger.write(building)
-            settings = {"match_radius": match_radius, "max_rows": max_rows}
-            write_layout(building, partitions, rows.healpix, provenance, settings, name)
-            write_summary(building, [building / piece.relative_path for piece in partitions], classes)
-        except BaseException:
-            shutil.rmtree(building, ignore_errors=True)
-            raise
-        replace_folder(building, place, old)
+    building, old = _siblings(place)
+    try:
+        rows = _arrange(source, match_radius)
+        partitions = partition(rows.healpix, max_rows)
+        ledger = Ledger(source.paths, source.schema, place)
+        for piece in partitions:
+            inside = slice(piece.start, piece.stop)
+            content = ledger.content(rows.part[inside], rows.row[inside], rows.primary[inside])
+            path = building / piece.relative_path
+            if not ledger.take_over(piece.relative_path, content, path):
+                _write_partition(path, source, rows, piece)
+            ledger.enter(piece.relative_path, content, path)
+        ledger.write(building)
+        settings = {"match_radius": match_radius, "max_rows": max_rows}
+        write_layout(building, partitions, rows.healpix, provenance, settings, name)
+        write_summary(building, [building / piece.relative_path for piece in partitions], classes)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    replace_folder(building, place, old)
     logger.info(
         "catalogue of %d rows in %d partitions at %s; %d partitions taken over",
         len(rows.part),
         len(partitions),
-        out,
+        place,
         ledger.taken_over,
     )
-    return out
 
 
 def _siblings(out: Path) -> tuple[Path, Path]:

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -133,18 +133,11 @@ def convert(
         If an image cannot be used and faults are refused, images differ in shape or show less than `angle`, none is
         left, or a number makes no sense.
     """
-    for what, number in (("most", most), ("angle", angle), ("size", size)):
-        if number is not None and not 0 < number < np.inf:
-            raise DataError(f"{what} must be more than 0, got {number}")
+    _check(most=most, angle=angle, size=size)
     out = Path(out)
     names = _told_apart(images.table["name"].astype(str))
     labels = images.table["label"].tolist()
-    if absent := sorted(set(drop) - set(labels)):
-        logger.warning(
-            "no image is labelled %s, which was to be left out; the labels are %s",
-            " or ".join(absent),
-            ", ".join(sorted({label for label in labels if label})) or "none",
-        )
+    _tell_absent(drop, labels)
     kept = [row for row, label in enumerate(labels) if label not in drop]
     kept = kept if most is None else _fewer(kept, labels, images.table["object_id"].astype(str).tolist(), most)
     found: dict[str, str] = {}
@@ -189,6 +182,23 @@ def convert(
     if found:
         logger.warning("%s: %d of %d images are skipped: %s", out, len(found), len(kept), _first(found))
     return Imported(out, counts, dict(Counter(label for label in labels if label in drop)), found)
+
+
+def _check(**numbers: float | None) -> None:
+    """Refuse numbers that are given and make no sense."""
+    for what, number in numbers.items():
+        if number is not None and not 0 < number < np.inf:
+            raise DataError(f"{what} must be more than 0, got {number}")
+
+
+def _tell_absent(drop: Collection[str], labels: Sequence[str | None]) -> None:
+    """Warn of labels to leave out that no image has."""
+    if absent := sorted(set(drop) - set(labels)):
+        logger.warning(
+            "no image is labelled %s, which was to be left out; the labels are %s",
+            " or ".join(absent),
+            ", ".join(sorted({label for label in labels if label})) or "none",
+        )
 
 
 def _told_apart(names: pd.Series) -> list[str]:
