@@ -43,6 +43,42 @@ def test_a_variant_changes_what_it_says(module, tmp_path):
     assert start.method == other.method
 
 
+def test_closed_digits_are_as_printed_and_by_default_elsewhere(module, tmp_path):
+    experiments = module("experiments").EXPERIMENTS
+    closed = experiments["digits-closed-usps"]
+    printed = closed.recipe("adversarial_f", 0, tmp_path).method
+    assert (printed.target_mix, printed.weights, printed.fisher.within) == ("source", {"adversary": 1.0}, 0.01)
+    for default in (
+        closed.recipe("adversarial_f/default", 0, tmp_path).method,
+        experiments["mock-mergers"].recipe("adversarial_f", 0, tmp_path).method,
+    ):
+        assert (default.target_mix, default.weights, default.fisher.within) == ("estimated", {}, 0.001)
+
+
+def test_two_classes_are_trained_for_longer_without_strangers(module):
+    longer = module("experiments").LONGER
+    assert longer["longer-mock-y1-y10"].methods == ("source_only", "dance", "ovanet", "deepastrouda")
+    assert longer["longer-mock-y10-y1"].methods[-1] == "source_only/noise"
+    assert all("strangers" in method for method in longer["longer-sdss-worse"].methods)
+
+
+def test_thresholds_are_compared(module):
+    """Of four known and two unknown objects, the source's threshold flags all, half the right ones."""
+    compare = module("thresholds").compare
+    sure, less, least = [9.0, 0.0], [2.0, 0.0], [0.1, 0.0]
+    saved = {
+        "valid_logits": np.array([sure] * 40),
+        "valid_names": np.array(["a"] * 40),
+        "target_logits": np.array([less] * 4 + [least] * 2),
+        "target_names": np.array(["a"] * 4 + ["c"] * 2),
+        "target_train_logits": np.array([less] * 8 + [least] * 4),
+    }
+    found = compare(saved, ("a", "b"))
+    assert found["share"] == 1
+    assert found["source"] == 0
+    assert found["half"] == found["best"] == 1
+
+
 def test_worse_seeing_blurs_and_keeps_the_middle(module):
     observe = module("sdss").observe
     picture = np.zeros((3, 201, 201), dtype=np.float32)
