@@ -123,7 +123,7 @@ class Alignment(Term):
         """What each image of the source counts."""
         if self.mix is None:
             return None
-        self.mix.renew(target_of(outputs).first.logits.detach())
+        self.mix.renew(target_of(outputs).first.logits)
         return self.mix.weights(outputs.labels)
 
 
@@ -168,7 +168,7 @@ class DomainAdversary(Alignment):
         taken = [self.taken(seen).float() for seen in (outputs.source, target_of(outputs))]
         values = self.discriminator(losses.reverse_gradient(torch.cat(taken), strength))
         source, target = values.split([len(part) for part in taken])
-        right = (source.detach() > 0).float().mean() / 2 + (target.detach() <= 0).float().mean() / 2
+        right = (source > 0).float().mean() / 2 + (target <= 0).float().mean() / 2
         return losses.domain_loss(source, target, self.weights(outputs)), {"discriminator_accuracy": right}
 
 

@@ -140,6 +140,21 @@ def test_closed_set_terms_are_the_losses(outputs):
         torch.testing.assert_close(found[name], value)
 
 
+def test_learned_centroids_take_the_place_of_those_of_the_batch(outputs):
+    """All of them count, whichever classes are in the batch."""
+    outputs = dataclasses.replace(outputs, labels=torch.zeros(6, dtype=torch.int64))
+    term = make("mmd_f", fisher=FisherOptions(centroids="learned", within=0.2, between=3.0)).terms["fisher"]
+    value, _ = term(outputs)
+    embedding = outputs.source.first.embedding
+    scatter = ((embedding - term.centroids[0]) ** 2).sum(), ((term.centroids - term.centroids.mean(0)) ** 2).sum()
+    torch.testing.assert_close(value, 0.2 * scatter[0] / (3.0 * scatter[1]))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_second_views_are_for_clustering_alone(name):
+    assert make(name).second == (name == "deepastrouda")
+
+
 @pytest.mark.parametrize(("reversal", "strength"), [("constant", 1.0), ("ramp", losses.reversal_ramp(0.5))])
 def test_the_network_gets_the_reversed_gradient_of_the_discriminator(outputs, reversal, strength):
     options = DiscriminatorOptions(reversal=reversal)
@@ -153,13 +168,41 @@ def test_the_network_gets_the_reversed_gradient_of_the_discriminator(outputs, re
     plain.backward()
     torch.testing.assert_close(value, plain)
     torch.testing.assert_close(reversed_gradient, -strength * source.grad)
-    assert 0 <= facts["discriminator_accuracy"] <= 1
+    right = [(sign * term.discriminator(each) > 0).float().mean() for sign, each in ((1, source), (-1, target))]
+    torch.testing.assert_close(facts["discriminator_accuracy"], sum(right) / 2)
+    assert not facts["discriminator_accuracy"].requires_grad
 
 
 def test_long_features_take_the_randomised_map(outputs):
     objective = make("cdan", setting=dataclasses.replace(SETTING, embedding=2000))
     assert objective.terms["conditional_adversary"].discriminator[0].in_features == 1024
     assert make("cdan").terms["conditional_adversary"].discriminator[0].in_features == 21
+
+
+@pytest.mark.parametrize("embedding", [7, 2000])
+def test_the_conditional_discriminator_sees_features_with_predictions_held_constant(outputs, embedding):
+    def seen(domain, seed):
+        longer = torch.randn(len(domain.rows), embedding, generator=torch.Generator().manual_seed(seed))
+        return dataclasses.replace(domain, first=domain.first._replace(embedding=longer.requires_grad_(True)))
+
+    outputs = dataclasses.replace(outputs, source=seen(outputs.source, 5), target=seen(outputs.target, 6))
+    setting = dataclasses.replace(SETTING, embedding=embedding)
+    term = make("cdan", setting=setting, target_mix="source").eval().terms["conditional_adversary"]
+    value, _ = term(outputs)
+    matrices = (term.first, term.second_matrix) if term.randomised else ()
+    join = losses.randomised_map if term.randomised else losses.multilinear_map
+    given = [(each.first.embedding, each.first.logits.softmax(1)) for each in (outputs.source, outputs.target)]
+    torch.testing.assert_close(value, losses.domain_loss(*(term.discriminator(join(*x, *matrices)) for x in given)))
+    value.backward()
+    for each in (outputs.source, outputs.target):
+        assert each.first.embedding.grad.abs().sum() > 0
+        assert each.first.logits.grad is None
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.adapts])
+def test_a_method_that_adapts_asks_for_a_target(outputs, name):
+    with pytest.raises(ConfigError, match=r"give the recipe a table \[target\]"):
+        make(name)(dataclasses.replace(outputs, target=None))
 
 
 def test_rates_of_their_own():
@@ -295,6 +338,7 @@ def test_memory_of_neighbours(outputs):
     lengths = term.memory.norm(dim=1)
     assert lengths[outputs.target.rows].tolist() == pytest.approx([1] * 5)
     assert lengths.sum().item() == pytest.approx(5)
+    assert not term.memory.requires_grad
 
 
 @pytest.mark.parametrize("name", ["deepastrouda", "dance"])

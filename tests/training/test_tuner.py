@@ -73,6 +73,11 @@ def test_bounded_takes_back_what_made_things_no_better():
     run(tuner, [2.0] * 3)
     assert tuner.rho == 1.0
     assert [change.reverted for change in tuner.changes] == [False, True]
+    # The next change has to wait as long as after any other.
+    run(tuner, [2.0] * 2)
+    assert len(tuner.changes) == 2
+    run(tuner, [2.0])
+    assert tuner.changes[-1].parameter == "margin"
 
 
 def test_bounded_keeps_what_made_things_better():
@@ -80,6 +85,19 @@ def test_bounded_keeps_what_made_things_better():
     run(tuner, [1.0] * 6 + [0.5] * 3)
     assert [change.parameter for change in tuner.changes] == ["rho", "margin"]
     assert not any(change.reverted for change in tuner.changes)
+
+
+@pytest.mark.parametrize(
+    ("step", "before", "after"),
+    [(0, (0.4, 0.2), (0.55, 0.35)), (0, (0.9, 0.4), (0.95, 0.475)), (1, (0.1, 0.1), (0.05, 0.0))],
+)
+def test_bounded_steps_in_halves_of_the_range_and_stops_short_of_its_ends(step, before, after):
+    """All as shares of ln K: the boundary stays a twentieth away from both ends, the margin below that of a half."""
+    largest = math.log(9)
+    tuner = Tuner(*(largest * share for share in before), 9, "bounded")
+    tuner.step = step
+    run(tuner, [1.0] * 6 + [0.5] * 3)
+    assert (tuner.rho / largest, tuner.margin / largest) == (pytest.approx(after[0]), pytest.approx(after[1]))
 
 
 def test_every_change_is_recorded():

@@ -88,7 +88,7 @@ def domain_loss(source: Tensor, target: Tensor, weights: Tensor | None = None) -
         A scalar, the mean over all samples; ``ln 2`` for a discriminator that knows nothing, 0 without samples.
     """
     of_source = functional.softplus(-source)
-    if weights is not None and len(source):
+    if weights is not None:
         of_source = of_source * (weights / weights.mean().clamp(min=1e-12)).to(source)[:, None]
     total = of_source.sum() + functional.softplus(target).sum()
     return total / max(1, source.numel() + target.numel())

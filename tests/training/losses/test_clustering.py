@@ -35,6 +35,18 @@ def test_codes_of_long_features_do_not_collide():
     assert len(codes.unique()) == len(places.unique(dim=0))
 
 
+@pytest.mark.parametrize("place", range(7))
+def test_every_rank_of_long_features_counts(place):
+    """Also the first, which whole powers of two would push out of the 64 bits."""
+    first, second = list(range(7)), list(range(7))
+    second[place] = 1000
+    values = torch.zeros(2, 2048)
+    for row, order in enumerate((first, second)):
+        values[row, order] = torch.arange(7.0, 0.0, -1.0)
+    codes = rank_codes(values, 7, ordered=True)
+    assert codes[0] != codes[1]
+
+
 def marks(rows, codes, labels=None):
     """Unlabelled unless told otherwise."""
     return Marks(*map(torch.tensor, (rows, codes, [NO_LABEL] * len(rows) if labels is None else labels)))

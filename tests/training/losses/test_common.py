@@ -149,3 +149,37 @@ def test_half_precision_is_computed_in_float32(name):
         value = function(x)
     assert value.dtype == torch.float32
     torch.testing.assert_close(value.double(), function(x.double()), rtol=1e-4, atol=1e-5)
+
+
+def paired(first, second):
+    """Unlike pairs and alike ones, of images of two sets."""
+    none = torch.full((len(first),), NO_LABEL)
+    mine, theirs = (Marks(torch.arange(N) + start, torch.arange(N) % 2, none) for start in (0, N))
+    return clustering_loss(first, second, mine, theirs)[0]
+
+
+@pytest.mark.parametrize("function", [multilinear_map, randomised_map, paired])
+def test_what_is_given_in_half_precision_is_multiplied_in_float32(function):
+    features, first, second = (draw(N, D, seed=seed).bfloat16() for seed in range(3))
+    given = features, second.softmax(dim=1)
+    if function is randomised_map:
+        given = *given, first.T, second.T
+    elif function is paired:
+        given = first.softmax(dim=1), second.softmax(dim=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = function(*given)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value.double(), function(*(each.double() for each in given)), rtol=1e-4, atol=1e-5)
+
+
+#: Means over samples, of which each may be any.
+MEANS = {name: LOSSES[name][0] for name in ("entropy", "separation", "balance", "confusion", "open_entropy")} | {
+    "one_vs_all": lambda x: one_vs_all_loss(x, torch.ones(len(x), dtype=torch.int64)),
+    "domain": lambda x: domain_loss(x, x[:0]),
+}
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_a_sample_alone_costs_what_it_does_many_times(name):
+    x = draw(1, *LOSSES[name][1])
+    torch.testing.assert_close(MEANS[name](x), MEANS[name](x.repeat(5, *[1] * (x.ndim - 1))))
