@@ -215,9 +215,11 @@ def test_rates_of_their_own():
     assert rated.terms["fisher"].centroids.shape == (3, 7)
 
 
-def clustering_by_hand(outputs, top, ordered, ambiguous):
+def clustering_by_hand(outputs, top, ordered, ambiguous, space):
     """All pairs of the batch with itself, one at a time."""
     first = torch.cat([outputs.source.first.logits, outputs.target.first.logits]).detach().softmax(1)
+    features = torch.cat([outputs.source.first.features, outputs.target.first.features]).detach()
+    ranked = features if space == "feature" else first
     second = torch.cat([outputs.source.second.logits, outputs.target.second.logits]).detach().softmax(1)
     labels = [*outputs.labels.tolist(), *[None] * 5]
     values, positives = [], []
@@ -225,11 +227,11 @@ def clustering_by_hand(outputs, top, ordered, ambiguous):
         for j in range(11):
             if i == j:
                 continue
-            a, b = (first[n].argsort(descending=True)[:top].tolist() for n in (i, j))
+            a, b = (ranked[n].argsort(descending=True)[:top].tolist() for n in (i, j))
             alike = a == b if ordered else set(a) == set(b)
             if labels[i] is not None and labels[j] is not None:
                 alike = labels[i] == labels[j]
-            elif ambiguous == "ignored" and not alike and a[0] == b[0]:
+            elif ambiguous == "ignored" and not alike and first[i].argmax() == first[j].argmax():
                 continue
             else:
                 positives.append(alike)
@@ -241,11 +243,12 @@ def clustering_by_hand(outputs, top, ordered, ambiguous):
 @pytest.mark.parametrize("bank", [True, False])
 @pytest.mark.parametrize("match", ["ordered", "set"])
 @pytest.mark.parametrize("ambiguous", ["apart", "ignored"])
-def test_clustering_by_hand(outputs, bank, match, ambiguous):
+@pytest.mark.parametrize("space", ["probability", "feature"])
+def test_clustering_by_hand(outputs, bank, match, ambiguous, space):
     """On the first step the bank holds the batch, so that both forms are the same."""
-    options = ClusteringOptions(bank=bank, match=match, top=2, ambiguous=ambiguous)
+    options = ClusteringOptions(bank=bank, match=match, top=2, ambiguous=ambiguous, space=space)
     value, facts = make("deepastrouda", clustering=options).terms["clustering"](outputs)
-    expected, positives = clustering_by_hand(outputs, 2, match == "ordered", ambiguous)
+    expected, positives = clustering_by_hand(outputs, 2, match == "ordered", ambiguous, space)
     assert value.item() == pytest.approx(expected, rel=1e-5)
     assert facts["positive_rate"].item() == pytest.approx(positives)
 
@@ -259,7 +262,18 @@ def test_bank_keeps_images_that_are_not_in_the_batch(outputs):
     assert term.bank.labels.tolist() == [0, 1, 2, 0, 1, 2] + [-1] * 8
 
 
+@pytest.mark.parametrize("bank", [True, False])
+def test_earlier_batches_count_through_the_bank_alone(outputs, bank):
+    earlier = dataclasses.replace(outputs, target=Seen(torch.tensor([1, 4, 6]), activations(3, 7), activations(3, 8)))
+    options = ClusteringOptions(bank=bank, ambiguous="apart")
+    term, fresh = (make("deepastrouda", clustering=options).terms["clustering"] for _ in range(2))
+    term(earlier)
+    assert (term(outputs)[0] == fresh(outputs)[0]).item() is not bank
+
+
 def test_ranks_of_all_classes_are_never_compared(outputs):
+    two = dataclasses.replace(SETTING, counts=[4, 4])
+    assert make("deepastrouda", setting=two, clustering=ClusteringOptions(top=3)).terms["clustering"].top == 1
     assert make("deepastrouda", clustering=ClusteringOptions(top=9)).terms["clustering"].top == 2
     assert make("deepastrouda", clustering=ClusteringOptions(top=9, space="feature")).terms["clustering"].top == 5
 
@@ -308,6 +322,19 @@ def test_default_separation_is_active(name, classes):
 def test_separation_whose_margin_leaves_nothing_is_refused():
     with pytest.raises(ValueError, match="no sample is ever active"):
         SeparationOptions(rho=0.5, margin=0.5)
+
+
+def test_separation_is_of_the_targets_first_view(outputs):
+    rho, margin = math.log(3) / 2, 0.15 * math.log(3)
+    _, parts, facts = make("dance")(outputs)
+    logits = outputs.target.first.logits
+    torch.testing.assert_close(parts["separation"], losses.entropy_separation(logits, rho, margin))
+    torch.testing.assert_close(facts["active_fraction"], losses.active_fraction(logits, rho, margin))
+
+
+@pytest.mark.parametrize("tuner", ["paper", "bounded"])
+def test_the_tuner_is_the_recipes(tuner):
+    assert make("deepastrouda", separation=SeparationOptions(tuner=tuner)).separation.tuner.mode == tuner
 
 
 def test_separation_logs_what_it_does(outputs):
