@@ -3,8 +3,6 @@
 A score that is not a number counts as the largest: a survey run calls such an object unknown whatever the threshold.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -129,7 +127,6 @@ def best_h_score(
     return np.asarray(chosen), np.asarray(np.where(none, np.nan, ladder.values[best]))
 
 
-@dataclass(init=False)
 class _Ladder:
     """Objects in the order of their scores, those of one score on one rung.
 

@@ -119,6 +119,14 @@ def test_best_h_score_is_that_of_the_best_threshold(case):
     assert tried[float(threshold)] == pytest.approx(max(tried.values()))
 
 
+def test_best_h_score_of_single_objects_that_count_little():
+    score, true, weights = np.array([1.0, 2.0, 2.5, 3.0]), np.array([0, 1, 1, 2]), np.array([0.5, 0.25, 0.25, 0.1])
+    assert metrics.best_h_score(score[:3], np.ones(3, dtype=bool), np.array([0, 1, 2]), 2) == (1, 2)
+    # At the second score class 0 and half of class 1 are kept, and all of the unknown are flagged.
+    found = metrics.best_h_score(score, np.array([True, True, False, False]), true, 2, weights)
+    assert found == (pytest.approx(2 * 0.75 / 1.75), 2)
+
+
 @pytest.mark.parametrize("true", [[0, 0, 1, 1], [2, 2, 2, 2]])
 def test_best_h_score_needs_both_kinds(true):
     score, true = np.arange(4.0), np.array(true)

@@ -76,6 +76,13 @@ def test_methods_of_both_papers_and_the_common_ones_are_there():
     assert [name for name, method in METHODS.items() if not method.adapts] == ["source_only"]
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_an_objective_adapts_as_its_method_does_and_weighs_beside_the_cross_entropy(name):
+    objective = make(name)
+    assert objective.adapts == METHODS[name].adapts
+    assert objective.weights["cross_entropy"] == 1
+
+
 def test_source_only_is_the_weighted_cross_entropy(outputs):
     total, parts, _ = make(label_smoothing=0.1)(outputs)
     logits = outputs.source.first.logits
