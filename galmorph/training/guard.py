@@ -27,7 +27,7 @@ CLUSTERED = 1000
 #: Standard errors by which recall on the source has to have fallen beyond its limit.
 CERTAIN = 2.0
 
-#: A class that both the source and the source-only model's answers hold in a smaller share than this may vanish.
+#: A class that the source or the source-only model's answers hold in a smaller share than this may vanish.
 RARE = 0.02
 
 

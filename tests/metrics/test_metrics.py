@@ -29,6 +29,8 @@ def test_confusion_and_what_follows_agree_with_scikit_learn(predictions):
 def test_confusion_by_hand():
     confusion = metrics.confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 3, 1, 0]), 3, 4)
     assert confusion.tolist() == [[1, 0, 0, 1], [0, 1, 0, 0], [1, 0, 0, 0]]
+    recall, precision, f1 = metrics.recall_precision_f1(confusion)
+    assert (recall.tolist(), precision.tolist(), f1.tolist()) == ([0.5, 1, 0], [0.5, 1, 0], [0.5, 1, 0])
 
 
 def test_class_without_objects_and_label_never_given():
@@ -74,12 +76,15 @@ def test_probability_measures_by_hand():
     assert metrics.brier(p, true) == pytest.approx((2 * 0.2**2 + 2 * 0.6**2) / 2)
     assert metrics.negative_log_likelihood(p, true) == pytest.approx(-(np.log(0.8) + np.log(0.4)) / 2)
     assert metrics.calibration_error(p, true, bins=10) == pytest.approx((0.2 + 0.6) / 2)
+    # Rounding may make a probability a little more than 1.
+    assert metrics.calibration_error(np.nextafter([[1.0, 0.0]], 2), true[:1]) == pytest.approx(0)
 
 
 def test_log_likelihood_agrees_with_scikit_learn_and_bears_zero(predictions):
     p, true = predictions
     assert metrics.negative_log_likelihood(p, true) == pytest.approx(reference.log_loss(true, p))
-    assert np.isfinite(metrics.negative_log_likelihood(np.array([[1.0, 0.0]]), np.array([1])))
+    for kind in (np.float64, np.float32):
+        assert np.isfinite(metrics.negative_log_likelihood(np.array([[1, 0]], dtype=kind), np.array([1])))
 
 
 def test_calibration_error_of_calibrated_and_of_overconfident():

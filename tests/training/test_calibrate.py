@@ -51,6 +51,8 @@ def test_known_objects_are_as_strange_as_usual_on_average(rng):
     assert anomaly(entropies, others, reference).mean() == pytest.approx(1)
     assert reference.entropy == pytest.approx(entropies.mean())
     np.testing.assert_allclose(np.linalg.norm(reference.directions, axis=1), 1, atol=1e-3)
+    # What a bundle can hold without a further change.
+    np.testing.assert_array_equal(reference.directions, reference.directions.astype(np.float16))
 
 
 def test_the_reference_holds_some_of_many_images_and_always_the_same(rng):
@@ -93,7 +95,10 @@ def test_statistics_describe_scores_and_features(rng):
         "feature_0",
         "feature_1",
     ]
-    assert table.loc["feature_1", "q50"] == pytest.approx(np.median(features[:, 1]))
+    levels = ["q01", "q05", "q25", "q50", "q75", "q95", "q99"]
+    assert list(table.columns) == ["n", "mean", "std", *levels]
+    expected = [np.percentile(features[:, 1], int(level[1:])) for level in levels]
+    assert table.loc["feature_1", levels].tolist() == pytest.approx(expected)
     assert table.loc["entropy", "mean"] == pytest.approx(scores.entropy.mean())
     assert (table["n"] == 500).all()
 

@@ -78,6 +78,49 @@ def test_the_likelihood_on_the_source_is_of_calibrated_probabilities() -> None:
     assert signs.likelihood_change == pytest.approx(
         (0.6 * math.log(0.6) + 0.4 * math.log(0.4)) - (0.8 * math.log(0.8) + 0.2 * math.log(0.2)), abs=1e-4
     )
+    # The same temperatures are those of the answers on the target, of which none is then sure.
+    assert signs.confidence_change == pytest.approx(0.6 - 0.8, abs=1e-4)
+    assert signs.sure == 0
+
+
+def of_four(target: list[int], features: list[list[float]]) -> Answers:
+    """What a model says of four images of a target, of whose classes it is sure."""
+    return Answers(8.0 * np.eye(2), 8.0 * np.eye(2)[target], np.array(features))
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "change"),
+    [
+        ([0, 0, 1, 1], [0, 1, 0, 1], -1.5),  # of each class one in each of both places: -1/2 in place of 1
+        ([0, 0, 0, 0], [0, 0, 1, 1], 1.0),  # one class alone has no clusters
+        ([0, 0, 1, 1], [1, 1, 1, 1], -1.0),
+    ],
+)
+def test_clusters_by_hand(was: list[int], now: list[int], change: float) -> None:
+    places = [[0.0], [0.0], [1.0], [1.0]]
+    signs = observe_signs(of_four(was, places), of_four(now, places), np.arange(2), images=500)
+    assert signs.clusters_change == pytest.approx(change)
+
+
+def test_clusters_are_looked_for_in_the_features_of_both_models_alike() -> None:
+    """Whatever their scale and number: corners of a square, halved by the one model's axis and by the other's."""
+    plain = of_four([0, 0, 1, 1], [[-1.0], [-1.0], [1.0], [1.0]])
+    adapted = of_four([0, 1, 0, 1], [[-70.0, 5.0], [70.0, 5.0], [-70.0, 5.0], [70.0, 5.0]])
+    assert observe_signs(plain, adapted, np.arange(2), images=500).clusters_change == pytest.approx(0)
+
+
+def test_only_images_of_which_the_source_only_model_is_sure_have_to_agree() -> None:
+    places = [[0.0], [0.0], [1.0], [1.0]]
+    plain, adapted = of_four([0, 1, 0, 0], places), of_four([0, 1, 1, 1], places)
+    plain.target_logits[3] = 0
+    signs = observe_signs(plain, adapted, np.arange(2), images=500)
+    assert signs.sure == 0.75
+    assert signs.agreement == pytest.approx(2 / 3)
+
+
+def test_where_source_and_target_share_no_class_none_vanishes() -> None:
+    only = answers([0, 0], [1, 1, 1], classes=2)
+    assert observe_signs(only, only, np.zeros(2, dtype=int), images=500).smallest_class == 1
 
 
 def test_answers_move_away_from_the_mix_of_the_source_or_towards_it() -> None:
@@ -136,6 +179,24 @@ def test_each_sign_alone_falls_back(changed: dict[str, float], word: str) -> Non
     assert word in verdict.reasons[0]
 
 
+def test_a_sign_at_its_limit_is_none_of_harm() -> None:
+    options = GuardOptions()
+    signs = Signs(
+        images=options.least_images,
+        source_change=-options.source_drop,
+        source_error=0.0,
+        sure=0.8,
+        agreement=options.agreement,
+        smallest_class=options.smallest_class,
+        moved=0.0,
+        clusters_change=-options.clusters_drop,
+        confidence_change=0.0,
+        likelihood_change=-options.likelihood_drop,
+        away=options.away,
+    )
+    assert judge(signs, options).reasons == ()
+
+
 def test_noise_on_the_source_is_no_sign() -> None:
     noisy = replace(CALM, source_change=-0.06, source_error=0.021)
     assert judge(noisy, GuardOptions(source_drop=0.02)).shipped == "adapted"
@@ -144,8 +205,9 @@ def test_noise_on_the_source_is_no_sign() -> None:
 
 def test_a_verdict_survives_json() -> None:
     verdict = judge(replace(CALM, agreement=math.nan, images=3), GuardOptions())
-    again = Verdict.from_dict(json.loads(json.dumps(verdict.to_dict())))
+    again = Verdict.from_dict(json.loads(json.dumps(verdict.to_dict(), allow_nan=False)))
     assert again.reasons == verdict.reasons
+    assert again.signs.source_change == 0
     assert math.isnan(again.signs.agreement)
     assert again.signs.images == 3
 
