@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from astropy.coordinates import ICRS, SkyCoord
 from astropy.wcs import WCS, NoConvergence
+from astropy.wcs.utils import skycoord_to_pixel
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
@@ -148,7 +149,8 @@ def _centre(wcs: WCS) -> tuple[float, float]:
 
 def _invert(wcs: WCS, sky: Any) -> tuple[Floats, Floats]:
     try:
-        x, y = wcs.world_to_pixel(sky)
+        # Not world_to_pixel: it warns where it cannot invert a distortion, and gives pixels all the same.
+        x, y = skycoord_to_pixel(sky, wcs)
     except NoConvergence as error:
         best = np.array(error.best_solution, dtype=float)
         lost = np.zeros(len(best), dtype=bool)

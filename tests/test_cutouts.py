@@ -61,6 +61,26 @@ def test_off_the_tile_is_filled_with_sky():
     assert (image[:, 5:] == 1).all()
 
 
+@pytest.mark.parametrize(("x", "y"), [(-50.0, 10.0), (70.0, 10.0), (10.0, -50.0), (10.0, 70.0)])
+def test_a_place_off_the_tile_shows_nothing(x, y):
+    planes = np.ones((2, 20, 20), dtype=np.float32)
+    cutouts = cut_one(planes, x, y, fixed(10, 10))
+    assert not cutouts.images.any()
+    assert cutouts.off_edge_fraction.tolist() == [1.0]
+    assert cutouts.bad_fraction.tolist() == [0.0]
+    assert cutouts.empty.all()
+    assert cutouts.missing_band.all()
+
+
+@pytest.mark.parametrize("shape", [(100, 100), (101, 100), (100, 101), (101, 101)])
+def test_wide_steps_reach_the_last_row_and_column(shape):
+    planes = np.ones((1, *shape), dtype=np.float32)
+    rows, columns = shape
+    cutouts = cut_one(planes, (columns - 1) / 2, (rows - 1) / 2, fixed(max(shape), 20))
+    np.testing.assert_allclose(cutouts.images, 1, rtol=1e-6)
+    assert cutouts.bad_fraction.tolist() == [0.0]
+
+
 @pytest.mark.parametrize("pixels", [20, 64, 150, 400, 900])
 def test_surface_brightness_does_not_depend_on_the_step(pixels):
     planes = np.full((1, 1000, 1000), 0.5, dtype=np.float32)
@@ -138,6 +158,11 @@ def test_sides_follow_the_radius_within_limits():
     side, limited = side_angles([1.0, 5.0, 100.0, np.nan], Framing(size=8, factor=2.0, min_angle=8, max_angle=60))
     assert side.tolist() == [8.0, 20.0, 60.0, 8.0]
     assert limited.tolist() == [True, False, True, True]
+
+
+def test_the_largest_side_is_the_limit_or_the_angle():
+    assert Framing(size=8, max_angle=60).largest == 60
+    assert Framing(size=8, mode="angle", angle=200).largest == 200
 
 
 def test_a_fixed_angle_is_never_limited():

@@ -11,9 +11,9 @@ import pytest
 
 from galmorph import flags
 from galmorph.background import smooth, subtract
-from galmorph.detection import DetectionConfig, extract
+from galmorph.detection import DetectionConfig, _grown, extract
 from galmorph.errors import ConfigError
-from galmorph.photometry import Shapes, half_light_radius
+from galmorph.photometry import Shapes, half_light_radius, kron_radius
 from galmorph.sky import pixel_to_sky
 from galmorph.surveys import find_tiles, load_survey
 from galmorph.tiles import Tile, read_tile
@@ -110,6 +110,36 @@ def test_half_of_the_light_is_found_near_the_centre_and_at_the_rim():
             np.array([float(image.sum())]),
         )
         assert found == pytest.approx(np.array([expected]), rel=0.02, nan_ok=True)
+
+
+def test_half_of_the_light_does_not_count_what_is_masked_nor_what_the_unit_is():
+    y, x = np.mgrid[:101, :101]
+    disc = (np.hypot(x - 50, y - 50) < 10).astype(np.float32)
+    bad = np.zeros(disc.shape, dtype=bool)
+    bad[50, 50] = True
+    centre, side = np.array([50.0]), np.array([10.0])
+    shapes = Shapes(centre, centre, side, side, np.zeros(1), np.ones(1, np.int32))
+    segments, stop, flux = np.ones(disc.shape, dtype=np.int32), np.array([40.0]), np.array([float(disc.sum())])
+    for unit in (1.0, 1e-4):
+        image = np.where(bad, 1e6, disc).astype(np.float32) * np.float32(unit)
+        found = half_light_radius(image, bad, segments, shapes, stop, flux * unit)
+        assert found == pytest.approx(10 / math.sqrt(2), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "expected"), [(0.0, 0.0, 3.5), (0.5, 1.0, 3.5), (2.9, 3.1, 7.5), (5.0, 6.0, 10.0)]
+)
+def test_the_kron_radius_has_limits(inner, outer, expected):
+    """Rings between two radii, in units of the ellipse: 2.5 times the mean distance."""
+    y, x = np.mgrid[:201, :201]
+    distance = np.hypot(x - 100, y - 100) / 10
+    image = ((distance >= inner) & (distance < outer)).astype(np.float32)
+    centre, side = np.array([100.0]), np.array([10.0])
+    shapes = Shapes(centre, centre, side, side, np.zeros(1), np.ones(1, np.int32))
+    nowhere, segments = np.zeros(image.shape, dtype=bool), np.ones(image.shape, dtype=np.int32)
+    radius, reliable = kron_radius(image, nowhere, segments, shapes)
+    assert radius == pytest.approx([10 * expected], rel=0.01)
+    assert reliable.tolist() == [outer > 0]
 
 
 def test_errors_are_those_of_repeated_measurements():
@@ -367,8 +397,36 @@ def test_given_positions_take_the_shape_of_what_is_there():
     assert centre["flags"] == 0
     assert nothing["flags"] & flags.NOT_DETECTED
     assert nothing["radius"] == CONFIG.default_radius
+    assert nothing["a"] == pytest.approx(CONFIG.default_radius / 3.5)
     assert nothing["ellipticity"] == 0
     assert abs(nothing["flux_g"]) < 5 * nothing["flux_err_g"]
+
+
+def test_a_position_beside_a_detection_has_its_shape_within_the_seeing():
+    star = {"x": 60.0, "y": 60.0, "flux": 0.6, "sigma": 1.2 / 0.262 * SIGMA_PER_FWHM}
+    tile = make_tile([make.scene((120, 120), [star], 0.01)], noise=[0.01])
+    # Of a faint star the segment ends nearer than the seeing, 4.6 pixels.
+    field = extract(tile, CONFIG)
+    edge = 60 + int(np.flatnonzero(field.segments[60, 60:] == 0)[0])
+    assert edge - 60 < 1.2 / 0.262 - 0.2
+    ra, dec = pixel_to_sky(tile.wcs, [float(edge), 60 + 1.1 * 1.2 / 0.262], [60.0, 60.0])
+    objects = extract(tile, CONFIG, pd.DataFrame({"source_id": ["in", "out"], "ra": ra, "dec": dec})).objects
+    assert (objects["flags"] & flags.NOT_DETECTED > 0).tolist() == [False, True]
+    assert objects["a"].iloc[0] == field.objects["a"].iloc[0]
+
+
+def test_a_position_on_a_detection_has_its_shape_though_another_is_nearer():
+    entries = [
+        {"x": 60.0, "y": 60.0, "flux": 300.0, "sigma": 14.0, "ratio": 0.3, "theta": 0.0},
+        {"x": 95.0, "y": 85.0, "flux": 20.0, "sigma": 2.0},
+    ]
+    tile = make_tile([make.scene((140, 160), entries, 0.01)], noise=[0.01])
+    field = extract(tile, CONFIG)
+    galaxy, star = one(field.objects, 60, 60), one(field.objects, 95, 85)
+    assert field.segments[66, 86] == galaxy["number"] != star["number"]
+    ra, dec = pixel_to_sky(tile.wcs, [86.0], [66.0])
+    objects = extract(tile, CONFIG, pd.DataFrame({"source_id": ["arm"], "ra": ra, "dec": dec})).objects
+    assert objects["a"].tolist() == [galaxy["a"]]
 
 
 def test_a_radius_that_is_given_counts():
@@ -398,6 +456,13 @@ def test_a_position_without_data_has_bad_photometry():
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_near_is_so_many_rows_and_columns_away():
+    chosen = np.zeros((7, 8), dtype=bool)
+    chosen[3, 4] = True
+    rows, columns = np.nonzero(_grown(chosen, 2))
+    assert (rows.min(), rows.max(), columns.min(), columns.max(), len(rows)) == (1, 5, 2, 6, 25)
 
 
 def test_smoothing_keeps_the_sum_and_adds_up_variances():

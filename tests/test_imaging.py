@@ -29,15 +29,23 @@ def test_noise_is_that_of_a_square_arcsec():
     assert found.pixel_scale == 0.25
 
 
+def test_the_aperture_of_an_elongated_object_is_an_ellipse():
+    noise = measure_imaging(objects().assign(ellipticity=0.75), ["r"], {}, 0.25).noise["r"]
+    assert noise == pytest.approx(0.3 / np.sqrt(np.pi))
+
+
 def test_depth_by_hand():
     # Gaussian of 1 arcsec: sigma 0.42466, effective area 4 pi sigma² = 2.2662 square arcsec.
     assert point_depth(0.1, 1.0) == pytest.approx(22.5 - 2.5 * np.log10(0.5 * np.sqrt(2.26617)), abs=1e-4)
     assert np.isnan(point_depth(np.nan, 1.0))
 
 
-def test_spoiled_and_faint_objects_do_not_count():
+@pytest.mark.parametrize(
+    "spoiled", [flags.BLENDED, flags.SATURATED, flags.TRUNCATED, flags.BAD_PHOTOMETRY, flags.MASKED]
+)
+def test_spoiled_and_faint_objects_do_not_count(spoiled):
     table = objects()
-    table.loc[:49, "flags"] = flags.BLENDED
+    table.loc[:49, "flags"] = spoiled
     table.loc[:49, "flux_err_r"] = 99.0
     table["snr"] = 5.0
     found = measure_imaging(table, ["r"], {}, 0.25)
@@ -48,6 +56,8 @@ def test_spoiled_and_faint_objects_do_not_count():
 
 def test_few_objects_tell_nothing():
     assert np.isnan(measure_imaging(objects(19), ["r"], {"r": 1.0}, 0.25).noise["r"])
+    enough = measure_imaging(objects(20), ["r"], {"r": 1.0}, 0.25)
+    assert np.isfinite([enough.noise["r"], enough.sharpness]).all()
     assert np.isnan(measure_imaging(objects(0), ["r"], {"r": 1.0}, 0.25).sharpness)
 
 

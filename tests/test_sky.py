@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from astropy.wcs import WCS
+from astropy.wcs import WCS, Sip
 
 from galmorph.sky import pixel_to_sky, sky_to_pixel, within_reach
 
@@ -36,3 +36,15 @@ def test_an_image_of_the_whole_sky_keeps_all():
     unknown.pixel_shape = None
     assert within_reach(unknown, ra, dec).all()
     assert within_reach(image("TAN", 0.0, 0.0), ra[:0], dec[:0]).shape == (0,)
+
+
+def test_where_a_distortion_cannot_be_inverted_there_is_no_pixel():
+    wcs, bend = image("TAN", 150.0, 2.0), np.zeros((4, 4))
+    wcs.wcs.ctype = ["RA---TAN-SIP", "DEC--TAN-SIP"]
+    bend[2, 0] = 1e-4
+    wcs.sip = Sip(bend, np.zeros((4, 4)), None, None, wcs.wcs.crpix)
+    x, y = np.array([10.0, 100.0, 190.0]), np.array([20.0, 100.0, 30.0])
+    ra, dec = pixel_to_sky(wcs, x, y)
+    # No pixel is 40 degrees west: x + 1e-4 x² is never less than -2500.
+    found = sky_to_pixel(wcs, [190.0, *ra, 110.0], [2.0, *dec, 40.0])
+    np.testing.assert_allclose(found, [[np.nan, *x, np.nan], [np.nan, *y, np.nan]], atol=1e-4)

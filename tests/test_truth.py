@@ -20,6 +20,10 @@ def test_match_crosses_ra_zero():
     assert match(positions((359.9999, 5.0)), positions((0.0001, 5.0)), 2.5)[0].tolist() == [0]
 
 
+def test_a_true_object_keeps_its_nearest_row():
+    assert match(positions((10.0, 0.0), (10.0002, 0.0)), positions((10.00005, 0.0)), 2.5)[0].tolist() == [0]
+
+
 def test_a_row_serves_one_true_object_only():
     truth = positions((10.0001, 0.0), (10.00001, 0.0))
     assert match(positions((10.0, 0.0)), truth, 2.5)[0].tolist() == [-1, 0]
