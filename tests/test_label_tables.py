@@ -44,9 +44,19 @@ def test_rows_that_nobody_looked_at_are_left_out(tmp_path):
 
 
 def test_no_tables_and_an_empty_one(tmp_path):
-    assert read_label_tables([]).empty
     (tmp_path / "labels.csv").write_text(",".join(COLUMNS) + "\n")
-    assert read_label_tables([tmp_path / "labels.csv"]).empty
+    write_label_table(table(), tmp_path / "full.csv")
+    full = read_label_tables([tmp_path / "full.csv"])
+    for nothing in (read_label_tables([]), read_label_tables([tmp_path / "labels.csv"])):
+        assert nothing.empty
+        assert nothing.columns.tolist() == full.columns.tolist()
+        assert [kind.kind for kind in nothing.dtypes] == [kind.kind for kind in full.dtypes]
+
+
+def test_a_survey_s_own_catalogue_is_no_table_of_labels(tmp_path):
+    table(ROWS[:2]).assign(objid=[1, 2], mode=[1, 2], run=[1, 1], camcol=[1, 1]).to_csv(tmp_path / "sdss.csv")
+    with pytest.raises(DataError, match="looks like a survey's own catalogue"):
+        read_label_table(tmp_path / "sdss.csv")
 
 
 @pytest.mark.parametrize(
