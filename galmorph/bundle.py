@@ -301,7 +301,7 @@ def _read_reference(path: Path, manifest: Manifest) -> FeatureReference:
             f"bundle {path}: {REFERENCE} holds directions of shape {shape}; "
             f"expected {manifest.features} features of each"
         )
-    if not (reference.distance > 0 and reference.entropy > 0 and np.isfinite(directions).all()):
+    if not (0 < reference.distance < np.inf and 0 < reference.entropy < np.inf and np.isfinite(directions).all()):
         raise BundleError(f"bundle {path}: {REFERENCE} holds numbers that are not finite and positive; export again")
     return reference
 

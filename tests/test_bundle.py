@@ -1,5 +1,6 @@
 import io
 import json
+import math
 
 import numpy as np
 import pytest
@@ -78,6 +79,11 @@ def test_a_newer_version_says_upgrade(bundle):
         {"temperature": 0},
         {"unit": "counts"},
         {"bands": "grz"},
+        {"pixel_scale": -0.262, "pixel_scale_range": [-1.0, 1.0]},
+        {"features": 0},
+        {"unknown": {"score": "entropy", "threshold": 1.2, "false_unknown_rate": -0.1}},
+        {"unknown": {"score": "entropy", "threshold": 1.2, "false_unknown_rate": 1.1}},
+        {"files": {"model.onnx": {"sha256": "ab", "size": 1}}},
         {"precisions": {"float32": {"threshold": 1e9}}},
         {"precisions": {"int8": 3}},
         {"precisions": {"int8": {"threshold": "x"}}},
@@ -118,6 +124,19 @@ def test_an_unpickled_reference_is_refused(tmp_path):
 def test_a_reference_of_another_network_is_refused(tmp_path):
     content = files(2, 16, 4) | {"model.onnx": files(3, 16, 4)["model.onnx"]}
     with pytest.raises(BundleError, match="expected 6 features of each"):
+        write_bundle(tmp_path / "model", manifest(["g", "r", "z"]), content)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"distance": 0.0}, {"distance": math.inf}, {"entropy": -0.1}, {"entropy": math.nan}, {"entropy": math.inf},
+     {"directions": np.full((6, 6), math.nan)}],
+)  # fmt: skip
+def test_a_reference_that_measures_nothing_is_refused(tmp_path, changes):
+    content, stream = files(3, 16, 4), io.BytesIO()
+    np.savez(stream, **({"directions": np.eye(6), "distance": 0.5, "entropy": 0.1} | changes))
+    content["reference.npz"] = stream.getvalue()
+    with pytest.raises(BundleError, match="holds numbers that are not finite and positive"):
         write_bundle(tmp_path / "model", manifest(["g", "r", "z"]), content)
 
 
