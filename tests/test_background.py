@@ -97,6 +97,15 @@ def test_an_image_of_one_value_keeps_it():
     assert np.broadcast_to(found.level, image.shape).mean() == pytest.approx(7.0, abs=0.1)
 
 
+@pytest.mark.parametrize("shape", [(40, 400), (400, 40)])
+def test_a_slope_along_a_narrow_image_is_background(shape):
+    slope = np.indices(shape).sum(axis=0).astype(np.float32)
+    image = slope + np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    clear = np.ones(shape, dtype=bool)
+    clear[20, 20] = False
+    assert np.abs(_estimate(image, clear, 80).level - slope).mean() < 15
+
+
 def clipped(image, valid, fwhm):
     """The clipping as its definition says it: medians of what is kept, round by round."""
     smoothed = smooth(image, fwhm)

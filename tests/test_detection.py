@@ -236,10 +236,11 @@ def test_exact_weights_are_believed_where_depths_differ(side, share):
 
 
 @pytest.mark.parametrize("side", [200, 600])
-def test_the_sky_of_shallow_parts_is_as_good_as_that_of_deep_ones(side):
+@pytest.mark.parametrize("level", [0.0, -0.5])
+def test_the_sky_of_shallow_parts_is_as_good_as_that_of_deep_ones(side, level):
     sigma = np.full((side, side), 0.01)
     sigma[: round(0.4 * side)] *= 4
-    image = sigma * np.random.default_rng(0).normal(size=sigma.shape)
+    image = level + sigma * np.random.default_rng(0).normal(size=sigma.shape)
     tile = replace(make_tile([image], noise=[1.0]), weight=(sigma**-2).astype(np.float32)[None])
     sky = subtract(tile, 60.0, 1.2)
     shallow, deep = sky.sky[0, : round(0.18 * side)], sky.sky[0, round(0.22 * side) :]

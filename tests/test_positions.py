@@ -11,6 +11,7 @@ from astropy.table import Table
 from galmorph.catalogs.tables import open_table as sky_table
 from galmorph.errors import DataError
 from galmorph.positions import read_labels, read_positions
+from galmorph.table_files import find_column
 
 RA, DEC = [10.5, 200.25, 359.9], [-5.0, 0.0, 89.0]
 
@@ -83,6 +84,20 @@ def test_identifiers_of_text_and_missing_ones(tmp_path):
     Table({"name": ["a1", "b", "c "], "ra": RA, "dec": DEC}).write(tmp_path / "p.fits")
     check(read_positions(tmp_path / "p.fits"), ["a1", "b", "c"])
     check(read_positions(csv(tmp_path / "p.csv", "name,ra,dec\na,10.5,-5\n,200.25,0\nc,359.9,89\n")), ["a", "2", "c"])
+
+
+@pytest.mark.parametrize(
+    ("ucds", "found"),
+    [
+        ({"lon": "pos.eq.ra", "glon": "pos.galactic.lon"}, "lon"),
+        ({"second": "pos.eq.ra", "first": "POS.EQ.RA;META.MAIN"}, "first"),
+        ({"second": "pos.eq.ra", "third": "pos.eq.ra", "glon": "pos.galactic.lon;meta.main"}, "second"),
+        ({"RA [deg]": "", "lon": "pos.eq.ra;meta.main"}, "RA [deg]"),
+        ({"glon": "pos.galactic.lon;meta.main"}, None),
+    ],
+)
+def test_a_column_is_known_by_its_usual_name_then_by_its_main_ucd(ucds, found):
+    assert find_column(pd.DataFrame(columns=list(ucds)), ucds, ("ra",), "pos.eq.ra") == found
 
 
 def test_columns_are_known_by_their_ucd(tmp_path):
