@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.wcs import WCS
+from astropy.wcs import WCS, Sip
 
 from galmorph import fits_planes, flux_scale, grids
 from galmorph.errors import TileError
@@ -330,7 +330,9 @@ def test_shifted_bands_of_sdss_are_resampled_to_one_grid(tmp_path):
         shifted = first.deepcopy()
         shifted.wcs.crpix = first.wcs.crpix + np.array([shift, -shift / 2])
         image = make.scene(SHAPE, [galaxy | {"x": 25 + shift, "y": 20 - shift / 2}], 0)
-        write(tmp_path / f"frame-{band}-001-2-0003.fits", image, shifted.to_header())
+        header = shifted.to_header()
+        header["BUNIT"] = " "  # says no more than none
+        write(tmp_path / f"frame-{band}-001-2-0003.fits", image, header)
     tile = read(tmp_path, load_survey("sdss"))
     # Shifts are rounded to 1/32 of a pixel: within one per cent of the peak.
     for i in (1, 2):
@@ -343,6 +345,20 @@ def test_shifted_bands_of_sdss_are_resampled_to_one_grid(tmp_path):
     assert not tile.valid[2][:, :5].any()
     assert tile.valid[1:, 4:-4, 6:-4].all()
     assert "resampled to the grid of band g: r, i" in tile.warnings
+
+
+@pytest.mark.parametrize("fault", ["bent", "elsewhere"])
+def test_bands_that_no_shift_and_turn_bring_together_are_refused(tmp_path, fault):
+    for band in "gri":
+        wcs = make.make_wcs(SHAPE, 0.396, center=(330.0, -2.0) if (band, fault) == ("r", "elsewhere") else (150.0, 2.0))
+        if (band, fault) == ("r", "bent"):
+            bend = np.zeros((3, 3))
+            bend[2, 0] = 1e-3  # 0.6 pixels at the edges
+            wcs.wcs.ctype = ["RA---TAN-SIP", "DEC--TAN-SIP"]
+            wcs.sip = Sip(bend, np.zeros((3, 3)), None, None, wcs.wcs.crpix)
+        write(tmp_path / f"frame-{band}-001-2-0003.fits", make.scene(SHAPE, [], 1.0), wcs.to_header(relax=True))
+    with pytest.raises(TileError, match=r"frame-r-.* cannot be aligned with .*frame-g-"):
+        read(tmp_path, load_survey("sdss"))
 
 
 def test_planes_wider_than_opencv_takes_are_resampled():
