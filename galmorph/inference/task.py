@@ -22,6 +22,7 @@ from galmorph.inference.journal import Account, Journal, Reject
 from galmorph.inference.line import Turns, one_ahead
 from galmorph.inference.patience import within_patience
 from galmorph.inference.records import refuse_changes
+from galmorph.reference import LARGEST
 from galmorph.scores import Scores
 from galmorph.surveys import Survey, TileSource
 from galmorph.surveys.stripes import MARGIN
@@ -197,7 +198,9 @@ def _score_objects(
         facts.append(cutouts.without_images())
     cutouts = Cutouts.joined(facts)
     logits, features = (np.concatenate(part) for part in zip(*outputs, strict=True))
-    scores = bundle.score(logits, features, config.precision)
+    # What is not finite is rejected below, with the reason.
+    with np.errstate(all="ignore"):
+        scores = bundle.score(logits, features, config.precision)
     table = _rows(tile, cutouts, scores, features, config, bundle)
     reasons = _reasons(cutouts, logits, features)
     rejects = _rejects(tile.name, tile.objects, reasons)
@@ -306,7 +309,7 @@ def _rows(
         "model": pa.repeat(bundle.manifest.name, n),
     }
     if config.embedding:
-        values = pa.array(features.astype(np.float16).ravel())
+        values = pa.array(np.clip(features, -LARGEST, LARGEST).astype(np.float16).ravel())
         columns["embedding"] = pa.FixedSizeListArray.from_arrays(values, features.shape[1])
     return pa.table(columns)
 

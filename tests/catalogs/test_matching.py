@@ -50,6 +50,22 @@ def test_every_moved_row_is_found_again_and_the_lost_one_is_not(catalog, tmp_pat
     assert f"{len(pairs)} pairs" in found.summary()
 
 
+def test_what_lies_on_the_catalogue_and_has_no_pair_is_missed(catalog, tmp_path):
+    frame = catalog.to_pandas().query("primary")
+    frame = frame[frame["tile"].str.startswith("plain")].iloc[:5]
+    # Five entries on rows, two in pixels (3.4 arcmin) with rows but away from these, one where there is nothing.
+    places = [
+        *zip(frame["ra"], frame["dec"], strict=True),
+        *((ra, dec + 5e-4) for ra, dec in frame[["ra", "dec"]].to_numpy()[:2]),
+    ]
+    pd.DataFrame([*places, (80.0, 40.0)], columns=["ra", "dec"]).to_csv(tmp_path / "list.csv", index=False)
+    found = crossmatch(catalog.path, tmp_path / "list.csv", 0.1)
+    assert (found.entries, found.covered, found.matched, found.missed) == (8, 7, 5, 2)
+    called = frame["label"].where(~frame["unknown"], "unknown").value_counts().to_dict()
+    assert found.labels == called
+    assert list(found.labels.values()) == sorted(called.values(), reverse=True)
+
+
 @pytest.mark.parametrize("radius", [0.5, 20.0, 400.0])
 def test_all_pairs_are_those_of_astropy(radius, catalog, tmp_path):
     moved = shifted(catalog, tmp_path)
