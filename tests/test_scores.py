@@ -80,6 +80,14 @@ def test_neighbour_distance_at_the_edges():
     assert neighbour_distance(np.zeros((0, 3)), np.eye(3)).shape == (0,)
 
 
+@pytest.mark.parametrize("function", [softmax, energy, entropy, directions_of])
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_what_comes_in_less_precision_is_computed_in_float64(function, kind):
+    values = np.array([[300.0, 0.1, 299.0], [1.0, 0.25, 0.3]], dtype=kind)
+    np.testing.assert_array_equal(function(values), function(values.astype(np.float64)))
+    assert function(values).dtype == np.float64
+
+
 def test_anomaly_is_the_mean_of_both_in_units_of_the_usual():
     reference = FeatureReference(np.eye(2)[:1], distance=0.5, entropy=0.2)
     features = np.array([[1.0, 0], [0, 1.0]])

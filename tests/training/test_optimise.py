@@ -31,6 +31,20 @@ def test_warm_up_rises_to_one():
 
 
 @pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("cosine", {20: 1.0, 110: 0.5, 155: 0.5 - 0.5**1.5}),  # half way and three quarters of the way to the end
+        ("triangle", {20: 0.1, 40: 0.55, 60: 1.0, 100: 0.1}),
+        ("step", {20: 1.0, 99: 1.0, 100: 0.1}),  # epochs of the warm-up are epochs
+    ],
+)
+def test_after_a_warm_up(schedule, expected):
+    values = factors(OptimiserOptions(schedule=schedule, warmup_epochs=2.0, cycle_epochs=8))
+    assert values[:20] == pytest.approx([(n + 1) / 21 for n in range(20)])
+    assert {step: values[step] for step in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
     ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
 )
 def test_optimisers(name, kind):

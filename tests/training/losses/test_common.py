@@ -121,6 +121,17 @@ def test_few_samples(loss, samples):
     assert x.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("loss", [mmd, coral])
+@pytest.mark.parametrize("samples", [(0, 5), (1, 5), (5, 0), (5, 1), (0, 0)])
+def test_of_fewer_than_two_samples_no_distribution_is_known(loss, samples):
+    source, target = (draw(n, D, seed=n).requires_grad_(True) for n in samples)
+    value = loss(source, target)
+    value.backward()
+    assert value.item() == 0
+    assert not source.grad.any()
+    assert not target.grad.any()
+
+
 @pytest.mark.parametrize("size", [1e3, 1e5])
 def test_extreme_values(loss, size):
     """Probabilities that underflow to 0."""

@@ -35,8 +35,13 @@ def test_what_counts_nothing_might_not_be_there():
     torch.testing.assert_close(mmd(source, target, weights=torch.full((6,), 2.0)), mmd(source, target))
 
 
-def test_kernels_are_summed():
+def test_kernels_are_those_of_the_papers_code():
+    powers = [10.0**n for n in (-6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6)]
+    assert sorted([*powers, 5, 15, 20, 25, 30, 35]) == pytest.approx(VARIANCES)
     assert len(VARIANCES) == 19
+
+
+def test_kernels_are_summed():
     rng = torch.Generator().manual_seed(0)
     source, target = torch.randn(6, 3, generator=rng), torch.randn(5, 3, generator=rng)
     parts = sum(mmd(source, target, [variance]) for variance in VARIANCES)
