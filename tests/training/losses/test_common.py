@@ -22,6 +22,7 @@ from galmorph.training.losses import (
     one_vs_all_loss,
     open_entropy,
     randomised_map,
+    stranger_loss,
     vanishing_loss,
 )
 
@@ -83,6 +84,7 @@ LOSSES = {
     "neighbourhood": (neighbours, (D,)),
     "one_vs_all": (lambda x: one_vs_all_loss(x, labels_for(x)), (K, 2)),
     "open_entropy": (open_entropy, (K, 2)),
+    "strangers": (stranger_loss, (K,)),
     "multilinear": (lambda x: multilinear_map(x, x.softmax(dim=1)).pow(2).sum(), (D,)),
     "randomised": (randomised, (D,)),
 }

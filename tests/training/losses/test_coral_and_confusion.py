@@ -39,6 +39,22 @@ def test_confusion_by_hand():
     assert class_confusion(p.log(), temperature=1.0).item() == pytest.approx(0.32)
 
 
+def test_confusion_of_unlike_certainties_weighs_them_and_holds_the_weights_constant():
+    """Equations 2 to 6, differentiated by torch with constant weights."""
+    logits = 2 * torch.randn(7, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    logits.requires_grad_(True)
+    p = (logits / 2.5).softmax(dim=1)
+    with torch.no_grad():
+        certainty = 1 + torch.exp((p * p.log()).sum(dim=1))
+        weights = torch.diag(7 * certainty / certainty.sum())
+    confusion = p.T @ weights @ p
+    confusion = confusion / confusion.sum(dim=1, keepdim=True)
+    expected = (confusion.sum() - confusion.diagonal().sum()) / 4
+    found = class_confusion(logits, 2.5)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(value, logits)[0] for value in (found, expected)))
+
+
 @pytest.mark.parametrize("length", [3, 11, 12, 500])
 def test_coral_of_features_of_any_length_is_the_formula(length):
     generator = torch.Generator().manual_seed(0)

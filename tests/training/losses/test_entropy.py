@@ -35,6 +35,11 @@ def test_separation_by_hand():
     assert entropy_separation(logits, 0.3, 0.3).item() == pytest.approx(-(math.log(2) - 0.3) / 2)
     assert active_fraction(logits, 0.3, 0.3).item() == 0.5
     assert entropy_separation(logits, 0.3, 1.0).item() == 0
+    # A certain one is as far below the boundary as the boundary is above 0.
+    logits = torch.cat([logits, logits_of([1.0, 1e-12])])
+    assert entropy_separation(logits, 0.3, 0.28).item() == pytest.approx(-(math.log(2) - 0.3 + 0.3) / 3)
+    assert active_fraction(logits, 0.3, 0.28).item() == pytest.approx(2 / 3)
+    assert active_fraction(logits[:1], 0.3, 0.28).item() == 1
 
 
 @pytest.mark.parametrize(("probabilities", "sign"), [([0.97, 0.03], -1), ([0.6, 0.4], 1)])

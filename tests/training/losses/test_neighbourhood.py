@@ -18,6 +18,14 @@ def test_by_hand():
     assert loss.item() == pytest.approx(-sum(value * math.log(value) for value in p))
 
 
+def test_mean_over_samples_at_a_temperature_by_hand():
+    """Samples at (1, 0) and (0, 1) that are memory 0 and 1, compared with each other and with a prototype at (1, 0)."""
+    features, prototypes = torch.tensor([[3.0, 0.0], [0.0, 2.0]]), torch.tensor([[1.0, 0.0]])
+    loss = neighbourhood_loss(features, MEMORY, prototypes, torch.tensor([0, 1]), temperature=0.5)
+    p = [1 / (1 + math.exp(2)), math.exp(2) / (1 + math.exp(2))]
+    assert loss.item() == pytest.approx((math.log(2) - sum(value * math.log(value) for value in p)) / 2)
+
+
 def test_length_of_features_and_prototypes_does_not_matter():
     generator = torch.Generator().manual_seed(0)
     features, prototypes = torch.randn(2, 2, generator=generator), torch.randn(3, 2, generator=generator)
