@@ -15,8 +15,19 @@ def test_density_by_hand():
     assert neighbourhood_density(p, temperature=1.0) == pytest.approx(np.mean(entropies))
 
 
+def test_density_is_of_cosines():
+    # The one between has a cosine of the root of a half with both others, which are orthogonal.
+    near = np.array([math.exp(math.sqrt(0.5)), 1.0]) / (math.exp(math.sqrt(0.5)) + 1.0)
+    expected = (2 * -(near * np.log(near)).sum() + math.log(2)) / 3
+    assert neighbourhood_density(np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]), temperature=1.0) == pytest.approx(
+        expected
+    )
+
+
 def test_density_is_largest_where_all_are_alike():
-    assert neighbourhood_density(np.full((7, 3), 1 / 3)) == pytest.approx(math.log(6))
+    for temperature in (0.05, 1e-4):
+        assert neighbourhood_density(np.full((7, 3), 1 / 3), temperature) == pytest.approx(math.log(6))
+    assert neighbourhood_density(np.full((2, 3), 1 / 3)) == 0
     assert math.isnan(neighbourhood_density(np.ones((1, 2))))
 
 

@@ -67,7 +67,18 @@ def test_an_image_counts_by_the_ratio_of_the_mixes_within_bounds():
     assert mix.weights(torch.tensor([0, 1, 2, 0])).tolist() == pytest.approx([1, 1, 1, 1])
     mix.target.copy_(torch.tensor([0.25, 0.75, 0.0]))
     assert mix.weights(torch.tensor([0, 1, 2])).tolist() == pytest.approx([0.5, 2.5, 1 / MOST])
-    TargetMix([1, 1], even=True).renew(torch.zeros(0, 2))
+
+
+def test_an_empty_batch_changes_nothing():
+    mix = TargetMix([1, 3], even=True)
+    mix.renew(torch.zeros(0, 2))
+    assert mix.target.tolist() == [0.25, 0.75]
+
+
+def test_the_estimate_has_no_gradient():
+    mix = TargetMix([1, 3], even=True)
+    mix.renew(torch.zeros(5, 2, requires_grad=True))
+    assert not mix.weights(torch.tensor([0, 1])).requires_grad
 
 
 def test_the_estimate_goes_on_from_a_checkpoint():
