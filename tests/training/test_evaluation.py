@@ -92,8 +92,9 @@ def test_open_set_measures_by_hand():
     assert unknown["oracle_threshold"]["one_minus_confidence"] == pytest.approx(0.4)
 
 
-def test_an_object_without_scores_is_wrong_and_unknown():
-    p = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8], [np.nan, np.nan]])
+@pytest.mark.parametrize("missing", [[np.nan, np.nan], [0.4, np.nan]])
+def test_an_object_without_scores_is_wrong_and_unknown(missing):
+    p = np.array([[0.9, 0.1], missing, [0.2, 0.8], missing])
     result = summarised(make_scores(p, [False, True, False, True]), ["a", "a", "b", "lens"])
     assert result.without_scores == 2
     assert result.known["accuracy"] == pytest.approx(2 / 3)
@@ -102,7 +103,37 @@ def test_an_object_without_scores_is_wrong_and_unknown():
     assert result.confusion["a"] == {"a": 1, "b": 0, "unknown": 1}
     assert result.unknown["unknown_recall"] == 1
     assert np.isfinite(list(result.known.values())).all()
+    # Of no class with any probability.
+    assert result.known["brier"] == pytest.approx((2 * 0.1**2 + 1 + 2 * 0.2**2) / 3)
     assert "objects without scores" in dict(result.to_table())
+
+
+def test_the_table_has_every_number_by_its_name():
+    scores = make_scores(
+        [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3], [0.5, 0.5]], [False, True, False, False, True]
+    )
+    names = np.array(["a", "a", "b", "b", "ring"])
+    result = summarise(scores, names, CLASSES, model="m", data="d", part="test", resamples=50)
+    table = dict(result.to_table())
+    low, high = result.intervals["known"]["accuracy"]
+    assert table["data"] == "d (test)"
+    assert table["accuracy"] == f"0.7500 ({low:.4f} to {high:.4f})"
+    numbers = {name: value.split(" ")[0] for name, value in table.items()}
+    expected = {
+        "objects: a": "2",
+        "objects: ring": "1",
+        "recall: b": "0.5000",
+        "precision: a": "0.6667",
+        "f1: b": "0.6667",
+        "with unknown: known recall (OS*)": "0.5000",
+        "with unknown: unknown recall (UNK)": "1.0000",
+        "with unknown: mean accuracy (OS)": "0.6667",
+        "unknown auroc: entropy": "1.0000",
+        "oracle h score: one_minus_confidence": f"{2 * 0.75 / 1.75:.4f}",
+        "oracle threshold: one_minus_confidence": "0.4000",
+    }
+    assert numbers.items() >= expected.items()
+    assert "objects without scores" not in table
 
 
 def test_one_class_only():
