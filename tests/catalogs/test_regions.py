@@ -8,7 +8,7 @@ from astropy.coordinates import SkyCoord
 from mocpy import MOC
 
 from galmorph.catalogs import query as query_module
-from galmorph.catalogs.healpix import healpix_index
+from galmorph.catalogs.healpix import Ranges, around, around_span, healpix_index
 from galmorph.catalogs.regions import box, cone, coverage, polygon
 from galmorph.catalogs.sky_functions import add_sky_functions, inside_polygon
 from galmorph.cli import main
@@ -128,6 +128,33 @@ def test_regions_are_joined_by_and(catalog):
     moc = MOC.from_healpix_cells(np.unique(pixels[first]).astype(np.uint64)[:5], np.uint8(11), max_depth=11)
     inside = first & second & np.isin(pixels, np.unique(pixels[first])[:5])
     assert found(catalog, cone(150.1, 2.2, 0.1), cone(150.15, 2.2, "0.08deg"), coverage(moc)) == ids(frame, inside)
+
+
+def test_ranges_hold_their_first_pixel_and_not_the_one_behind_their_last():
+    ranges = Ranges(np.array([10, 20, 40]), np.array([12, 25, 41]))
+    inside = {10, 11, *range(20, 25), 40}
+    assert ranges.contain(np.arange(50)).tolist() == [number in inside for number in range(50)]
+    for low in range(50):
+        for high in range(low + 1, 50):
+            assert ranges.overlap(low, high) == (not inside.isdisjoint(range(low, high)))
+    nothing = Ranges(np.empty(0, np.int64), np.empty(0, np.int64))
+    assert not nothing.contain(np.arange(5)).any()
+    assert not nothing.overlap(0, 5)
+
+
+@pytest.mark.parametrize("radius", [0.0, 1e-6, 0.05, 0.4, 3.0, 20.0])
+def test_surroundings_hold_all_within_the_radius(radius):
+    rng = np.random.default_rng(0)
+    centres = SkyCoord(rng.uniform(0, 360, 20), np.degrees(np.arcsin(rng.uniform(-1, 1, 20))), unit="deg")
+    for centre in centres:
+        around_it = centre.directional_offset_by(np.arange(0, 360, 30) * u.deg, radius * u.deg)
+        rim = healpix_index(around_it.ra.deg, around_it.dec.deg)
+        (pixel,) = healpix_index(np.array([centre.ra.deg]), np.array([centre.dec.deg]))
+        for ranges in (around(np.array([pixel]), radius), around_span((int(pixel), int(pixel) + 1), radius)):
+            assert ranges.contain(rim).all()
+            # Nine pixels at most, of order 10 or less than four radii wide; a sphere has 203 degrees squared.
+            share = int((ranges.high - ranges.low).sum()) / (12 * 4**29)
+            assert share < 9.01 * max((4 * radius / 203) ** 2, 1 / (12 * 4**10))
 
 
 def test_files_that_can_have_nothing_are_not_opened(catalog, monkeypatch):
