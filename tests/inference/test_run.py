@@ -14,6 +14,7 @@ from pathlib import Path
 import dask
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
@@ -29,7 +30,9 @@ from galmorph.detection import DetectionConfig
 from galmorph.errors import BundleError, GalmorphError, RunError
 from galmorph.inference import run
 from galmorph.inference.config import RunConfig
-from galmorph.surveys import find, load_survey
+from galmorph.inference.journal import INPUTS, POSITIONS, Account, Journal, Reject
+from galmorph.inference.task import TileReport
+from galmorph.surveys import Rejected, find, load_survey
 
 SURVEY = "mock-decals"
 
@@ -92,6 +95,70 @@ def test_everything_detected_is_scored_or_rejected(finished):
     assert len(rows) == report.scored == sum(pq.read_metadata(part).num_rows for part in report.parts)
     probabilities = rows[[f"p_{name}" for name in finished.catalog.classes]]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def booked(folder, tile: str, sources: str, rejected: str = "", detected: int | None = None) -> Journal:
+    """A journal in which a tile has a row for each letter of `sources` and a reject for each of `rejected`."""
+    journal = Journal(folder)
+    count = len(sources) + len(rejected) if detected is None else detected
+    rejects = [Reject(tile, "object", "no data", number, name) for number, name in enumerate(rejected)]
+    rows = pa.table({"source_id": pa.array(list(sources), pa.string())})
+    journal.write_tile(tile, rows, rejects, Account(tile, count, len(sources), len(rejected)))
+    return journal
+
+
+def balance(journal, *tiles, **options):
+    defaults = {"unusable": [], "reports": {}, "begin": 0.0}
+    return run._balance(journal, keys={tile: tile for tile in tiles}, **defaults | options)
+
+
+def test_the_books_are_added_up_from_the_files(tmp_path):
+    journal = booked(tmp_path, "two", "abc", "de")
+    booked(tmp_path, "one", "", "f")
+    set_aside = Account("bad", tile_rejected=True)
+    journal.write_rejected_tile("bad", "no WCS", set_aside)
+    unusable = [Rejected("junk.fits", tmp_path / "junk.fits", "no image")]
+    journal.write_rejects(INPUTS, [Reject("junk.fits", "input", "no image")])
+    journal.write_rejects(POSITIONS, [Reject("", "position", "lies in no tile", None, name) for name in "xyz"])
+    reports = {
+        "two": TileReport("two", Account("two"), warnings=("odd",), seconds={"read": 1.0, "cut": 2.0}, attempts=2),
+        "bad": TileReport("bad", set_aside, seconds={"read": 0.5}),
+    }
+    found = balance(journal, "two", "one", "bad", unusable=unusable, reports=reports)
+    assert (found.tiles, found.resumed, found.detected, found.scored, found.rejected) == (4, 1, 6, 3, 3)
+    assert found.rejected_tiles == {"junk.fits": "no image", "bad": "no WCS"}
+    assert found.rejected_positions == 3
+    assert found.parts == [journal.part("one"), journal.part("two")]
+    assert (found.retried, found.warnings, found.seconds) == ({"two": 2}, {"two": ("odd",)}, {"read": 1.5, "cut": 2.0})
+    assert json.loads((tmp_path / "report.json").read_text())["detected"] == 6
+
+
+@pytest.mark.parametrize("detected", [2, 4])
+def test_books_that_do_not_add_up_are_an_error(tmp_path, detected):
+    journal = booked(tmp_path, "t", "ab", "c", detected)
+    with pytest.raises(RunError, match=f"tile t: {detected} objects detected, 2 scored and 1 rejected"):
+        balance(journal, "t")
+
+
+def test_a_tile_without_record_of_this_run_is_an_error(tmp_path):
+    journal = booked(tmp_path, "t", "ab")
+    for keys in ({"t": "another"}, {"t": "t", "u": "u"}):
+        with pytest.raises(RunError, match="left no record in"):
+            run._balance(journal, [], keys, {}, 0.0)
+
+
+def test_positions_without_a_row_are_those_in_no_tile_now(tmp_path):
+    positions = pd.DataFrame({"source_id": list("abcd"), "ra": [1.0, 2.0, 3.0, 4.0], "dec": 0.0})
+
+    def outside(journal):
+        run._reject_positions_outside(journal, positions)
+        rejects = journal.rejects().to_pandas().query("kind == 'position'")
+        assert rejects["ra"].tolist() == positions.set_index("source_id")["ra"].loc[rejects["source_id"]].tolist()
+        return rejects["source_id"].tolist()
+
+    assert outside(booked(tmp_path, "one", "a", "b")) == ["c", "d"]
+    assert outside(booked(tmp_path, "two", "c")) == ["d"]
+    assert outside(booked(tmp_path, "three", "d")) == []
 
 
 def test_fluxes_grow_with_the_band(finished):
