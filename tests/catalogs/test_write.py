@@ -178,7 +178,8 @@ BAD_PARTS = {
     "no label": (replaced("label", first(None)), "1 of 17 rows have no label"),
     "off the sphere": (replaced("dec", first(90.1)), "dec must be from -90 to 90"),
     "RA beyond the circle": (replaced("ra", first(-0.1)), "ra must be from 0 to 360"),
-    "id twice": (lambda t: pa.concat_tables([t, t.slice(0, 1)]), "occurs 2 times, on plain-a"),
+    "first id twice": (lambda t: pa.concat_tables([t, t.slice(0, 1)]), "occurs 2 times, on plain-a"),
+    "last id twice": (lambda t: pa.concat_tables([t, t.slice(t.num_rows - 1)]), "occurs 2 times, on plain-a"),
 }
 
 
