@@ -163,12 +163,12 @@ def _write_anew(catalog: Catalog, match_radius: float | None) -> None:
             for name in needed:
                 kept &= np.isfinite(table.column(name).cast(pa.float64()).to_numpy())
             ids = table.column("object_id").to_numpy()
-            first = np.zeros(len(ids), dtype=bool)
-            first[np.unique(ids, return_index=True)[1]] = True
-            kept &= first & ~np.isin(ids, seen)
-            seen = np.concatenate([seen, ids[kept]])
+            good = np.flatnonzero(kept & ~np.isin(ids, seen))
+            # Of the rows that can be kept: before the one that counts another may stand that lacks something.
+            rows = np.sort(good[np.unique(ids[good], return_index=True)[1]])
+            seen = np.concatenate([seen, ids[rows]])
             parts.append(folder / f"{number}.parquet")
-            pq.write_table(table.filter(pa.array(kept)), parts[-1])
+            pq.write_table(table.take(pa.array(rows)), parts[-1])
         build_catalog(
             open_parts(parts, catalog.classes, catalog.bands),
             catalog.path.resolve(),

@@ -116,6 +116,7 @@ DAMAGE = {
     "no summary": (lambda path: (path / "dataset" / "_metadata").unlink(), "the summary dataset/_metadata", True),
     "spoiled": (spoiled, "every partition can be read", False),
     "fewer columns": (rewrite(lambda t: t.drop_columns("label")), "every partition has the columns", False),
+    "more columns": (rewrite(lambda t: t.append_column("ghost", t["ra"])), "every partition has the columns", False),
     "another type": (rewrite(as_text), "every partition has the columns", False),
 }  # fmt: skip
 
@@ -142,6 +143,21 @@ def test_what_can_be_repaired_is(name, copy, sound):
     before = open_catalog(sound).to_pandas()["object_id"]
     missing = set(before) - set(open_catalog(copy).to_pandas()["object_id"])
     assert len(missing) == (name == "no entropy")
+
+
+def test_a_repetition_that_lacks_something_does_not_cost_the_object(copy, sound):
+    def damage(table):
+        row = table.slice(3, 1)
+        lacking = row.set_column(
+            row.column_names.index("entropy"), row.schema.field("entropy"), pa.nulls(1, pa.float32())
+        )
+        return pa.concat_tables([lacking, table, row])
+
+    rewrite(damage)(copy)
+    assert repair_catalog(copy) == []
+    before, after = (open_catalog(path).to_pandas() for path in (sound, copy))
+    assert after["object_id"].tolist() == before["object_id"].tolist()
+    assert after["entropy"].tolist() == before["entropy"].tolist()
 
 
 def test_a_sound_catalogue_has_nothing_wrong(sound, catalog):
