@@ -8,7 +8,7 @@ import pytest
 from make_rows import BANDS, CLASSES, write_parts
 
 from galmorph.catalogs import diff, open_catalog, write_catalog
-from galmorph.catalogs.changes import stability
+from galmorph.catalogs.changes import _inside, _mutual, stability
 from galmorph.catalogs.changes_page import SHOWN, Shown, changes_page, to_show
 from galmorph.cli import main
 from galmorph.errors import CatalogError
@@ -60,6 +60,38 @@ def test_objects_are_matched_counted_and_compared(two):
     assert found.matrix.to_numpy().sum() == len(both)
     assert found.matrix.loc["star", "spiral"] > 10
     assert found.matrix.loc["star", "star"] == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ([0.0, 1.0], [0.3, 5.0], [0, -1]),  # the nearest of the second is nearer to the first
+        ([0.0, 1.0], [0.9, 0.2], [1, 0]),
+        ([0.5, 0.5], [0.0], [-1, 0]),  # of equal distances the smaller identifier's
+        ([0.0], [0.5, 0.5], [1]),
+        ([0.0], [2.1], [-1]),
+        ([], [0.0], []),
+        ([0.0], [], [-1]),
+    ],
+)
+def test_one_object_are_rows_that_are_each_other_s_nearest(old, new, place):
+    """Arcsec north of the equator, and up to two of them between rows of one object."""
+    frames = [
+        pd.DataFrame({"ra": 10.0, "dec": np.array(offsets) / 3600, "object_id": np.arange(len(offsets), 0, -1)})
+        for offsets in (old, new)
+    ]
+    found, separation = _mutual(*frames, 2 / 3600)
+    assert found.tolist() == place
+    expected = [abs(offset - new[k]) if k >= 0 else np.nan for offset, k in zip(old, place, strict=True)]
+    assert separation == pytest.approx(np.array(expected), nan_ok=True, abs=1e-6)
+
+
+def test_rows_are_inside_where_the_other_catalogue_has_some():
+    width = 4**19  # of a pixel of order 10 in those of order 29
+    rows, other = (
+        pd.DataFrame({"_healpix_29": np.array(pixels)}) for pixels in ([0, width - 1, width, 5 * width], [7])
+    )
+    assert (_inside(rows, other), _inside(other, rows), _inside(rows[:0], other)) == (2, 1, 0)
 
 
 def test_shifts_and_stability_by_hand(two):
