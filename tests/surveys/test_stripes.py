@@ -271,6 +271,32 @@ def test_planes_of_several_shapes_or_grids_are_taken_whole(small, tmp_path):
             read_tile(source, SURVEY)
 
 
+@pytest.mark.parametrize(("block", "count"), [(40, 3), (100, 1)])
+def test_planes_compressed_in_blocks_higher_than_a_margin_are_taken_whole(small, tile, tmp_path, block, count):
+    """A stripe would read most of the blocks beside its own; the margin is of 58 rows."""
+    for path in tile.glob("*.fz"):
+        with fits.open(path) as hdus:
+            for number in (1, 2, 3):
+                data, header = hdus[number].data, hdus[number].header
+                hdus[number] = fits.CompImageHDU(data, header, tile_shape=(block, SIDE), compression_type="GZIP_2")
+            hdus.writeto(tmp_path / path.name)
+    assert len(find_tiles([tmp_path], SURVEY)[0]) == count
+
+
+@pytest.mark.parametrize(
+    ("own", "inside", "outside"),
+    [
+        ((0, 120), [-0.5, 60.0, 121.4], [-0.6, 121.5]),
+        ((120, 240), [117.5, 241.4], [117.4, 241.5]),
+        ((240, 360), [237.5, 359.4], [237.4, 359.5]),
+    ],
+)
+def test_a_stripe_keeps_its_rows_and_two_beyond_a_border(own, inside, outside):
+    stripe = stripes.Stripe(own, (0, 360), (360, 50))
+    assert stripe.keeps(inside).all()
+    assert not stripe.keeps([*outside, np.nan]).any()
+
+
 @pytest.mark.parametrize("damage", ["empty", "words", "cut", "no image", "no WCS"])
 def test_what_is_wrong_with_a_file_is_for_reading_to_say(damage, small, tile, tmp_path):
     for path in tile.glob("*.fz"):
