@@ -16,7 +16,7 @@ from galmorph.errors import TileError
 from galmorph.grids import difference
 from galmorph.sky import local_axes, pixel_to_sky, position_angles, sky_to_pixel
 from galmorph.surveys import Stripe, find_tiles, load_survey
-from galmorph.tiles import Tile, read_tile
+from galmorph.tiles import Tile, _marked, read_tile
 
 make = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "data" / "make_tiles.py")))
 SHAPE = (40, 50)
@@ -526,6 +526,14 @@ def test_a_band_without_any_valid_pixel_is_told(tmp_path):
     tile = read(tmp_path)
     assert tile.warnings == ("no valid pixel in z: all are masked, blank or of no weight",)
     assert list(tile.valid.any(axis=(1, 2))) == [True, True, False]
+
+
+def test_masks_may_be_of_fractions_and_of_several_planes():
+    planes = np.array([[[0.0, 1.0, 2.0, np.nan]], [[4.0, 0.0, -np.inf, 0.0]]], dtype=np.float32)
+    spoiled, full, anything = _marked(planes, [1, 6, None])
+    assert spoiled.tolist() == [[False, True, False, False]]
+    assert full.tolist() == [[True, False, True, False]]
+    assert anything.tolist() == [[True, True, True, False]]
 
 
 def test_masks_of_another_size_are_refused(tmp_path):

@@ -1,5 +1,6 @@
 import gzip
 import logging
+import shutil
 import sys
 
 import numpy as np
@@ -12,7 +13,7 @@ from astropy import units
 from astropy.coordinates import SkyCoord, search_around_sky
 from astropy.table import Table
 
-from galmorph.catalogs import crossmatch, tables
+from galmorph.catalogs import crossmatch, open_catalog, tables
 from galmorph.catalogs.matching import match_positions
 from galmorph.cli import main
 from galmorph.errors import CatalogError, DataError
@@ -126,6 +127,25 @@ def test_either_side_may_be_a_file(kind, catalog, tmp_path):
     assert sorted(turned["other_object_id"].to_pylist()) == sorted(
         crossmatch(catalog.path, tmp_path / "list.csv", find="all").pairs["object_id"].to_pylist()
     )
+
+
+@pytest.mark.parametrize("kind", ["small groups", "no statistics", "no pixels"])
+def test_partitions_as_others_write_them(kind, catalog, tmp_path):
+    shifted(catalog, tmp_path)
+    copy = shutil.copytree(catalog.path, tmp_path / "copy")
+    (copy / "provenance.json").unlink()
+    for file in open_catalog(catalog.path).files:
+        table = pq.read_table(file, partitioning=None)
+        table = table.drop_columns("_healpix_29") if kind == "no pixels" else table
+        statistics = kind != "no statistics"
+        pq.write_table(table, copy / file.relative_to(catalog.path), row_group_size=7, write_statistics=statistics)
+    for radius in (3.0, 400.0):
+        options = {"find": "all", "columns": ["object_id", "snr", "tile"]}
+        expected = crossmatch(catalog.path, tmp_path / "list.csv", radius, all_rows=True, **options).pairs
+        found = crossmatch(copy, tmp_path / "list.csv", radius, **options).pairs
+        assert found.num_rows > 20
+        for name in ("object_id", "other_name", "snr", "tile", "separation"):
+            assert found[name].to_pylist() == expected[name].to_pylist()
 
 
 def test_only_what_can_have_pairs_is_read(catalog, tmp_path, monkeypatch):

@@ -29,13 +29,14 @@ class Session:
     """Answers without a graph: logits that tell objects apart, and for those in `odd` one number that is none."""
 
     def __init__(self, odd=()):
-        self.line, self.batch, self.seen, self.odd = Line(), 2, 0, dict(odd)
+        self.line, self.batch, self.seen, self.odd, self.images = Line(), 2, 0, dict(odd), []
 
     def predict(self, images):
+        self.images.extend(images)
         numbers = np.arange(self.seen, self.seen + len(images))
         self.seen += len(images)
         logits = np.stack([numbers, -numbers, numbers * 0, numbers * 0 + 1], axis=1).astype(np.float32)
-        features = np.tile(numbers[:, None] + 1, (1, 6)).astype(np.float32)
+        features = np.tile(numbers[:, None] + 1, (1, 2 * images.shape[1])).astype(np.float32)
         for number, (where, value) in self.odd.items():
             {"logits": logits, "features": features}[where][numbers == number, 2] = value
         return logits, features
@@ -77,6 +78,15 @@ def test_what_is_measured_is_scored_or_rejected_with_the_reason(run):
     assert (rejects["kind"] == "object").all()
     for name in ("ra", "dec"):
         np.testing.assert_allclose(rejects[name], run[5][name].iloc[[0, 1, 3]], atol=1e-9)
+
+
+def test_a_model_sees_its_own_bands_in_its_own_order(run, tmp_path):
+    source, record, config, _, journal, _ = run
+    session = Session()
+    report = process((source, record, config, make_bundle(tmp_path / "two", ["z", "g"]), journal, None), session)
+    assert report.account.scored == len(session.images) > 3
+    z, g = np.sum([image for image in session.images if image.sum() > 1], axis=(0, 2, 3))
+    assert z / g == pytest.approx(3, rel=0.02)  # as `make_tile` has them
 
 
 def test_embeddings_of_features_beyond_16_bits_are_the_largest_of_them(run):
