@@ -27,7 +27,7 @@ class Onset:
     @property
     def end(self) -> float:
         """Epochs until the weights are full."""
-        # 0.1 of 30 epochs are 3, not a little more.
+        # 0.05 and 0.2 of 12 epochs are 3, not a little more.
         return round(self.warmup + self.ramp, 6)
 
     def share(self, epoch: float) -> float:
@@ -45,7 +45,8 @@ class Onset:
         """
         if epoch < self.warmup:
             return 0.0
-        if self.ramp == 0:
+        # Not by the quotient, which may fall short of 1 by rounding.
+        if self.ramp == 0 or epoch >= self.end:
             return 1.0
         return min(1.0, (epoch - self.warmup) / self.ramp)
 
@@ -72,6 +73,6 @@ def onset(options: MethodOptions, epochs: int) -> Onset:
     """
     warmup, ramp = options.warmup_epochs, options.ramp_epochs
     return Onset(
-        round(find_method(options.name).warmup * epochs, 6) if warmup is None else warmup,
-        round(RAMP * epochs, 6) if ramp is None else ramp,
+        find_method(options.name).warmup * epochs if warmup is None else warmup,
+        RAMP * epochs if ramp is None else ramp,
     )

@@ -33,6 +33,13 @@ def test_nothing_in_it_has_a_gradient():
     assert not bank.probabilities.requires_grad
 
 
+def test_half_precision_is_kept_in_float32():
+    bank, p = Bank(2, 2), torch.tensor([[0.25, 0.75]], dtype=torch.bfloat16)
+    bank.store(p, marks([1], [0], [0]))
+    assert bank.known()[0].tolist() == [[0.25, 0.75]]
+    assert bank.probabilities.dtype == torch.float32
+
+
 def test_forty_thousand_images_of_ten_classes_are_small():
     size = sum(buffer.numel() * buffer.element_size() for buffer in Bank(40_000, 10).buffers())
     assert size == 40_000 * (4 * 10 + 8 + 8 + 1)

@@ -49,6 +49,7 @@ def test_only_the_rows_given_are_looked_at():
 
 def test_what_is_lacking_adds_in_quadrature():
     assert lacking_noise([1.0, 2.0, 0.0], [3.0, 1.0, 4.0]) == pytest.approx([np.sqrt(8), 0.0, 4.0])
+    assert lacking_noise([0.3], [0.5]) == pytest.approx([0.4])
     assert lacking_noise([1.0], [1.2]) == [0.0]
     source, (lacking,) = noisy(2.0), lacking_noise([2.0], [5.0])
     more = source + lacking * np.random.default_rng(2).normal(size=source.shape)

@@ -29,9 +29,13 @@ def test_one_of_them_can_be_told():
     assert onset(MethodOptions(name="mmd", warmup_epochs=0), 20) == Onset(0, 4)
 
 
-def test_whole_epochs_stay_whole():
-    # In floating point 0.1 * 70 + 0.2 * 70 is a little more than 21.
-    assert onset(MethodOptions(name="mmd"), 70).end == 21
+# In floating point the sum is a little more than 3, the quotient (1 - 0.8) / 0.2 a little less than 1.
+@pytest.mark.parametrize(("warmup", "ramp", "end"), [(0.05 * 12, 0.2 * 12, 3), (0.8, 0.2, 1), (1.1, 0.9, 2), (2, 4, 6)])
+def test_weights_are_full_at_the_end_that_is_told(warmup, ramp, end):
+    begin = Onset(warmup, ramp)
+    assert begin.end == end
+    assert begin.share(end) == 1
+    assert begin.share(end - 0.001) < 1
 
 
 def test_an_unknown_method_is_told():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from galmorph.training import strangers
 from galmorph.training.strangers import DRAWN, bend, draw_strangers, join, lay_over, make_strangers
 
 SIZE = 48
@@ -43,16 +44,17 @@ def test_sky_is_not_laid_over_sky():
 
 
 def test_an_arc_is_where_it_was_asked_for():
-    radius, angle = torch.tensor([0.5, 0.5]), torch.tensor([0.0, math.pi / 2])
-    arcs = bend(disc(0, 0, 8).repeat(2, 1, 1, 1), radius, angle, torch.tensor([2.0, 2.0]), torch.tensor([2.0, 2.0]))
+    angle, half, two = torch.tensor([0.0, math.pi / 2, math.pi]), torch.full((3,), 0.5), torch.full((3,), 2.0)
+    arcs = bend(disc(0, 0, 8).repeat(3, 1, 1, 1), half, angle, two, two)
     distance = torch.hypot(*torch.meshgrid(*[torch.arange(SIZE) - (SIZE - 1) / 2] * 2, indexing="ij"))
     for arc in arcs:
         reach = distance[arc[0] > 0.5]
         assert reach.min() > 24 * 0.5 - 5.5  # a disc of 8 pixels, half as wide
         assert reach.max() < 24 * 0.5 + 5.5
-    (x, y), (u, v) = centre(arcs[0]), centre(arcs[1])
+    (x, y), (u, v), opposite = (centre(arc) for arc in arcs)
     assert x > 5 and abs(y) < 1  # noqa: PT018
     assert v > 5 and abs(u) < 1  # noqa: PT018
+    assert opposite == pytest.approx((-x, y), abs=0.1)
 
 
 def test_longer_arcs_have_more_light_and_thinner_ones_less():
@@ -99,6 +101,43 @@ def test_both_objects_of_a_stranger_are_two_of_the_batch():
         for image in make_strangers(images, torch.Generator().manual_seed(seed)):
             whole = image[0][(image[0] - image[0].round()).abs() < 1e-4].round()
             assert len(set(whole.int().tolist()) - {0}) >= 2
+
+
+def test_strangers_are_of_all_kinds(monkeypatch):
+    """What is drawn fills its ranges: arcs and neighbours lie all around, cuts on both sides of the centre."""
+    drawn = {}
+
+    def watched(name, names):
+        function = getattr(strangers, name)
+
+        def call(*given, **options):
+            drawn.update(zip(names, given[-len(names) :], strict=True))
+            return function(*given, **options)
+
+        monkeypatch.setattr(strangers, name, call)
+
+    watched("bend", ["radius", "angle", "longer", "thinner"])
+    watched("join", ["direction", "offset"])
+    watched("place", ["shift"])
+    make_strangers(torch.rand(900, 1, 12, 12), torch.Generator().manual_seed(0))
+    x, y = drawn.pop("shift").T
+    drawn |= {"apart": torch.hypot(x, y) / 12, "towards": torch.atan2(y, x)}
+    ranges = {
+        "radius": (0.20, 0.55),
+        "angle": (0.0, 2 * math.pi),
+        "longer": (1.0, 3.0),
+        "thinner": (1.0, 2.5),
+        "direction": (0.0, 2 * math.pi),
+        "offset": (-0.30, 0.30),
+        "apart": (0.12, 0.30),
+        "towards": (-math.pi, math.pi),
+    }
+    assert drawn.keys() == ranges.keys()
+    for name, (low, high) in ranges.items():
+        share = (drawn[name] - low) / (high - low)
+        assert len(share) == 300
+        assert (float(share.min()), float(share.max())) == pytest.approx((0, 1), abs=0.03), name
+        assert -1e-5 < share.min() < share.max() < 1 + 1e-5
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
