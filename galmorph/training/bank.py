@@ -33,7 +33,6 @@ class Bank(nn.Module):
         self.register_buffer("labels", torch.full((images,), NO_LABEL, dtype=torch.int64))
         self.register_buffer("seen", torch.zeros(images, dtype=torch.bool))
 
-    @torch.no_grad()
     def store(self, probabilities: Tensor, marks: Marks) -> None:
         """Put a batch in the place of what was known of its images.
 

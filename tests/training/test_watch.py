@@ -54,6 +54,13 @@ def test_source_recall_has_a_say():
     assert better == pytest.approx((0.9 + share) / 2)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_sure_answers_of_all_classes_have_all_the_information_there_is(classes):
+    found = measure(100 * torch.eye(classes).repeat(4, 1), recall=0.8)
+    assert found["target_information"] == pytest.approx(math.log(classes))
+    assert found["recall_and_information"] == pytest.approx((0.8 + 1) / 2)
+
+
 def test_batches_and_images_seen_twice_make_no_difference():
     logits = answers([0, 1, 2])
     once = measure(logits, batch=len(logits))
