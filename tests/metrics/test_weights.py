@@ -176,14 +176,17 @@ def test_interval_of_a_share_is_the_binomial_one():
 
 
 def test_chunks_and_seeds(monkeypatch):
-    groups = np.arange(50)
+    groups, sizes = np.arange(50), []
 
     def drawn(seed):
-        return metrics.in_chunks(lambda w: {"first": w[:, 0]}, groups, 40, seed)["first"]
+        sizes.clear()
+        return metrics.in_chunks(lambda w: sizes.append(len(w)) or {"first": w[:, 0]}, groups, 40, seed)["first"]
 
     whole = drawn(3)
+    assert sizes == [40]
     monkeypatch.setattr("galmorph.metrics.bootstrap.LARGEST_CHUNK", 7 * 50)
     np.testing.assert_array_equal(drawn(3), whole)
+    assert sizes == [7, 7, 7, 7, 7, 5]
     assert (drawn(4) != whole).any()
 
 
