@@ -116,6 +116,7 @@ def test_only_images_of_which_the_source_only_model_is_sure_have_to_agree() -> N
     signs = observe_signs(plain, adapted, np.arange(2), images=500)
     assert signs.sure == 0.75
     assert signs.agreement == pytest.approx(2 / 3)
+    assert signs.confidence_change == pytest.approx(1 - (3 + 0.5) / 4)
 
 
 def test_where_source_and_target_share_no_class_none_vanishes() -> None:
