@@ -184,6 +184,8 @@ def test_long_features_take_the_randomised_map(outputs):
     objective = make("cdan", setting=dataclasses.replace(SETTING, embedding=2000))
     assert objective.terms["conditional_adversary"].discriminator[0].in_features == 1024
     assert make("cdan").terms["conditional_adversary"].discriminator[0].in_features == 21
+    longest = make("cdan", setting=Setting([1, 1], embedding=2048)).terms["conditional_adversary"]
+    assert (longest.randomised, longest.discriminator[0].in_features) == (False, 4096)
 
 
 @pytest.mark.parametrize("embedding", [7, 2000])
