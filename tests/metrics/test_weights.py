@@ -127,6 +127,12 @@ def test_best_h_score_of_single_objects_that_count_little():
     assert found == (pytest.approx(2 * 0.75 / 1.75), 2)
 
 
+def test_best_h_score_is_missing_only_where_a_kind_is():
+    weights = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    found = metrics.best_h_score(np.array([1.0, 2.0]), np.array([True, False]), np.array([0, 1]), 1, weights)
+    np.testing.assert_array_equal(found, [[1, np.nan, np.nan]] * 2)
+
+
 @pytest.mark.parametrize("true", [[0, 0, 1, 1], [2, 2, 2, 2]])
 def test_best_h_score_needs_both_kinds(true):
     score, true = np.arange(4.0), np.array(true)

@@ -74,10 +74,13 @@ def test_calibration_flags_the_chosen_share(rng, score):
     features = rng.normal(size=(2000, 3))
     features[np.arange(2000), labels] += 4
     options = ExportOptions(unknown_score=score, false_unknown_rate=0.1)
-    scores = calibrate(features, features, features, labels, options).score(features, features)
+    found = calibrate(features, features, features, labels, options)
+    scores = found.score(features, features)
     assert 0.099 <= scores.unknown.mean() <= 0.1
     values = getattr(scores, score)
     assert values[scores.unknown].min() > values[~scores.unknown].max()
+    # What is usual is so at the temperature of the scores.
+    assert found.reference.entropy == pytest.approx(scores.entropy.mean())
 
 
 def test_statistics_describe_scores_and_features(rng):

@@ -125,6 +125,7 @@ def test_value_and_gradient_of_the_formula_however_many_at_a_time(monkeypatch, p
     expected, expected_rate = formula(first, second, mine, others)
     torch.testing.assert_close(loss, expected)
     assert rate.item() == pytest.approx(expected_rate)
+    assert not rate.requires_grad
     torch.testing.assert_close(*(torch.autograd.grad(3 * value, first)[0] for value in (loss, expected)))
 
 
