@@ -12,7 +12,7 @@ import pytest
 from galmorph import flags
 from galmorph.background import smooth, subtract
 from galmorph.detection import DetectionConfig, _grown, extract
-from galmorph.errors import ConfigError
+from galmorph.errors import ConfigError, TileError
 from galmorph.photometry import Shapes, half_light_radius, kron_radius
 from galmorph.sky import pixel_to_sky
 from galmorph.surveys import find_tiles, load_survey
@@ -352,6 +352,15 @@ def test_more_pixels_than_sep_has_room_for_are_no_failure(monkeypatch):
     monkeypatch.setattr("galmorph.detection.PIXEL_STACK", 200)
     tile = make_tile([make.scene((200, 220), [ENTRY], 0.002)], noise=[0.002])
     assert len(extract(tile, CONFIG).objects) == 1
+
+
+@pytest.mark.parametrize("fault", ["internal pixel buffer full", "object deblending overflow"])
+def test_what_sep_cannot_tell_apart_is_told(monkeypatch, fault):
+    monkeypatch.setattr("galmorph.detection.sep.extract", Mock(side_effect=Exception(fault)))
+    with pytest.raises(
+        TileError, match=rf"tile t: objects cannot be told apart \({fault}\): too many pixels are above 3"
+    ):
+        extract(make_tile([make.scene((40, 40), [], 0.01)]), CONFIG)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (5, 3), (9, 200)])

@@ -13,6 +13,7 @@ from astropy.wcs import WCS, Sip
 
 from galmorph import fits_planes, flux_scale, grids
 from galmorph.errors import TileError
+from galmorph.fits_files import Notes
 from galmorph.grids import difference
 from galmorph.sky import local_axes, pixel_to_sky, position_angles, sky_to_pixel
 from galmorph.surveys import Stripe, find_tiles, load_survey
@@ -526,6 +527,33 @@ def test_a_band_without_any_valid_pixel_is_told(tmp_path):
     tile = read(tmp_path)
     assert tile.warnings == ("no valid pixel in z: all are masked, blank or of no weight",)
     assert list(tile.valid.any(axis=(1, 2))) == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted", "told"),
+    [
+        (None, None, r"holds no image; it has 0 PRIMARY: no data; 1 T: a table"),
+        (None, 1, r"HDU 1 is no image; the file has 0 PRIMARY: no data; 1 T: a table"),
+        (None, "t", r"HDU t is no image"),
+        ((20, 20), 2, r"has no HDU 2; it has 0 PRIMARY: image 20 x 20; 1 T: a table"),
+        ((20, 20), -1, r"HDU -1 is no image"),
+        ((2, 3, 20, 30), 0, r"HDU 0 \(PRIMARY\) is an image of 4 axes, 30 x 20 x 3 x 2; expected 2, or 3 for a cube"),
+        ((0, 20), 0, r"HDU 0 \(PRIMARY\) is an image without pixels, 20 x 0"),
+    ],
+)
+def test_what_is_no_image_of_a_file_is_told(tmp_path, shape, wanted, told):
+    image = fits.PrimaryHDU(None if shape is None else np.zeros(shape, np.float32))
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "E", array=[1.0])], name="T")
+    fits.HDUList([image, table]).writeto(tmp_path / "odd.fits")
+    with pytest.raises(TileError, match=rf"odd\.fits.* {told}"):
+        fits_planes.read_planes(tmp_path / "odd.fits", [wanted], Notes())
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((1, 1, 20, 30), (1, 20, 30)), ((1, 3, 20, 30), (3, 20, 30))])
+def test_axes_of_one_before_a_cube_are_none(tmp_path, shape, expected):
+    write(tmp_path / "cube.fits", np.zeros(shape, np.float32))
+    (plane,) = fits_planes.read_planes(tmp_path / "cube.fits", [0], Notes())
+    assert plane.pixels.shape == expected
 
 
 def test_masks_may_be_of_fractions_and_of_several_planes():

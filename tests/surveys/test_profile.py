@@ -8,6 +8,7 @@ import tomli_w
 
 from galmorph.errors import SurveyError
 from galmorph.surveys import load_survey, survey_names
+from galmorph.surveys.layout import name_expression
 
 GENERIC = {"bands": "g,r,z"}
 PROFILE = """
@@ -127,6 +128,17 @@ def test_own_profile_is_loaded_by_path(profile):
         ("seeing = 0.9", 'seeing = 0.9\ncounts_keyword = "A"\nzero_point_keyword = "B"', "counts_keyword goes with"),
         ('name = "files"', "name = 3", "name has to be a text"),
         ('[[layouts]]\nname = "files"\n', "[layouts]\n", "each headed by [[layouts]]"),
+        (
+            'name = "files"',
+            'name = "files"\nweight = { file = "weight_{band}.fits" }',
+            "'weight_{band}.fits' has to have the fields of '{field}_{band}.fits'",
+        ),
+        (
+            '[[layouts]]\nname = "files"',
+            '[[layouts]]\nname = "files"\nimage = { file = "{field}_{band}.fz" }\n[[layouts]]\nname = "files"',
+            "two layouts have one name (files, files)",
+        ),
+        ('name = "files"', 'name = "files"\nweight = 3', "has to be a table"),
         ('title = "My survey"', "title = ", "not valid TOML"),
     ],
 )
@@ -143,6 +155,9 @@ def test_unknown_names_get_the_closest_known_one(tmp_path):
         load_survey("legacy-survey")
     with pytest.raises(SurveyError, match="does not exist"):
         load_survey(tmp_path / "absent.toml")
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(SurveyError, match=r"folder\.toml cannot be read: Is a directory"):
+        load_survey(tmp_path / "folder.toml")
 
 
 def test_options_come_as_text_and_set_the_chosen_layout_only():
@@ -230,3 +245,20 @@ def test_every_generic_option_changes_the_survey():
     for name, value in examples.items():
         before = load_survey("generic", GENERIC | needs.get(name, {})).to_dict()
         assert load_survey("generic", GENERIC | needs.get(name, {}) | {name: value}).to_dict() != before, name
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fields"),
+    [
+        ("{field}_{field}_{band}.fits", "a_a_g.fits", {"field": "a", "band": "g"}),
+        ("{field}_{field}_{band}.fits", "a_b_g.fits", None),
+        ("{night:d}-{band}.fits", "0042-r.fits", {"night": "0042", "band": "r"}),
+        ("{night:d}-{band}.fits", "today-r.fits", None),
+        ("{field}-{band}.fits", "a-z.fits", None),
+        ("{field}-{band}.fits", "a-gxfits", None),
+        ("{field}-*-{band}.fits", "a-any-thing-g.fits", {"field": "a-any", "band": "g"}),
+    ],
+)
+def test_names_match_patterns_field_by_field(pattern, name, fields):
+    found = name_expression(pattern, ("g", "r")).fullmatch(name)
+    assert (found and found.groupdict()) == fields
