@@ -2,12 +2,14 @@ import re
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from make_rows import BANDS, CLASSES, write_parts
+from make_rows import BANDS, CLASSES, make_field, write_parts
 
 from galmorph import flags
 from galmorph.catalogs import KINDS, open_catalog, write_catalog
 from galmorph.catalogs.candidates import query_text
+from galmorph.catalogs.query import run_query
 from galmorph.errors import CatalogError
 
 FOLDER = Path(__file__).parents[2] / "catalogs"
@@ -36,6 +38,79 @@ def test_candidates_are_primary_sound_and_ranked(kind, catalog):
     if kind != "lens":
         assert table["score"].to_pylist() == sorted(table["score"].to_pylist(), reverse=True)
     assert {"ra", "dec", "tile", "x", "y", "cutout_side", "label", "score"} <= set(table.column_names)
+
+
+#: Rows that are alike but for one thing: the columns in which each differs from the sound one.
+FLAWS = {
+    "sound": {},
+    **{flag.name: {"flags": flag.value} for flag in flags.FLAGS},
+    "faint": {"snr": 19.9},
+    "just bright": {"snr": 20.0},
+    "point source": {"half_light_radius": 0.65},  # of the worst seeing, 1.3
+    "nearly a point": {"half_light_radius": 0.75},
+    "without aperture": {"radius": 0.0},
+    "known": {"unknown": False},
+    "blue": {"flux_z": 1.0},
+    "second on another tile": {"tile": "plain-b", "edge_distance": 1.0},
+}
+DEFECTS = {"MASKED", "MISSING_BAND", "SATURATED", "TRUNCATED"}
+UNMEASURED = {"NOT_DETECTED", "BAD_PHOTOMETRY"}
+#: What each question leaves out beside second rows.
+LEFT_OUT = {
+    "lens": DEFECTS | UNMEASURED | {"LOW_SN"},
+    "lens_unknown": DEFECTS | UNMEASURED | {"EDGE", "SIZE_LIMITED", "faint", "point source", "nearly a point"},
+    "merger": DEFECTS | UNMEASURED | {"LOW_SN", "point source"},
+    "merger_pairs": DEFECTS | UNMEASURED | {"LOW_SN", "point source", "nearly a point", "without aperture"},
+    "unknown": DEFECTS | {"EDGE", "LOW_SN", "known"},
+}
+
+
+@pytest.fixture(scope="module")
+def flawed(tmp_path_factory):
+    """A catalogue of `FLAWS`, and what each object is; identifiers do not follow the order on the sky."""
+    folder, classes = tmp_path_factory.mktemp("flawed"), (*CLASSES, "lens")
+    row = make_field("plain", 9, 1, classes)["plain-a"].to_pylist()[0] | {
+        "flags": 0, "snr": 50.0, "radius": 5.0, "half_light_radius": 2.0, "unknown": True,
+        "flux_g": 1.0, "flux_z": 10.0,
+    }  # fmt: skip
+    rows = [row | {"dec": 2 + i / 60, "object_id": 7 * i % 31 + 1} | FLAWS[name] for i, name in enumerate(FLAWS)]
+    rows[-1]["dec"] = rows[0]["dec"]
+    for tile in ("plain-a", "plain-b"):
+        pq.write_table(pa.Table.from_pylist([one for one in rows if one["tile"] == tile]), folder / f"{tile}.parquet")
+    parts = sorted(folder.glob("*.parquet"))
+    out = write_catalog(parts, folder / "catalog", provenance=PROVENANCE, classes=classes, bands=BANDS)
+    return open_catalog(out), {one["object_id"]: name for one, name in zip(rows, FLAWS, strict=True)}
+
+
+@pytest.mark.parametrize("question", LEFT_OUT)
+def test_what_a_question_leaves_out(question, flawed):
+    catalog, names = flawed
+    variables = {
+        "top": 100, "class_columns": [f"p_{question}"] if question in ("lens", "merger") else [],
+        "point_source_radius": 0.65, "blue_column": ["flux_g"], "red_column": ["flux_z"], "redder_than": None,
+    }  # fmt: skip
+    found = run_query(catalog.files, query_text(question), variables=variables)["object_id"].to_pylist()
+    assert set(names) - set(found) == {i for i, name in names.items() if name in LEFT_OUT[question] | {list(FLAWS)[-1]}}
+    # All scores are equal, and of lenses among the unknown what is known comes last.
+    assert found == sorted(found, key=lambda i: (question == "lens_unknown" and names[i] == "known", i))
+
+
+@pytest.mark.parametrize("question", ["lens", "lens_unknown"])
+def test_lenses_redder_than_a_colour(question, flawed):
+    catalog, names = flawed
+    variables = {
+        "top": 100, "class_columns": ["p_lens"], "point_source_radius": 0.65,
+        "blue_column": ["flux_g"], "red_column": ["flux_z"],
+    }  # fmt: skip
+    found = {
+        limit: run_query(catalog.files, query_text(question), variables=variables | {"redder_than": limit})
+        for limit in (None, -0.1, 0.0, 2.4, 2.6)
+    }
+    colours = {names[row["object_id"]]: row["colour"] for row in found[None].to_pylist()}
+    assert colours.pop("blue") == 0
+    assert set(colours.values()) == {2.5}
+    count = len(colours)
+    assert [table.num_rows for table in found.values()] == [count + 1, count + 1, count, count, 0]
 
 
 def test_mergers_by_the_probability_of_the_class(catalog):
