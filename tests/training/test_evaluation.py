@@ -200,6 +200,12 @@ def test_only_unknown_objects():
     assert result.unknown["false_unknown_rate"] is None
 
 
+def test_known_classes_come_in_their_order_and_others_by_name():
+    names = ["f", "b", "e", "c", "a", "d"]
+    result = summarised(make_scores([[0.5, 0.5]] * 6, [False] * 6), names)
+    assert list(result.objects) == list(result.confusion) == ["a", "b", "c", "d", "e", "f"]
+
+
 @pytest.mark.parametrize("names", [["a", "b"], ["x", "x"], ["a", "x"]])
 def test_is_json_and_a_table(names):
     result = summarised(make_scores([[0.9, 0.1], [0.2, 0.8]], [False, True]), names)

@@ -158,8 +158,9 @@ def test_learned_centroids_take_the_place_of_those_of_the_batch(outputs):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_second_views_are_for_clustering_alone(name):
+def test_second_views_are_for_clustering_alone_and_open_classifiers_for_ovanet(name):
     assert make(name).second == (name == "deepastrouda")
+    assert METHODS[name].open_head == (name == "ovanet")
 
 
 @pytest.mark.parametrize(("reversal", "strength"), [("constant", 1.0), ("ramp", losses.reversal_ramp(0.5))])
