@@ -76,6 +76,9 @@ def test_probability_measures_by_hand():
     assert metrics.brier(p, true) == pytest.approx((2 * 0.2**2 + 2 * 0.6**2) / 2)
     assert metrics.negative_log_likelihood(p, true) == pytest.approx(-(np.log(0.8) + np.log(0.4)) / 2)
     assert metrics.calibration_error(p, true, bins=10) == pytest.approx((0.2 + 0.6) / 2)
+    # Bins are closed above: 0.5 and 0.45 are in one.
+    p = np.array([[0.5, 0.3, 0.2], [0.45, 0.3, 0.25]])
+    assert metrics.calibration_error(p, np.array([0, 1]), bins=10) == pytest.approx((0.5 - 0.45) / 2)
     # Rounding may make a probability a little more than 1.
     assert metrics.calibration_error(np.nextafter([[1.0, 0.0]], 2), true[:1]) == pytest.approx(0)
 

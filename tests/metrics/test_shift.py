@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from galmorph.metrics import discrepancy, separation, stability
 from galmorph.metrics.shift import WIDTHS
@@ -51,6 +52,12 @@ def test_separation_of_like_and_of_unlike():
     wider = separation(rng.normal(size=(200, 5)), rng.normal(0, 3, size=(200, 5)))
     assert wider.auc > 0.9
     assert wider.p_value < 1e-10
+
+
+def test_significance_of_a_separation_is_that_of_the_rank_statistic():
+    rng = np.random.default_rng(4)
+    found = separation(rng.normal(size=(90, 3)), rng.normal(0.3, 1, size=(40, 3)))
+    assert found.p_value == pytest.approx(norm.sf(found.auc, 0.5, np.sqrt((90 + 40 + 1) / (12 * 90 * 40))))
 
 
 def test_stability_by_hand():

@@ -71,5 +71,6 @@ def test_separated_density_does_not_reward_having_nothing_to_say():
 
 
 def test_separated_density_of_too_little():
+    assert separated_density(np.eye(3)) == pytest.approx(1)
     assert math.isnan(separated_density(np.array([[1.0, 0.0], [0.0, 1.0]])))
     assert math.isnan(separated_density(np.ones((5, 1))))

@@ -169,6 +169,16 @@ def test_intervals_stand_where_the_numbers_do():
     assert again.intervals == result.intervals
 
 
+def test_what_no_resample_has_gets_no_interval():
+    scores, names = make_scores([[0.9, 0.1], [0.2, 0.8]], [False, False]), np.array(["a", "b"])
+    drawn = [
+        summarise(scores, names, CLASSES, model="m", data="d", part="all", resamples=1, seed=seed) for seed in range(9)
+    ]
+    missing = ["recall" not in each.intervals["per_class"]["b"] for each in drawn]
+    assert True in missing
+    assert False in missing
+
+
 def test_images_of_one_object_are_drawn_together():
     p = np.tile([[0.9, 0.1], [0.2, 0.8], [0.9, 0.1], [0.9, 0.1]], (50, 1))
     names = np.tile(["a", "b", "b", "a"], 50)

@@ -39,17 +39,17 @@ def test_images_of_one_object_stay_together():
 # In floating point 0.1 + 0.2 is a little more than 0.3.
 @pytest.mark.parametrize("expected", [(0.6, 0.2, 0.2), (0.1, 0.2, 0.7), (0.7, 0.1, 0.2)])
 def test_stratified_shares_are_exact_in_each_class(expected):
-    names = np.array(["a"] * 50 + ["b"] * 10)
+    names = np.array(["a"] * 50 + ["b"] * 10 + ["c"] * 20)
     train, validation, test = expected
     options = SplitOptions(train=train, validation=validation, test=test, stratified=True)
-    parts = split_objects(IDS[:60], names, options)
-    for name, count in (("a", 50), ("b", 10)):
+    parts = split_objects(IDS[:80], names, options)
+    for name, count in (("a", 50), ("b", 10), ("c", 20)):
         np.testing.assert_allclose(shares(parts[names == name]), expected, atol=1e-9, err_msg=str(count))
 
 
 def test_stratified_needs_one_class_per_object():
     with pytest.raises(DataError, match="object x has images of different classes"):
-        split_objects(np.array(["x", "x"]), np.array(["a", "b"]), SplitOptions(stratified=True))
+        split_objects(np.array(["w", "x", "x"]), np.array(["a", "a", "b"]), SplitOptions(stratified=True))
 
 
 def test_no_test_part():

@@ -33,6 +33,15 @@ def test_each_pixel_is_of_one_of_both_and_the_brighter_is_above():
     assert both[0, 0, SIZE // 2, SIZE // 2 - 12] == 1
 
 
+@pytest.mark.parametrize(("below", "above"), [(0, 7), (7, 0)])
+def test_the_level_of_the_sky_does_not_matter(below, above):
+    made, strange = lay_over(disc(-6, 0, 8, level=1.0) + below, disc(6, 0, 8, level=2.0) + above)
+    assert strange.all()
+    assert made[0, 0, 0, 0] == below
+    assert made[0, 0, SIZE // 2, SIZE // 2 - 12] == 1 + below
+    assert made[0, 0, SIZE // 2, SIZE // 2 + 6] == 2 + above
+
+
 def test_sky_is_not_laid_over_sky():
     generator = torch.Generator().manual_seed(0)
     sky = torch.randn(20, 2, SIZE, SIZE, generator=generator)
@@ -94,9 +103,10 @@ def test_strangers_are_drawn_again_by_the_same_seed_and_differ_from_what_they_ar
         assert (image != images).flatten(1).any(dim=1).all()
 
 
-def test_both_objects_of_a_stranger_are_two_of_the_batch():
+@pytest.mark.parametrize("n", [2, 6])
+def test_both_objects_of_a_stranger_are_two_of_the_batch(n):
     """Discs of a level of their own: two levels are to be seen in every stranger, and never one object twice."""
-    images = torch.cat([disc(0, 0, 4, level=1 + i) for i in range(6)])
+    images = torch.cat([disc(0, 0, 4, level=1 + i) for i in range(n)])
     for seed in range(20):
         for image in make_strangers(images, torch.Generator().manual_seed(seed)):
             whole = image[0][(image[0] - image[0].round()).abs() < 1e-4].round()
