@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ from hats.io.validation import is_valid_catalog
 from make_rows import BANDS, CLASSES, write_parts
 
 from galmorph.catalogs import check_catalog, open_catalog, repair_catalog, write_catalog
+from galmorph.catalogs.info import SUMMARY_FILE
 from galmorph.cli import main
 from galmorph.errors import CatalogError
 
@@ -72,6 +74,12 @@ def rows_told(path):
         (path / name).write_text(text.replace(line, "hats_nrows=7"))
 
 
+def other_summary(path):
+    facts = json.loads((path / SUMMARY_FILE).read_text())
+    assert facts["rows"] > 0
+    (path / SUMMARY_FILE).write_text(json.dumps(facts | {"rows": facts["rows"] + 1}))
+
+
 def spoiled(path):
     file = open_catalog(path).files[0]
     file.write_bytes(b"PAR1" + b"\0" * 99 + b"PAR1")
@@ -114,6 +122,7 @@ DAMAGE = {
     "stray": (stray, "every file of rows is in the list of partitions", True),
     "told": (rows_told, "the number of rows is the one that is told", True),
     "no summary": (lambda path: (path / "dataset" / "_metadata").unlink(), "the summary dataset/_metadata", True),
+    "other summary": (other_summary, "the summary tells what the rows hold", True),
     "spoiled": (spoiled, "every partition can be read", False),
     "fewer columns": (rewrite(lambda t: t.drop_columns("label")), "every partition has the columns", False),
     "more columns": (rewrite(lambda t: t.append_column("ghost", t["ra"])), "every partition has the columns", False),

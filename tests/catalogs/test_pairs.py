@@ -8,6 +8,7 @@ from make_rows import BANDS, write_parts
 
 from galmorph.catalogs import Wishes, open_catalog, write_catalog
 from galmorph.catalogs.pairs import close_pairs, rank_pairs
+from galmorph.catalogs.purity import _shares, judge
 from galmorph.catalogs.similarity import embeddings_of
 from galmorph.cli import main
 from galmorph.errors import CatalogError
@@ -114,6 +115,20 @@ def test_wishes_that_do_not_go_together(kind, wishes, words, dense):
         dense.candidates(kind, 5, wishes)
 
 
+@pytest.mark.parametrize(
+    ("true", "shares"),
+    [
+        ([], {}),
+        ([True], {1: 1.0}),
+        ([True, False, True], {1: 1.0, 2: 0.5, 3: 2 / 3}),
+        ([False] * 9 + [True], {1: 0.0, 2: 0.0, 5: 0.0, 10: 0.1}),
+        ([True] * 11 + [False], {1: 1.0, 2: 1.0, 5: 1.0, 10: 1.0, 12: 11 / 12}),
+    ],
+)
+def test_shares_are_those_of_one_two_five_and_so_on(true, shares):
+    assert _shares(np.array(true, dtype=bool)) == pytest.approx(shares)
+
+
 def test_purity_of_the_first(dense, tmp_path, capsys):
     found = dense.candidates("lens", 6).to_pandas()
     truth = found.iloc[[0, 3, 4]][["ra", "dec"]].assign(label=["lens", "lens", "spiral"])
@@ -142,3 +157,5 @@ def test_purity_of_the_first(dense, tmp_path, capsys):
         err := capsys.readouterr().err
     )
     assert "true, by a list of 3:" in err
+    with pytest.raises(CatalogError, match=r"truth\.csv has no column morphology; it has ra, dec, type"):
+        judge(dense.candidates("lens", 6), tmp_path / "truth.csv", "lens", labels="morphology")

@@ -47,6 +47,16 @@ def test_a_cone_holds_what_astropy_says(ra, dec, radius, catalog):
 
 
 @pytest.mark.parametrize(
+    ("west", "same"), [((-0.1, 0.02), (359.9, 0.02)), ((-60, -160), (300, 200)), ((-360, -359.98), (0, 0.02))]
+)
+def test_a_box_may_be_told_by_angles_to_the_west(west, same, catalog):
+    one, other = (box(*sides, -40, 40) for sides in (west, same))
+    assert found(catalog, one) == found(catalog, other)
+    assert 0 < len(found(catalog, one)) < len(catalog.to_pandas())
+    np.testing.assert_array_equal(one.cover.low, other.cover.low)
+
+
+@pytest.mark.parametrize(
     ("low", "high", "bottom", "top"),
     [(150.05, 150.2, 2.15, 2.22), (359.9, 0.02, -31, -29.99), (0, 360, 89.98, 90), (0, 360, -90, 90), (300, 200, 0, 10),
      (10, 350, -31, 3)],
