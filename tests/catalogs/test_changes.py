@@ -8,7 +8,7 @@ import pytest
 from make_rows import BANDS, CLASSES, write_parts
 
 from galmorph.catalogs import diff, open_catalog, write_catalog
-from galmorph.catalogs.changes import _inside, _mutual, stability
+from galmorph.catalogs.changes import Difference, _inside, _mutual, stability
 from galmorph.catalogs.changes_page import SHOWN, Shown, changes_page, to_show
 from galmorph.cli import main
 from galmorph.errors import CatalogError
@@ -92,6 +92,16 @@ def test_rows_are_inside_where_the_other_catalogue_has_some():
         pd.DataFrame({"_healpix_29": np.array(pixels)}) for pixels in ([0, width - 1, width, 5 * width], [7])
     )
     assert (_inside(rows, other), _inside(other, rows), _inside(rows[:0], other)) == (2, 1, 0)
+
+
+def test_the_summary_tells_what_share_is_called_something_else():
+    objects = pa.table({"status": ["same"] * 6 + ["changed"] * 2 + ["new"] * 3 + ["lost"]})
+    told = Difference(objects, pd.DataFrame(), {"star": 0.037}, 2, 1, ("one", "other")).summary()
+    assert told.splitlines() == [
+        "8 objects in both, 2 of them (25.0 %) called something else",
+        "3 new (2 on sky that the old one covers), 1 lost (1 on sky that the new one covers)",
+        "stability index (below 0.1: stable): star 0.037",
+    ]
 
 
 def test_shifts_and_stability_by_hand(two):
