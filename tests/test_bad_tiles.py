@@ -1,5 +1,6 @@
 """Damaged and odd tiles, from file to objects: a reason in words or a result, never a crash and never a hang."""
 
+import errno
 import resource
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from make_sky import make_tile
 from make_tiles import galaxy, make_wcs, scene, write_bands
 
 from galmorph.detection import DetectionConfig, extract
-from galmorph.errors import TileError
+from galmorph.errors import TileError, TileUnavailableError
+from galmorph.fits_files import _data_bytes, _in_words
 from galmorph.surveys import find_tiles, load_survey
 from galmorph.tiles import read_tile
 
@@ -484,3 +486,46 @@ def test_two_tiles_of_one_name_and_copies_of_a_tile_are_both_read(tmp_path):
     assert (len({source.name for source in sources}), rejected) == (3, [])
     counts = [len(extract(read_tile(source, DECALS), DetectionConfig()).objects) for source in sources]
     assert all(count > 2 for count in counts)
+
+
+# --- whose fault it is ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (MemoryError(), TileUnavailableError, "t.fits needs more memory than there is"),
+        (FileNotFoundError(errno.ENOENT, "gone"), TileUnavailableError, "t.fits is not there any more"),
+        (PermissionError(errno.EACCES, "denied"), TileUnavailableError, "t.fits may not be read by this user"),
+        (OSError(errno.EIO, "I/O error"), TileUnavailableError, "t.fits cannot be read now: I/O error"),
+        (OSError(errno.ESTALE, "stale"), TileUnavailableError, "t.fits cannot be read now: stale"),
+        (ModuleNotFoundError("uncompresspy"), TileError, "t.fits is compressed in a way that is not read"),
+        (OSError("no END card."), TileError, "t.fits is damaged, .*[(]astropy says: no END card[)]"),
+        (OSError(errno.EINVAL, "odd"), TileError, "t.fits is damaged, incomplete or not FITS"),
+        (KeyError(), TileError, "astropy says: KeyError"),
+        (TileError("as it was said"), TileError, "^as it was said$"),
+    ],
+)
+def test_faults_of_the_machine_are_not_those_of_the_tile(error, kind, words):
+    with pytest.raises(kind, match=words) as caught, _in_words(Path("t.fits")):
+        raise error
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("bits", "axes", "more", "groups", "blocks"),
+    [
+        (16, (), {}, False, 0),
+        (16, (5, 0), {}, False, 0),
+        (-32, (5, 7), {}, False, 1),
+        (16, (144, 10), {}, False, 1),
+        (16, (1441,), {}, False, 2),
+        (8, (10, 1000), {"PCOUNT": 5000, "GCOUNT": 1}, False, 6),  # a table with 5000 bytes beside its rows
+        (-32, (0, 10, 10), {"PCOUNT": 6, "GCOUNT": 50}, True, 8),  # 50 groups of 6 and 100 numbers
+        (-32, (0, 10, 10), {"PCOUNT": 6, "GCOUNT": 50}, False, 1),
+    ],
+)
+def test_data_take_as_many_blocks_as_the_standard_says(bits, axes, more, groups, blocks):
+    header = fits.Header({"BITPIX": bits, "NAXIS": len(axes)})
+    header.update({f"NAXIS{number}": length for number, length in enumerate(axes, 1)} | more | {"GROUPS": groups})
+    assert _data_bytes(header) == 2880 * blocks
