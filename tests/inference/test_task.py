@@ -11,8 +11,8 @@ from make_bundle import make_bundle
 from make_sky import BANDS, make_tile, tile_wcs
 
 from galmorph import flags
-from galmorph.cutouts import Cutouts
-from galmorph.detection import DetectionConfig
+from galmorph.cutouts import Cutouts, field_cutouts
+from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import RunError, TileUnavailableError
 from galmorph.inference.config import run_config
 from galmorph.inference.journal import Account, Journal
@@ -21,6 +21,7 @@ from galmorph.inference.records import tile_record
 from galmorph.inference.task import MASKED_FRACTION, _flags, object_ids, process_tile
 from galmorph.sky import pixel_to_sky
 from galmorph.surveys import find_tiles, load_survey
+from galmorph.tiles import read_tile
 
 SIZE = 160
 
@@ -78,6 +79,34 @@ def test_what_is_measured_is_scored_or_rejected_with_the_reason(run):
     assert (rejects["kind"] == "object").all()
     for name in ("ra", "dec"):
         np.testing.assert_allclose(rejects[name], run[5][name].iloc[[0, 1, 3]], atol=1e-9)
+
+
+def test_rows_hold_what_was_measured_and_scored(run):
+    source, record, config, bundle, journal, _ = run
+    process((source, record, config, bundle, journal, None), Session())
+    rows = pq.read_table(journal.part("t")).to_pandas()
+    tile = read_tile(source, config.survey)
+    field = extract(tile, config.detection)
+    objects, cutouts = field.objects, field_cutouts(field, tile, slice(None), bundle.manifest.framing)
+    assert len(rows) == len(objects) > 3
+    scores = bundle.score(*Session().predict(cutouts.images))
+    measured = ["ra", "dec", "x", "y", "radius", "half_light_radius", "ellipticity", "position_angle", "snr"]
+    measured += [f"{name}_{band}" for name in ("flux", "flux_err") for band in BANDS]
+    expected = {name: objects[name] for name in ("number", "source_id", *measured)}
+    expected |= {"edge_distance": tile.edge_distance(objects["x"], objects["y"]), "cutout_side": cutouts.side}
+    expected |= {name: getattr(cutouts, name) for name in ("bad_fraction", "off_edge_fraction")}
+    expected |= {f"p_{name}": scores.probabilities[:, k] for k, name in enumerate(bundle.manifest.classes)}
+    expected |= {
+        name: getattr(scores, name) for name in ("confidence", "entropy", "energy", "unknown", "anomaly_score")
+    }
+    expected |= {"label": np.array(bundle.manifest.classes)[scores.label], "object_id": object_ids(
+        config.survey.name, config.survey.release, "t", objects["number"].to_numpy()
+    )}  # fmt: skip
+    for name, values in expected.items():
+        np.testing.assert_array_equal(rows[name], np.asarray(values).astype(rows[name].to_numpy().dtype), name)
+    told = {"survey": "mock-decals", "release": config.survey.release, "tile": "t", "model": "tiny"}
+    assert all((rows[name] == value).all() for name, value in told.items())
+    assert set(rows) == {*expected, *told, "flags", "embedding"}
 
 
 def test_a_model_sees_its_own_bands_in_its_own_order(run, tmp_path):
