@@ -98,6 +98,7 @@ def test_ties_are_broken_by_object_id(tmp_path):
         (np.ones(5), "must have 16 features, as the catalogue's; got shape"),
         (np.zeros(LENGTH), "zero or not finite"),
         (np.full(LENGTH, np.nan), "zero or not finite"),
+        (np.stack([np.ones(LENGTH), np.zeros(LENGTH)]), "zero or not finite"),
         (None, "needs an example"),
     ],
 )

@@ -48,6 +48,16 @@ def test_a_tile_whose_rejects_are_gone_is_not_done(journal):
     assert journal.account("a") is None
 
 
+@pytest.mark.parametrize("other", [Account("newer", 3, 2, 1), Account("key", 4, 2, 2)])
+def test_a_tile_whose_rejects_are_of_another_attempt_is_not_done(journal, other):
+    """Rejects are written first: what was killed then has the part of the attempt before."""
+    journal.write_tile("a", ROWS, [Reject("a", "object", "no data", 3)], Account("key", 3, 2, 1))
+    part = journal.part("a").read_bytes()
+    journal.write_tile("a", ROWS, [Reject("a", "object", "no data", 3)], other)
+    journal.part("a").write_bytes(part)
+    assert journal.account("a") is None
+
+
 @pytest.mark.parametrize("kept", [0, 4, -8])
 def test_a_damaged_part_is_not_done(journal, kept):
     journal.write_tile("a", ROWS, [], Account("key", 2, 2, 0))

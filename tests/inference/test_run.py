@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask
 import numpy as np
@@ -145,6 +146,23 @@ def test_a_tile_without_record_of_this_run_is_an_error(tmp_path):
     for keys in ({"t": "another"}, {"t": "t", "u": "u"}):
         with pytest.raises(RunError, match="left no record in"):
             run._balance(journal, [], keys, {}, 0.0)
+
+
+def test_what_is_not_done_is_pending_and_what_was_set_aside_when_asked_for(tmp_path):
+    journal = booked(tmp_path, "done", "ab", "c")
+    booked(tmp_path, "stale", "a")
+    journal.write_rejected_tile("bad", "no WCS", Account("bad", tile_rejected=True))
+    journal.write_rejected_tile("unlucky", "no memory", Account("unlucky", tile_rejected=True, final=False))
+    ledger = SimpleNamespace(key=lambda name: "new" if name == "stale" else name)
+
+    def pending(*names, retry_rejected=False):
+        sources = [SimpleNamespace(name=name) for name in names]
+        return [source.name for source in run._pending(journal, sources, ledger, retry_rejected)]
+
+    assert pending("done", "stale", "bad", "unlucky", "fresh") == ["stale", "unlucky", "fresh"]
+    assert pending("done", "bad", "unlucky", retry_rejected=True) == ["bad", "unlucky"]
+    with pytest.raises(RunError, match="2 tiles that are not done yet, such as stale"):
+        pending("done", "stale", "bad", "fresh", retry_rejected=True)
 
 
 def test_positions_without_a_row_are_those_in_no_tile_now(tmp_path):
