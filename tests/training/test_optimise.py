@@ -21,6 +21,8 @@ def test_cosine_goes_from_one_to_zero():
     assert values[100] == pytest.approx(0.5)
     assert values[-1] < 1e-3
     assert values == sorted(values, reverse=True)
+    options = OptimiserOptions(schedule="cosine", warmup_epochs=0.0)
+    assert [rate_factor(step, options, 10, 20) for step in (200, 260)] == [0, 0]
 
 
 def test_warm_up_rises_to_one():
