@@ -12,7 +12,7 @@ from galmorph import pipeline
 from galmorph.cli import main
 from galmorph.errors import BundleError, RunError
 from galmorph.inference import measure
-from galmorph.inference.plan import Done, Measurement, Plan, all_file_bytes, choose_sample, predict
+from galmorph.inference.plan import Done, Measurement, Plan, _spread, all_file_bytes, choose_sample, predict
 from galmorph.pipeline import plan
 from galmorph.surveys import Stripe, find_tiles, load_survey
 
@@ -110,6 +110,21 @@ def test_tiles_that_differ_make_the_prediction_uncertain(sources):
     plan = predict(Measurement(1, 1, 1, 0.0, 2000, 3.0, done), sources)
     # Residuals -1 and 1 around the ratio: variance 2, over 2 tiles, by the mean 2, twice.
     assert plan.spread == pytest.approx(2 * math.sqrt(2 / 2) / 2)
+
+
+@pytest.mark.parametrize(
+    ("work", "spread"),
+    [
+        # 0.1 for a byte, off by 0, 2 and -2: a variance of 4, of three tiles of 20 on average.
+        ([10.0, 22.0, 28.0], 2 * math.sqrt(4 / 3) / 20),
+        ([10.0, 20.0, 30.0], 0.0),
+        ([10.0], math.inf),
+        ([0.0, 0.0, 0.0], math.inf),
+    ],
+)
+def test_two_standard_errors_by_hand(work, spread):
+    done = [Done(at=float(i), bytes=100 * (i + 1), work=seconds) for i, seconds in enumerate(work)]
+    assert _spread(done) == pytest.approx(spread)
 
 
 def test_nothing_measured_is_told(sources):
