@@ -549,6 +549,17 @@ def test_what_is_no_image_of_a_file_is_told(tmp_path, shape, wanted, told):
         fits_planes.read_planes(tmp_path / "odd.fits", [wanted], Notes())
 
 
+def test_planes_without_a_keyword_are_bands_in_the_order_that_is_told(tmp_path):
+    survey = generic(bands="g,r", planes="r,g", zero_point="22.5")
+    assert [layout.image.planes_keyword for layout in survey.layouts] == [None]
+    make.write_cube(tmp_path / "a.fits", [np.full(SHAPE, 2.0, np.float32), np.full(SHAPE, 1.0, np.float32)], WCS_DECALS)
+    tile = read(tmp_path, survey)
+    assert [(band, float(plane.mean())) for band, plane in zip(tile.bands, tile.image, strict=True)] == [
+        ("g", 1.0),
+        ("r", 2.0),
+    ]
+
+
 @pytest.mark.parametrize(("shape", "expected"), [((1, 1, 20, 30), (1, 20, 30)), ((1, 3, 20, 30), (3, 20, 30))])
 def test_axes_of_one_before_a_cube_are_none(tmp_path, shape, expected):
     write(tmp_path / "cube.fits", np.zeros(shape, np.float32))

@@ -103,6 +103,8 @@ def test_own_profile_is_loaded_by_path(profile):
         ("{ u = 25.0, g = 26.0 }", "{ u = 25.0 }", "one for each of the bands u, g"),
         ("zero_point = { u = 25.0, g = 26.0 }", "", "has to give zero_point"),
         ("{field}_{band}.fits", "{field}.fits", "nothing tells the bands apart"),
+        ('"{field}_{band}.fits"', '"{field}_{band}.fits"\nhdu = -1', "the name of an HDU or its index"),
+        ('"{field}_{band}.fits"', '"{field}_{band}.fits"\nhdu = true', "the name of an HDU or its index"),
         ('"{field}_{band}.fits"', '"{field}_{band}.fits"\nnative_pixels = true', "native_pixels needs pixel_scale"),
         ("{field}_{band}.fits", "{field_{band}.fits", "braces that pair"),
         ("{field}_{band}.fits", "{0}_{band}.fits", "single words in braces"),
