@@ -105,6 +105,8 @@ def test_an_object_without_scores_is_wrong_and_unknown(missing):
     assert np.isfinite(list(result.known.values())).all()
     # Of no class with any probability.
     assert result.known["brier"] == pytest.approx((2 * 0.1**2 + 1 + 2 * 0.2**2) / 3)
+    lost = -np.log(np.finfo(float).tiny)
+    assert result.known["negative_log_likelihood"] == pytest.approx((lost - np.log(0.9) - np.log(0.8)) / 3)
     assert "objects without scores" in dict(result.to_table())
 
 

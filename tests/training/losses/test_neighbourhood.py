@@ -19,10 +19,13 @@ def test_by_hand():
 
 
 def test_mean_over_samples_at_a_temperature_by_hand():
-    """Samples at (1, 0) and (0, 1) that are memory 0 and 1, compared with each other and with a prototype at (1, 0)."""
-    features, prototypes = torch.tensor([[3.0, 0.0], [0.0, 2.0]]), torch.tensor([[1.0, 0.0]])
-    loss = neighbourhood_loss(features, MEMORY, prototypes, torch.tensor([0, 1]), temperature=0.5)
-    p = [1 / (1 + math.exp(2)), math.exp(2) / (1 + math.exp(2))]
+    """Two samples that are memory 0 and 1, with a cosine of 0.6, and a prototype where the first is."""
+    memory, prototypes = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 0.0]]), torch.tensor([[1.0, 0.0]])
+    features = torch.tensor([[3.0, 0.0], [1.2, 1.6]])
+    loss = neighbourhood_loss(features, memory, prototypes, torch.tensor([0, 1]), temperature=0.5)
+    # The first is nearer to the prototype than to the second, which is as near to both.
+    total = math.exp(0.6 / 0.5) + math.exp(1 / 0.5)
+    p = [math.exp(0.6 / 0.5) / total, math.exp(1 / 0.5) / total]
     assert loss.item() == pytest.approx((math.log(2) - sum(value * math.log(value) for value in p)) / 2)
 
 
