@@ -14,6 +14,10 @@ from galmorph.training.outputs import Outputs
 from galmorph.training.terms import Facts, Setting, Term, target_of
 from galmorph.training.tuner import Tuner
 
+#: Entropy, as a fraction of ln K, with which an unlabelled image can still be alike to another where nothing but the
+#: most probable class is compared.
+SURE = 0.5
+
 
 class Clustering(Term):
     """Adaptive clustering of a batch of both domains with the bank."""
@@ -26,6 +30,7 @@ class Clustering(Term):
         self.source_images = sum(setting.counts)
         longest = max(1, setting.classes - 1) if self.options.space == "probability" else setting.features
         self.top = min(self.options.top, longest)
+        self.alike_below = self._alike_below(setting.classes)
         self.bank = Bank(self.source_images + setting.target_images, setting.classes) if self.options.bank else None
 
     def forward(self, outputs: Outputs) -> tuple[Tensor, Facts]:
@@ -38,7 +43,10 @@ class Clustering(Term):
         ranked = probabilities
         if self.options.space == "feature":
             ranked = torch.cat([source.first.features, target.first.features]).detach()
-        marks = losses.Marks(rows, losses.rank_codes(ranked, self.top, ordered=self.options.match == "ordered"), labels)
+        codes = losses.rank_codes(ranked, self.top, ordered=self.options.match == "ordered")
+        unsure = (labels == losses.NO_LABEL) & (losses.entropy(logits) > self.alike_below)
+        # A code that no other image has.
+        marks = losses.Marks(rows, torch.where(unsure, -1 - rows, codes), labels)
         others, theirs = probabilities, marks
         if self.bank is not None:
             self.bank.store(probabilities, marks)
@@ -47,6 +55,13 @@ class Clustering(Term):
             marks, theirs = (m._replace(firsts=p.argmax(1)) for m, p in ((marks, probabilities), (theirs, others)))
         value, positive_rate = losses.clustering_loss(self._second(outputs), others, marks, theirs)
         return value, {"positive_rate": positive_rate}
+
+    def _alike_below(self, classes: int) -> float:
+        """The largest entropy with which an unlabelled image can be alike to another, in nats."""
+        fraction = self.options.alike_below
+        if fraction is None:
+            fraction = SURE if self.top == 1 and self.options.space == "probability" else 1.0
+        return math.inf if fraction == 1 else fraction * math.log(classes)
 
     def _second(self, outputs: Outputs) -> Tensor:
         """Probabilities of the second view of both domains."""

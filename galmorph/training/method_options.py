@@ -24,6 +24,9 @@ class ClusteringOptions:
     ambiguous : {"ignored", "apart"}
         What becomes of pairs that agree in the most probable class and not in the rest: they are left out, or pushed
         apart like all others that are not alike (DeepAstroUDA).
+    alike_below : float, optional
+        Unlabelled images whose entropy is above this, as a fraction of ln K, are alike to none; 1 leaves that out. By
+        default 0.5 where the most probable class alone is compared, as it is of two classes, and 1 elsewhere.
     bank : bool
         Pair a batch with all images of both domains as last seen; otherwise within itself.
     adversarial : bool
@@ -36,6 +39,7 @@ class ClusteringOptions:
     match: Literal["ordered", "set"] = "ordered"
     top: Count = 3
     ambiguous: Literal["ignored", "apart"] = "ignored"
+    alike_below: Annotated[float, Field(gt=0, le=1)] | None = None
     bank: bool = True
     adversarial: bool = False
 

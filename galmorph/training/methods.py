@@ -109,12 +109,12 @@ METHODS: Mapping[str, Method] = {
     "adversarial": Method(
         summary="a discriminator of domains with reversed gradient (DANN)",
         reference="DeepMerge II (Ćiprijanović et al. 2021), equation 9; Ganin et al. 2016",
-        losses={"cross_entropy": 1.0, "adversary": 0.3},
+        losses={"cross_entropy": 1.0, "adversary": 0.1},
     ),
     "adversarial_f": Method(
         summary="adversarial with compact source classes (Fisher) and target entropy minimised",
         reference="DeepMerge II (Ćiprijanović et al. 2021), equations 9 to 11",
-        losses={"cross_entropy": 1.0, "adversary": 0.3, "fisher": 1.0, "entropy": 0.05},
+        losses={"cross_entropy": 1.0, "adversary": 0.1, "fisher": 1.0, "entropy": 0.05},
     ),
     "dance": Method(
         summary="neighbourhood clustering and entropy separation of the target, open set",
@@ -137,7 +137,7 @@ METHODS: Mapping[str, Method] = {
     "cdan": Method(
         summary="a discriminator of domains conditioned on the predicted class",
         reference="CDAN (Long et al. 2018)",
-        losses={"cross_entropy": 1.0, "conditional_adversary": 0.3},
+        losses={"cross_entropy": 1.0, "conditional_adversary": 0.1},
     ),
     "mcc": Method(
         summary="confusion between classes on the target minimised",

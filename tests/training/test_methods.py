@@ -225,20 +225,22 @@ def test_rates_of_their_own():
     assert rated.terms["fisher"].centroids.shape == (3, 7)
 
 
-def clustering_by_hand(outputs, top, ordered, ambiguous, space):
+def clustering_by_hand(outputs, top, ordered, ambiguous, space, alike_below=1.0):
     """All pairs of the batch with itself, one at a time."""
     first = torch.cat([outputs.source.first.logits, outputs.target.first.logits]).detach().softmax(1)
     features = torch.cat([outputs.source.first.features, outputs.target.first.features]).detach()
     ranked = features if space == "feature" else first
     second = torch.cat([outputs.source.second.logits, outputs.target.second.logits]).detach().softmax(1)
     labels = [*outputs.labels.tolist(), *[None] * 5]
+    entropies = [-sum(p * math.log(p) for p in row) for row in first.tolist()]
+    unsure = [label is None and h > alike_below * math.log(3) for label, h in zip(labels, entropies, strict=True)]
     values, positives = [], []
     for i in range(11):
         for j in range(11):
             if i == j:
                 continue
             a, b = (ranked[n].argsort(descending=True)[:top].tolist() for n in (i, j))
-            alike = a == b if ordered else set(a) == set(b)
+            alike = (a == b if ordered else set(a) == set(b)) and not (unsure[i] or unsure[j])
             if labels[i] is not None and labels[j] is not None:
                 alike = labels[i] == labels[j]
             elif ambiguous == "ignored" and not alike and first[i].argmax() == first[j].argmax():
@@ -261,6 +263,34 @@ def test_clustering_by_hand(outputs, bank, match, ambiguous, space):
     expected, positives = clustering_by_hand(outputs, 2, match == "ordered", ambiguous, space)
     assert value.item() == pytest.approx(expected, rel=1e-5)
     assert facts["positive_rate"].item() == pytest.approx(positives)
+
+
+@pytest.mark.parametrize("bank", [True, False])
+@pytest.mark.parametrize("ambiguous", ["apart", "ignored"])
+def test_unsure_images_are_alike_to_none(outputs, bank, ambiguous):
+    options = ClusteringOptions(bank=bank, top=1, ambiguous=ambiguous, alike_below=0.9)
+    value, facts = make("deepastrouda", clustering=options).terms["clustering"](outputs)
+    expected, positives = clustering_by_hand(outputs, 1, True, ambiguous, "probability", 0.9)
+    assert 0 < positives < clustering_by_hand(outputs, 1, True, ambiguous, "probability")[1]
+    assert facts["positive_rate"].item() == pytest.approx(positives)
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_one_rank_needs_sureness_by_default_and_more_do_not():
+    two = dataclasses.replace(SETTING, counts=[4, 4])
+
+    def limit(setting=SETTING, **options):
+        return (
+            make("deepastrouda", setting=setting, clustering=ClusteringOptions(**options))
+            .terms["clustering"]
+            .alike_below
+        )
+
+    assert limit(two) == pytest.approx(math.log(2) / 2)
+    assert limit(top=1) == pytest.approx(math.log(3) / 2)
+    assert limit(two, alike_below=0.2) == pytest.approx(math.log(2) / 5)
+    assert limit(alike_below=0.2) == pytest.approx(math.log(3) / 5)
+    assert limit(two, alike_below=1.0) == limit() == limit(top=1, space="feature") == math.inf
 
 
 def test_bank_keeps_images_that_are_not_in_the_batch(outputs):
