@@ -75,10 +75,11 @@ def test_methods_that_adapt_are_scanned_at_full_weight(short, cutouts, tmp_path)
     target = {"path": str(make_cutouts(tmp_path / "target", each=10, seed=7))}
     scans = []
     for rate in (1.0, 1000.0):
-        recipe = tiny_recipe(cutouts, target=target, method={"name": "adversarial", "discriminator": {"rate": rate}})
+        method = {"name": "adversarial", "weights": {"adversary": 1.0}, "discriminator": {"rate": rate}}
+        recipe = tiny_recipe(cutouts, target=target, method=method)
         scans.append(scan_rates(recipe, tmp_path / str(rate), device="cpu", progress=False))
-    # (ln 3 + 0.3 ln 2) / 3 where nothing has been learned, the second part being that of the discriminator.
-    assert scans[0].losses[:3] == pytest.approx([(math.log(3) + 0.3 * math.log(2)) / 3] * 3, rel=0.1)
+    # (ln 3 + ln 2) / 3 where nothing has been learned, the second part being that of the discriminator.
+    assert scans[0].losses[:3] == pytest.approx([(math.log(3) + math.log(2)) / 3] * 3, rel=0.1)
     # The discriminator's own rate keeps its ratio to the network's.
     assert scans[0].losses[0] == scans[1].losses[0]
     assert scans[0].losses[3] != scans[1].losses[3]

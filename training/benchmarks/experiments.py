@@ -96,7 +96,7 @@ def _variant(
 #: Settings of DeepAstroUDA for its ablation: one that differs from ``start`` in each.
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "start": _variant(),
-    "top-1": _variant(top=1),
+    "top-1": _variant(top=1, alike_below=1.0),
     "top-2": _variant(top=2),
     "top-3-apart": _variant(ambiguous="apart"),
     "set-3": _variant(top=3, match="set"),
