@@ -33,7 +33,8 @@ def squared_distances(first: Tensor, second: Tensor) -> Tensor:
         Shape ``(n, m)``, not negative.
     """
     # Distances do not feel a common shift, but the rounding of the squares below does.
-    centre = second.detach().mean(dim=0)
+    # The mean of nothing is no number, nor would the gradient be one.
+    centre = second.detach().mean(dim=0) if len(second) else 0.0
     first, second = first - centre, second - centre
     squares = (first**2).sum(dim=1)[:, None] + (second**2).sum(dim=1)[None, :]
     return (squares - 2 * first @ second.T).clamp(min=0)

@@ -72,6 +72,15 @@ def test_gram_form_far_from_the_origin():
     torch.testing.assert_close(squared_distances(x, y), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(("n", "m"), [(3, 0), (0, 3), (0, 0)])
+def test_of_nothing_there_are_no_distances_and_gradients_are_0(n, m):
+    x, y = torch.randn(n, 4, requires_grad=True), torch.randn(m, 4)
+    distances = squared_distances(x, y)
+    assert distances.shape == (n, m)
+    distances.sum().backward()
+    assert torch.equal(x.grad, torch.zeros(n, 4))
+
+
 def test_gradient_draws_domains_together():
     source = (torch.arange(4)[:, None] / 10).requires_grad_(True)
     mmd(source, source.detach() + 3).backward()
