@@ -7,11 +7,11 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.functional.classification import multiclass_accuracy
 
 from galmorph.errors import ConfigError
 from galmorph.training.domain_norm import set_domain, start_target_from_source
+from galmorph.training.gather import Collected
 from galmorph.training.loaders import Batch, Pair
 from galmorph.training.losses import class_weights, weighted_cross_entropy
 from galmorph.training.methods import Objective
@@ -20,7 +20,7 @@ from galmorph.training.onset import onset
 from galmorph.training.optimise import build_optimiser, build_schedule, parameter_groups
 from galmorph.training.recipe import Recipe
 from galmorph.training.step import observe
-from galmorph.training.watch import Watch
+from galmorph.training.watch import target_criteria
 
 
 class Training(pl.LightningModule):
@@ -54,10 +54,8 @@ class Training(pl.LightningModule):
         self.recipe = recipe
         self.record = record
         classes = len(recipe.source.classes)
-        self.accuracy = MulticlassAccuracy(classes, average="micro")
-        self.recall = MulticlassAccuracy(classes, average="macro")
-        self.loss = MeanMetric(nan_strategy="disable")
-        self.watch = Watch()
+        self.validated = Collected()
+        self.watched = Collected()
         self.onset = onset(recipe.method, recipe.fit.epochs)
         weights = class_weights(record["counts"] if recipe.method.class_weights else [1] * classes)
         self.register_buffer("weights", weights, persistent=False)
@@ -122,25 +120,26 @@ class Training(pl.LightningModule):
             self.objective.end_epoch(self.current_epoch, loss)
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
-        """Add a batch to the metrics of the validation part: the source's, or of the second loader the target's."""
+        """Look at a batch of the validation part: the source's, or of the second loader the target's."""
         images, labels, rows = batch
+        set_domain(self.network, "target" if dataloader_idx else "source")
+        logits = self(images)[0]
         if dataloader_idx:
-            set_domain(self.network, "target")
-            self.watch.add(rows, self(images)[0])
-            return
-        set_domain(self.network, "source")
-        logits, _ = self(images)
-        self.loss.update(weighted_cross_entropy(logits, labels, self.weights), len(labels))
-        self.accuracy.update(logits, labels)
-        self.recall.update(logits, labels)
-        metrics = {"valid_loss": self.loss, "valid_accuracy": self.accuracy, "valid_recall": self.recall}
-        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(labels), add_dataloader_idx=False)
+            self.watched.add(rows, logits)
+        else:
+            self.validated.add(rows, logits, labels)
 
     def on_validation_epoch_end(self) -> None:
-        """Log what the network's answers on the target are like."""
+        """Log what is right on the source, and what the network's answers on the target are like."""
         set_domain(self.network, "source")
-        # The same number on every process, as `recall` joins them.
-        self.log_dict(self.watch.measure(float(self.recall.compute())), sync_dist=True)
+        logits, labels = self.validated.take()
+        accuracy, recall = (multiclass_accuracy(logits, labels, logits.shape[1], which) for which in ("micro", "macro"))
+        loss = weighted_cross_entropy(logits, labels, self.weights)
+        values = {"valid_loss": loss, "valid_accuracy": accuracy, "valid_recall": recall}
+        for seen in self.watched.take():
+            values |= target_criteria(seen, float(recall))
+        # The same numbers on every process.
+        self.log_dict(values, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """Optimiser and a schedule that is stepped after every batch."""

@@ -5,13 +5,11 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from galmorph.scores import softmax
 from galmorph.training.criteria import mutual_information, neighbourhood_density, separated_density
-from galmorph.training.gather import gather
 from galmorph.training.methods import find_method
 from galmorph.training.recipe import Recipe
 
@@ -80,52 +78,28 @@ def monitored_images(recipe: Recipe, labels: NDArray[np.int64]) -> float:
     return float(len(counts) ** 2 / (1 / counts).sum())
 
 
-class Watch:
-    """Collects what a network says of the target's validation part, and measures it once all is seen."""
+def target_criteria(logits: Tensor, recall: float) -> dict[str, float]:
+    """Criteria of what a network says of the target's validation part.
 
-    def __init__(self) -> None:
-        self.rows: list[Tensor] = []
-        self.logits: list[Tensor] = []
+    Parameters
+    ----------
+    logits : Tensor
+        Shape ``(n, K)``, at least one row.
+    recall : float
+        Mean recall on the source's validation part.
 
-    def add(self, rows: Tensor, logits: Tensor) -> None:
-        """Take in a batch.
-
-        Parameters
-        ----------
-        rows : Tensor of int
-            Which images, shape ``(n,)``.
-        logits : Tensor
-            What the network says of them, shape ``(n, K)``.
-        """
-        self.rows.append(rows)
-        self.logits.append(logits.detach().float())
-
-    def measure(self, recall: float) -> dict[str, float]:
-        """Criteria of all that was seen, by all processes, which is forgotten then.
-
-        Parameters
-        ----------
-        recall : float
-            Mean recall on the source's validation part.
-
-        Returns
-        -------
-        dict of str to float
-            Metrics by name; empty where nothing was seen.
-        """
-        if not self.rows:
-            return {}
-        rows, logits = gather(torch.cat(self.rows)).cpu().numpy(), gather(torch.cat(self.logits)).cpu().numpy()
-        self.rows, self.logits = [], []
-        # Processes that share images see some twice, so that each has as many.
-        _, first = np.unique(rows, return_index=True)
-        # Of a network that diverged nothing is known, which is no number rather than a warning.
-        with np.errstate(invalid="ignore"):
-            p = softmax(logits[first])
-            information = mutual_information(p)
-            return {
-                "target_information": information,
-                "target_density": neighbourhood_density(p),
-                "target_separated_density": separated_density(p),
-                "recall_and_information": (recall + information / math.log(max(2, p.shape[1]))) / 2,
-            }
+    Returns
+    -------
+    dict of str to float
+        Metrics by name.
+    """
+    # Of a network that diverged nothing is known, which is no number rather than a warning.
+    with np.errstate(invalid="ignore"):
+        p = softmax(logits.float().cpu().numpy())
+        information = mutual_information(p)
+        return {
+            "target_information": information,
+            "target_density": neighbourhood_density(p),
+            "target_separated_density": separated_density(p),
+            "recall_and_information": (recall + information / math.log(max(2, p.shape[1]))) / 2,
+        }

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from make_cutouts import make_cutouts
+from make_recipe import tiny_recipe
 
 from galmorph.training.checkpoint import read_checkpoint
+from galmorph.training.data import read_source
+from galmorph.training.domains import part_rows
 from galmorph.training.history import read_history
 
 DATA = Path(__file__).parents[1] / "data"
@@ -82,7 +85,7 @@ def run(folder, *paths):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
-    source, target = make_cutouts(folder / "source", each=20), make_cutouts(folder / "target", each=12, seed=7)
+    source, target = make_cutouts(folder / "source", each=18), make_cutouts(folder / "target", each=12, seed=7)
     run(folder, source, target, folder / "out", folder / "kept")
     return folder, source, target
 
@@ -102,6 +105,17 @@ def test_both_processes_end_with_the_same(finished):
     seen = first["tensors"]["objective.terms.clustering.bank.seen"]
     rows = [row for report in (first, second) for rows in report["rows"].values() for row in rows]
     assert set(seen.nonzero()[:, 0].tolist()) >= set(rows)
+
+
+def test_each_image_of_an_odd_validation_part_counts_once(finished):
+    folder, source, _ = finished
+    recipe = tiny_recipe(source)
+    images = len(part_rows(read_source(recipe.source), recipe)["validation"])
+    assert images % 2 == 1
+    for row in read_history(folder / "out" / "metrics.csv"):
+        right = row["valid_accuracy"] * images
+        assert right == pytest.approx(round(right), abs=1e-4)
+        assert 0 < right < images
 
 
 def test_processes_share_each_epoch_and_epochs_differ(finished):

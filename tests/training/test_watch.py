@@ -17,16 +17,13 @@ from galmorph.training.fit import load_training, train
 from galmorph.training.folder import METRICS
 from galmorph.training.guarded import predict
 from galmorph.training.history import read_history
-from galmorph.training.watch import MONITORS, Watch, monitored, monitored_images
+from galmorph.training.watch import MONITORS, monitored, monitored_images, target_criteria
 
 OF_TARGET = ("information", "density", "recall_and_information")
 
 
-def measure(logits, recall=0.9, batch=4):
-    watch = Watch()
-    for start in range(0, len(logits), batch):
-        watch.add(torch.arange(len(logits))[start : start + batch], logits[start : start + batch])
-    return watch.measure(recall)
+def measure(logits, recall=0.9):
+    return target_criteria(logits, recall)
 
 
 def answers(classes, images=30, sure=8.0):
@@ -59,17 +56,6 @@ def test_sure_answers_of_all_classes_have_all_the_information_there_is(classes):
     found = measure(100 * torch.eye(classes).repeat(4, 1), recall=0.8)
     assert found["target_information"] == pytest.approx(math.log(classes))
     assert found["recall_and_information"] == pytest.approx((0.8 + 1) / 2)
-
-
-def test_batches_and_images_seen_twice_make_no_difference():
-    logits = answers([0, 1, 2])
-    once = measure(logits, batch=len(logits))
-    assert measure(logits, batch=7) == once
-    watch = Watch()
-    rows = torch.arange(len(logits))
-    watch.add(torch.cat([rows, rows[:1]]), torch.cat([logits, logits[:1]]))
-    assert watch.measure(0.9) == once
-    assert watch.measure(0.9) == {}
 
 
 def test_a_network_that_diverged_has_no_criteria():
