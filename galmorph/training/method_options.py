@@ -125,7 +125,8 @@ class MethodOptions:
         Weights of the method's losses where they differ from its own. Any method takes ``strangers`` too: images that
         are made of two known ones (`galmorph.training.strangers`) are to be answered evenly; 0.5 is usual. Any that
         adapts takes ``balance``, 0.3 is usual: no class may vanish from the answers on the target
-        (`galmorph.training.losses.vanishing_loss`).
+        (`galmorph.training.losses.vanishing_loss`), and ``neighbourhood``, which ``dance`` has, and ``deepastrouda`` of
+        two classes (`galmorph.training.losses.neighbourhood_loss`).
     class_weights : bool
         Weight classes by inverse frequency (DeepAstroUDA, equation 4).
     label_smoothing : float

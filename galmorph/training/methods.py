@@ -1,7 +1,7 @@
 """Methods: what a training minimises, as a named set of losses with weights."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ TERMS: Mapping[str, type[Term]] = {
 }
 
 #: Losses that a method takes when a recipe gives them a weight: any method, or any that adapts if they do.
-ADDED = ("strangers", "balance")
+ADDED = ("strangers", "balance", "neighbourhood")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class Method:
     warmup : float
         Share of a training that is on the source alone, unless the recipe says otherwise. What clusters the target must
         know its classes first; what aligns the domains need not.
+    of_two : mapping of str to float
+        Losses that it has too where classes are two.
     """
 
     summary: str
@@ -77,6 +79,7 @@ class Method:
     losses: Mapping[str, float]
     tuned: bool = False
     warmup: float = 0.1
+    of_two: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def adapts(self) -> bool:
@@ -128,6 +131,7 @@ METHODS: Mapping[str, Method] = {
         losses={"cross_entropy": 1.0, "clustering": 1.0, "separation": 0.1},
         tuned=True,
         warmup=0.4,
+        of_two={"neighbourhood": 0.1},
     ),
     "coral": Method(
         summary="alignment of the domains' covariances",
@@ -200,9 +204,10 @@ class Objective(nn.Module):
     def __init__(self, options: MethodOptions, setting: Setting) -> None:
         super().__init__()
         method = find_method(options.name)
-        losses = dict(method.losses) | {name: 0.0 for name in ADDED if options.weights.get(name)}
+        losses = {**method.losses, **(method.of_two if setting.classes == 2 else {}), **options.weights}
+        losses = {name: weight for name, weight in losses.items() if weight or name in method.losses}
         self.tuned = method.tuned and options.separation.tuner != "off"
-        if others := sorted(set(options.weights) - {*losses, *ADDED}):
+        if others := sorted(set(options.weights) - {*method.losses, *ADDED}):
             raise ConfigError(
                 f"method {options.name!r} has the losses {', '.join(method.losses)}, "
                 f"and {', '.join(ADDED)} can be added; method.weights names {', '.join(others)}"
@@ -211,9 +216,8 @@ class Objective(nn.Module):
             raise ConfigError(
                 f"method {options.name!r} looks at no target, and method.weights.{others[0]} is for those that do"
             )
-        weights = {name: options.weights.get(name, weight) for name, weight in losses.items()}
         scale = setting.scale if options.class_weights else setting.classes
-        self.weights = {name: weight if name == "cross_entropy" else weight / scale for name, weight in weights.items()}
+        self.weights = {name: weight if name == "cross_entropy" else weight / scale for name, weight in losses.items()}
         self.terms = nn.ModuleDict({name: TERMS[name](options, setting) for name in losses})
 
     @property

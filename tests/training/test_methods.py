@@ -425,7 +425,7 @@ def test_state_is_a_checkpoints(outputs, name):
         (MethodOptions(name="magic"), "method.name must be one of source_only, .*; got 'magic'"),
         (
             MethodOptions(weights={"mmd": 1.0}),
-            "has the losses cross_entropy, and strangers, balance can be added; method.weights names mmd",
+            "has the losses cross_entropy, and strangers, balance, neighbourhood can be added; method.weights names mmd",
         ),
         (
             MethodOptions(weights={"balance": 0.3}),
@@ -462,3 +462,26 @@ def test_any_method_that_adapts_can_keep_classes_from_vanishing(outputs, name):
     torch.testing.assert_close(parts["balance"], expected)
     torch.testing.assert_close(total, plain(outputs)[0] + 0.3 * expected / SETTING.scale)
     torch.testing.assert_close(objective(outputs, adapting=0.0)[0], plain(outputs, adapting=0.0)[0])
+
+
+def test_of_two_classes_deepastrouda_has_neighbours_too():
+    two = dataclasses.replace(SETTING, counts=[3, 3])
+    assert METHODS["deepastrouda"].of_two == {"neighbourhood": 0.1}
+    assert make("deepastrouda", setting=two).weights["neighbourhood"] == 0.1 / two.scale
+    assert "neighbourhood" not in make("deepastrouda").terms
+    for weights, expected in (({"neighbourhood": 0.0}, None), ({"neighbourhood": 0.3}, 0.3 / two.scale)):
+        objective = make("deepastrouda", setting=two, weights=weights)
+        assert objective.weights.get("neighbourhood") == expected
+        assert ("neighbourhood" in objective.terms) == (expected is not None)
+    assert all(not method.of_two for name, method in METHODS.items() if name != "deepastrouda")
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.adapts and name != "dance"])
+def test_any_method_that_adapts_takes_neighbours(outputs, name):
+    plain, objective = make(name).eval(), make(name, weights={"neighbourhood": 0.2}).eval()
+    objective.load_state_dict(plain.state_dict(), strict=False)
+    total, parts, _ = objective(outputs)
+    features, memory, rows = outputs.target.first.features, torch.zeros(8, 5), outputs.target.rows
+    expected = losses.neighbourhood_loss(features, memory, outputs.head.weight, rows)
+    torch.testing.assert_close(parts["neighbourhood"], expected)
+    torch.testing.assert_close(total, plain(outputs)[0] + 0.2 * expected / SETTING.scale)

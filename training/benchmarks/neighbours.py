@@ -1,0 +1,42 @@
+"""What neighbours in feature space add to DeepAstroUDA, on labelled data alone.
+
+    python training/benchmarks/neighbours.py DATA [--seeds 0 1 2]
+
+prints a line of JSON for each training: of two classes, where nothing but the most probable one can be compared, with
+several weights of neighbourhood clustering, without and with the target's noise in the views, and DANCE beside it; of
+more classes with and without. The defaults were chosen here.
+"""
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+
+from adaptation import asked_of_trial, measure, train_and_look
+from experiments import ABLATION, FEW_CLASSES
+
+_AS_BY_DEFAULT = dataclasses.replace(FEW_CLASSES, settings={"fit": FEW_CLASSES.settings["fit"]})
+#: Experiments, and weights of neighbourhood clustering.
+CASES = {
+    "two classes": (FEW_CLASSES, (0.0, 0.05, 0.1, 0.2, 0.4)),
+    "two classes, noise of the target": (_AS_BY_DEFAULT, (0.0, 0.05, 0.1, 0.2, 0.4)),
+} | {name: (experiment, (0.0, 0.1)) for name, experiment in ABLATION.items()}
+
+
+def main() -> None:
+    """Command line."""
+    data, seeds = asked_of_trial(__doc__)
+    for seed in seeds:
+        for name, (experiment, weights) in CASES.items():
+            tried = [("deepastrouda", {"weights": {"neighbourhood": weight}}) for weight in weights]
+            for method, settings in [*tried, ("dance", {})]:
+                one = dataclasses.replace(experiment, settings={**experiment.settings, "method": settings})
+                with tempfile.TemporaryDirectory() as scratch:
+                    line = measure(one, train_and_look(one, method, seed, data, Path(scratch) / "training"))
+                facts = {"case": name, "method": method, **settings.get("weights", {}), "seed": seed}
+                found = {key: line["target"].get(key) for key in ("accuracy", "h_score", "auroc")}
+                print(json.dumps(facts | found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
