@@ -425,7 +425,7 @@ def test_state_is_a_checkpoints(outputs, name):
         (MethodOptions(name="magic"), "method.name must be one of source_only, .*; got 'magic'"),
         (
             MethodOptions(weights={"mmd": 1.0}),
-            "has the losses cross_entropy, and strangers, balance, neighbourhood can be added; method.weights names mmd",
+            "cross_entropy, and strangers, balance, neighbourhood can be added; method.weights names mmd",
         ),
         (
             MethodOptions(weights={"balance": 0.3}),
