@@ -101,10 +101,11 @@ others are as printed, which is what the libraries' methods of the same names ar
 *With strangers*: images of two known objects are learned as unknown, and score and threshold are those by which such of
 the target's unlabelled images are told from these best ([decision 22](../decisions/0022-strangers.md)); that score is
 the entropy in all other rows. *Balanced*: no class may all but
-vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)). Of two classes *deepastrouda* clusters
-neighbours too ([decision 32](../decisions/0032-neighbours-of-two.md)).
-The same seed gives other networks on another machine, since numbers are rounded elsewhere; the LSST mock and the mergers
-are of another machine than the rest, but of those trained for longer only *deepastrouda* and the twins beside it.
+vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)). Of two classes *deepastrouda*
+clusters neighbours too ([decision 32](../decisions/0032-neighbours-of-two.md)).
+The same seed gives other networks on another machine, since numbers are rounded elsewhere; the LSST mock and the
+mergers are of another machine than the rest, but of those trained for longer only *deepastrouda* and the twins beside
+it.
 Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
 """
 
