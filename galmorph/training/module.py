@@ -135,7 +135,8 @@ class Training(pl.LightningModule):
         logits, labels = self.validated.take()
         accuracy, recall = (multiclass_accuracy(logits, labels, logits.shape[1], which) for which in ("micro", "macro"))
         loss = weighted_cross_entropy(logits, labels, self.weights)
-        values = {"valid_loss": loss, "valid_accuracy": accuracy, "valid_recall": recall}
+        values: dict[str, Tensor | float] = {"valid_loss": loss, "valid_accuracy": accuracy, "valid_recall": recall}
+        # Nothing is taken where there is no target.
         for seen in self.watched.take():
             values |= target_criteria(seen, float(recall))
         # The same numbers on every process.
