@@ -232,7 +232,7 @@ def load_training(checkpoint: Path) -> tuple[Training, dict[str, Any]]:
     Raises
     ------
     DataError
-        If it is not such a checkpoint.
+        If it is not such a checkpoint, or holds another network than its recipe's.
     """
     checkpoint = checkpoint_file(checkpoint)
     state = read_checkpoint(checkpoint)
@@ -241,7 +241,13 @@ def load_training(checkpoint: Path) -> tuple[Training, dict[str, Any]]:
     record: dict[str, Any] = state["record"]
     recipe = with_present_settings(parse_recipe(record["recipe"], folder=Path("/"), name=str(checkpoint)), checkpoint)
     module = _assemble(recipe, Stretch.from_dict(record["stretch"]), record)
-    module.load_state_dict(state["state_dict"])
+    missing, others = module.load_state_dict(state["state_dict"], strict=False)
+    # What losses keep between steps says nothing of a network's answers, and a method can have had other losses.
+    if names := [name for name in (*missing, *others) if not name.startswith("objective.")]:
+        raise DataError(
+            f"{checkpoint} does not hold the network of its recipe ({names[0]} is on one side only): it was written by "
+            "another version; train again, or export with that version"
+        )
     return module.eval(), record
 
 

@@ -280,6 +280,24 @@ def test_checkpoint_of_something_else(tmp_path):
         load_training(tmp_path / "a.safetensors")
 
 
+def test_what_losses_keep_is_not_needed_to_use_a_network(trained, tmp_path):
+    state = read_checkpoint(trained.last)
+    weights, images = state["state_dict"], torch.rand(2, 3, 24, 24)
+    expected = load_training(trained.last)[0](images)[0]
+    # Of a method that had another loss then, and has one more today.
+    weights["objective.terms.other.memory"] = torch.zeros(3)
+    recipe = state["record"]["recipe"]
+    recipe["method"]["name"], recipe["target"] = "dance", {"path": recipe["source"]["path"]}
+    write_checkpoint(tmp_path / "a.safetensors", state)
+    module, _ = load_training(tmp_path / "a.safetensors")
+    assert "neighbourhood" in module.objective.terms
+    assert torch.equal(module(images)[0], expected)
+    weights["network.other"] = weights.pop("network.head.weight")
+    write_checkpoint(tmp_path / "a.safetensors", state)
+    with pytest.raises(DataError, match=r"does not hold the network of its recipe \(network.head.weight"):
+        load_training(tmp_path / "a.safetensors")
+
+
 def test_metrics_table_has_a_column_for_each_loss(trained):
     with (trained.last.parents[1] / "metrics.csv").open() as file:
         header = next(csv.reader(file))
