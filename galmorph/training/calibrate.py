@@ -37,6 +37,10 @@ MOST_UNKNOWN = 0.5
 #: Least harmonic mean of the shares on their own sides at which strangers count as told; half is what chance has.
 TOLD = 0.65
 
+#: Scores of which one may tell strangers best, and the one that decides where none can.
+SCORES: tuple[UnknownScore, ...] = get_args(UnknownScore)
+USUAL: UnknownScore = "anomaly_score"
+
 #: Training images that the reference of features holds.
 REFERENCE_IMAGES = 2000
 
@@ -116,10 +120,10 @@ def calibrate(
     """
     temperature = fit_temperature(logits, labels)
     reference = fit_reference(fitted, features, entropy(softmax(logits, temperature)), logits.shape[1])
-    names: tuple[UnknownScore, ...] = get_args(UnknownScore)
+    usual, names = USUAL, SCORES
     if options.unknown_score != "strangers":
-        names = (options.unknown_score,)
-    free = Calibration(temperature, reference, names[0], math.inf)
+        usual, names = options.unknown_score, (options.unknown_score,)
+    free = Calibration(temperature, reference, usual, math.inf)
     known = free.score(logits, features)
     seen = known if target is None else free.score(*target)
     if options.threshold == "strangers":
@@ -133,9 +137,9 @@ def calibrate(
             "strangers cannot be told from the images that they were made of: the threshold is by "
             "export.false_unknown_rate"
         )
-    threshold = fit_threshold(getattr(known, names[0]), options.false_unknown_rate)
+    threshold = fit_threshold(getattr(known, usual), options.false_unknown_rate)
     if target is not None:
-        threshold = max(threshold, least_threshold(getattr(seen, names[0])))
+        threshold = max(threshold, least_threshold(getattr(seen, usual)))
     return replace(free, threshold=threshold)
 
 

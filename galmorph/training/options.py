@@ -343,8 +343,8 @@ class ExportOptions:
     Parameters
     ----------
     unknown_score : {"entropy", "energy", "anomaly_score", "strangers"}
-        The score by which an object is called unknown. ``strangers``, which goes with the same for `threshold`: that
-        of the three which tells strangers best, or the entropy if they cannot be told.
+        The score by which an object is called unknown; the papers' is the entropy. ``strangers``, which goes with the
+        same for `threshold`: that of the three which tells strangers best, or the anomaly score if they cannot be told.
     threshold : {"known", "strangers"}
         What sets the threshold: the share of known objects above it, or where strangers made of the target's
         images (without a target, of the source's validation images) are told from these best. The latter is for methods
@@ -371,7 +371,7 @@ class ExportOptions:
 
     __pydantic_config__ = STRICT
 
-    unknown_score: Literal["entropy", "energy", "anomaly_score", "strangers"] = "entropy"
+    unknown_score: Literal["entropy", "energy", "anomaly_score", "strangers"] = "anomaly_score"
     threshold: Literal["known", "strangers"] = "known"
     false_unknown_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     scale_tolerance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0

@@ -164,10 +164,10 @@ def test_the_score_that_tells_strangers_best_is_taken(rng):
     assert found.score(*less).unknown.all()
     assert not found.score(logits, features).unknown.any()
     assert fit(vague).unknown_score == "entropy"
-    # As if this score had been asked for; and where nothing tells them, the entropy.
+    # As if this score had been asked for; and where nothing tells them, the one that decides by default.
     assert fit(less).threshold == fit(less, "energy").threshold
-    none, usual = fit((logits, features)), fit((logits, features), "entropy")
-    assert (none.unknown_score, none.threshold) == ("entropy", usual.threshold)
+    none, usual = fit((logits, features)), fit((logits, features), ExportOptions().unknown_score)
+    assert (none.unknown_score, none.threshold) == ("anomaly_score", usual.threshold)
 
 
 def test_strangers_set_the_threshold_where_they_were_asked_for(rng, caplog):

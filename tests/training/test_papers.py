@@ -158,6 +158,7 @@ def test_settings_that_are_printed(path):
     if path.parent.name == "deepastrouda":
         assert shares == (0.6, 0.2, 0.2)
         assert (recipe.network.encoder, recipe.optimiser.name, recipe.fit.patience) == ("resnet50", "sgd", 12)
+        assert recipe.export.unknown_score == "entropy"
         assert recipe.optimiser.step_epochs == (7 if "lsst" in path.stem else 10)
     else:
         # Table A2 and A3: rate, weight decay, cycle, patience, weight of the transfer loss.

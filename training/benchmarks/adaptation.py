@@ -11,6 +11,7 @@ longer, ablation, hostile or rehearsal.
 """
 
 import argparse
+import dataclasses
 import json
 import logging
 import os
@@ -19,10 +20,9 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +81,7 @@ def train_and_look(experiment: Experiment, method: str, seed: int, data: Path, o
     if NOISY in method and recipe.target is None:
         # The twin of a method that adapts: it sees no target but has its noise, in numbers.
         noise = read_domains(experiment.recipe(method.replace("source_only", "mmd"), seed, data)).noise
-        recipe = replace(recipe, views=replace(recipe.views, noise=tuple(noise)))
+        recipe = dataclasses.replace(recipe, views=dataclasses.replace(recipe.views, noise=tuple(noise)))
     result = train(recipe, out, progress=False)
     seconds = round(time.perf_counter() - started, 1)
     module, _ = load_training(result.checkpoint)
@@ -114,12 +114,12 @@ def train_and_look(experiment: Experiment, method: str, seed: int, data: Path, o
 
 
 def measure(
-    experiment: Experiment, saved: Mapping[str, NDArray[Any]], told_by: Literal["strangers", "entropy"] = "strangers"
+    experiment: Experiment, saved: Mapping[str, NDArray[Any]], decides: UnknownScore | None = None
 ) -> dict[str, Any]:
     """The line of the results that follows from what a network said.
 
     Every method gets what the target's images say without labels, those that do not adapt too; one that trained with
-    strangers its score (or `told_by`) and its threshold by those of the target's images.
+    strangers its score and its threshold by those of the target's images. `decides` is a score to take in its place.
     """
 
     def answers(part: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -130,7 +130,9 @@ def measure(
 
     fitted, valid = answers("fitted")[1], answers("valid")
     made = answers("strangers") if "strangers_logits" in saved else None
-    options = ExportOptions() if made is None else ExportOptions(threshold=STRANGERS, unknown_score=told_by)
+    options = ExportOptions() if made is None else ExportOptions(threshold=STRANGERS, unknown_score=STRANGERS)
+    if decides:
+        options = dataclasses.replace(options, unknown_score=decides)
     calibration = calibrate(fitted, *valid, labels("valid"), options, answers("target_train"), made)
     line: dict[str, Any] = json.loads(str(saved["facts"])) | {"unknown_score": calibration.unknown_score}
     for domain in ("source", "target"):

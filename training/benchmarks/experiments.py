@@ -53,10 +53,13 @@ NOISIER = {"sdss": ("mix", "fifty", "one"), "digits": ("unrelated",)}
 #: The same with strangers made of galaxies, which no digit is like, and with no class that may vanish from the answers.
 STRANGERS = "strangers"
 BALANCED = "balanced"
+#: With neighbours in feature space clustered too, where classes are more than two.
+NEIGHBOURS = "neighbours"
 #: The same with images of the source as noisy as the target's, where that is not the default.
 NOISY = "noise"
 WITH_STRANGERS = (*(f"{name}/{STRANGERS}" for name in OPEN), f"deepastrouda/{BALANCED}-{STRANGERS}")
 OPEN_GALAXIES = (*OPEN, f"deepastrouda/{BALANCED}", *WITH_STRANGERS)
+MANY_GALAXIES = (*OPEN_GALAXIES, f"deepastrouda/{NEIGHBOURS}-{STRANGERS}")
 
 #: Where the target is noisier: the twins of the methods that adapt, whose views have its noise by default.
 TWINS = (f"source_only/{NOISY}", f"source_only/{NOISY}-{STRANGERS}")
@@ -85,9 +88,14 @@ AS_THEY_ARE = {"noise": 0.0}
 
 
 def _variant(
-    clustering: float = 1.0, separation: float = 0.1, norm: str = "mixed", head: str = "linear", **options: Any
+    clustering: float = 1.0,
+    separation: float = 0.1,
+    neighbourhood: float = 0.0,
+    norm: str = "mixed",
+    head: str = "linear",
+    **options: Any,
 ) -> Mapping[str, Any]:
-    weights = {"clustering": clustering, "separation": separation}
+    weights = {"clustering": clustering, "separation": separation, "neighbourhood": neighbourhood}
     tuner = {"tuner": options.pop("tuner", "bounded")}
     method = {"weights": weights, "clustering": {"top": 3} | options, "separation": tuner}
     return {"method": method, "network": {"batch_norm": norm, "head": head}}
@@ -105,6 +113,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "clustering-10": _variant(clustering=10.0),
     "separation-0": _variant(separation=0.0),
     "separation-0.3": _variant(separation=0.3),
+    "neighbours": _variant(neighbourhood=0.1),
     "norm-shared": _variant(norm="shared"),
     "norm-domain": _variant(norm="domain"),
     "cosine": _variant(head="cosine"),
@@ -120,6 +129,7 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     STRANGERS: {"method": {"weights": {"strangers": 0.5}}},
     BALANCED: {"method": {"weights": {"balance": 0.3}}},
     f"{BALANCED}-{STRANGERS}": {"method": {"weights": {"strangers": 0.5, "balance": 0.3}}},
+    f"{NEIGHBOURS}-{STRANGERS}": {"method": {"weights": {"strangers": 0.5, "neighbourhood": 0.1}}},
     NOISY: {},
     f"{NOISY}-{STRANGERS}": {"method": {"weights": {"strangers": 0.5}}},
     DEFAULT: {},
@@ -249,11 +259,11 @@ def _sdss() -> dict[str, Experiment]:
         classes=SHAPES,
         private=("merger",),
         epochs=24,
-        methods=OPEN_GALAXIES,
+        methods=MANY_GALAXIES,
         settings=settings,
     )
     back = dataclasses.replace(back, source="sdss/a_worse", target="sdss/b")
-    return {"sdss-worse": dataclasses.replace(there, methods=(*OPEN_GALAXIES, *TWINS)), "sdss-better": back}
+    return {"sdss-worse": dataclasses.replace(there, methods=(*MANY_GALAXIES, *TWINS)), "sdss-better": back}
 
 
 def _mocks() -> dict[str, Experiment]:
@@ -264,7 +274,7 @@ def _mocks() -> dict[str, Experiment]:
         FINE,
         20,
         private=("lens",),
-        methods=OPEN_GALAXIES,
+        methods=MANY_GALAXIES,
         settings={"fit": SMALL},
     )
     lsst: dict[str, Any] = {

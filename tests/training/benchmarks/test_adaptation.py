@@ -267,6 +267,29 @@ def test_scores_of_the_unknown_are_compared(module):
     assert all(value > 0.99 for value in found.values())
 
 
+def test_the_score_that_decides_is_the_default_or_the_one_that_is_asked_for(module):
+    adaptation, deciding = module("adaptation"), module("deciding")
+    experiment = deciding.CASES["SDSS, two classes"]
+    assert (experiment.classes, experiment.private) == (("spiral", "elliptical"), ("edge_on", "merger"))
+    true = np.arange(80) % 2
+    logits = 6.0 * np.eye(2)[true] + np.random.default_rng(0).normal(size=(80, 2))
+    names = np.array(experiment.classes)[true]
+    saved = {
+        f"{part}_{what}": v
+        for part in PARTS
+        for what, v in (("logits", logits), ("features", logits), ("names", names))
+    }
+    # An unknown class that the network is sure of, far from all others: nothing but its features tells it.
+    saved["target_logits"] = np.concatenate([logits, logits])
+    saved["target_features"] = np.concatenate([logits, -logits])
+    saved["target_names"] = np.concatenate([names, np.repeat("merger", 80)])
+    saved["facts"] = np.array(json.dumps({"method": "source_only", "seed": 0}))
+    by = {score: adaptation.measure(experiment, saved, score) for score in (None, "anomaly_score", "entropy")}
+    assert by[None] == by["anomaly_score"]
+    assert [line["unknown_score"] for line in by.values()] == ["anomaly_score", "anomaly_score", "entropy"]
+    assert by[None]["target"]["unknown_recall"] > 0.95 > 0.2 > by["entropy"]["target"]["unknown_recall"]
+
+
 def test_a_page_has_means_and_deviations_of_seeds(module, tmp_path, monkeypatch):
     table, adaptation = module("table"), module("adaptation")
     monkeypatch.setattr(table, "read_lines", lambda name: adaptation.read_lines(name, tmp_path))
