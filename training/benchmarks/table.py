@@ -101,10 +101,11 @@ Methods that align domains count the source's images by the target's estimated m
 ([decision 29](../decisions/0029-weights-of-alignment.md)); of closed digits such rows are called *by default*, and the
 others are as printed, which is what the libraries' methods of the same names are.
 *With strangers*: images of two known objects are learned as unknown, and score and threshold are those by which such of
-the target's unlabelled images are told from these best ([decision 22](../decisions/0022-strangers.md)); that score is
-the entropy in all other rows. *Balanced*: no class may all but
-vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)). Of two classes *deepastrouda*
-clusters neighbours too ([decision 32](../decisions/0032-neighbours-of-two.md)).
+the target's unlabelled images are told from these best ([decision 22](../decisions/0022-strangers.md)); elsewhere
+it is the anomaly score ([decision 33](../decisions/0033-what-decides.md)), and the entropy in rows of before.
+*Balanced*: no class may all but vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).
+Of two classes *deepastrouda* clusters neighbours too; of more it does where rows say *neighbours*
+([decision 32](../decisions/0032-neighbours-of-two.md)).
 The same seed gives other networks on another machine, since numbers are rounded elsewhere; the LSST mock and the
 mergers are of another machine than the rest, but of those trained for longer only *deepastrouda* and the twins beside
 it.
