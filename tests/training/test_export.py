@@ -119,8 +119,14 @@ def test_changed_data_are_refused(trained, cutouts, tmp_path):
     images = np.load(changed / "images.npy")
     images[0] += 1
     np.save(changed / "images.npy", images)
-    with pytest.raises(DataError, match="digests differ"):
+    with pytest.raises(DataError, match=r"changed is not the data of the training, .*: its digests differ"):
         export(trained.checkpoint, tmp_path / "bundle", data=changed)
+
+
+def test_a_folder_of_something_else_is_told_before_any_work(trained, tmp_path):
+    (tmp_path / "precious").mkdir()
+    with pytest.raises(BundleError, match=r"precious is there, and no whole bundle that a new one could replace"):
+        export(trained.checkpoint, tmp_path / "precious", data=tmp_path / "nothing")
 
 
 def test_data_that_are_gone_are_asked_for(cutouts, tmp_path):
