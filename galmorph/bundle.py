@@ -206,11 +206,23 @@ def write_bundle(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
             (new / name).write_bytes(data)
         (new / MANIFEST).write_text(json.dumps(complete.model_dump(mode="json"), indent=2) + "\n")
         load_bundle(new)
+        check_replaceable(path)
         if path.exists():
-            load_bundle(path)  # refuses to replace a folder that is something else
             path.replace(Path(scratch) / "old")
         new.replace(path)
     return load_bundle(path)
+
+
+def check_replaceable(path: Path) -> None:
+    """Fail if a bundle cannot be written to a path: something is there that is none."""
+    if path.exists():
+        try:
+            load_bundle(path)
+        except BundleError as error:
+            raise BundleError(
+                f"{path} is there, and no whole bundle that a new one could replace; choose another folder, or remove "
+                f"it ({error})"
+            ) from error
 
 
 def load_bundle(path: str | Path) -> Bundle:

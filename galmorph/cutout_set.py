@@ -42,7 +42,7 @@ class CutoutSet:
     images : ndarray of float32
         Memory-mapped, shape ``(n, bands, N, N)``.
     labels : pandas.DataFrame
-        A row per image; at least `object_id` and `label`, both text.
+        A row per image; at least `object_id` and `label`, text without blanks around it, empty where there is none.
     meta : dict
         Survey, bands, pixel scale in arcsec, framing, unit, and whatever else the maker recorded.
     path : Path
@@ -131,6 +131,9 @@ def read_cutout_set(path: Path) -> CutoutSet:
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path} cannot be read as a set of cutouts: {error}. Make it again.") from error
     _check(path, images, labels, meta)
+    words = labels["label"]
+    # As text whatever wrote the table: categories, integers and blanks too.
+    labels["label"] = words.astype("str").str.strip().where(words.notna(), "")
     return CutoutSet(images, labels, meta, path)
 
 

@@ -180,10 +180,16 @@ def _cut(
     on_tile = np.flatnonzero(tile.covers(x, y))
     here = table.iloc[on_tile]
     place, distance = match(field.objects, here, radius)
-    # A row in the margin of a stripe may have its detection here; that it has none is for the other stripe to say.
-    reasons[on_tile[(place < 0) & tile.keeps(y[on_tile])]] = (
-        f"no detection within {radius:g} arcsec on tile {tile.name}"
-    )
+    alone = np.flatnonzero(place < 0)
+    shared = match(field.objects, here.iloc[alone], radius)[0] >= 0
+    within = f"within {radius:g} arcsec on tile {tile.name}"
+    for chosen, reason in (
+        (alone[~shared], f"no detection {within}"),
+        (alone[shared], f"the detection {within} is that of another row"),
+    ):
+        rows = on_tile[chosen]
+        # A row in the margin of a stripe may have its detection here; that it has none is for the other stripe to say.
+        reasons[rows[tile.keeps(y[rows])]] = reason
     cutouts = field_cutouts(field, tile, place[place >= 0], framing)
     usable = ~cutouts.empty
     reasons[on_tile[place >= 0][~usable]] = f"no pixel of the cutout has valid data on tile {tile.name}"

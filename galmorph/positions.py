@@ -128,8 +128,8 @@ def read_positions(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If the file cannot be read as a table, has no columns or no numbers for the positions, or positions are missing
-        or out of range.
+        If the file cannot be read as a table, has no columns or no numbers for the positions, positions are missing or
+        out of range, or the number of a row without identifier is the identifier of another.
     """
     rows, _ = _read_rows(Path(path))
     return rows.reset_index(drop=True)
@@ -147,7 +147,7 @@ def _read_rows(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     _check(path, ra_name, ra, (ra >= -180) & (ra <= 360), "degrees between 0 and 360")
     _check(path, dec_name, dec, np.abs(dec) <= 90, "degrees between -90 and 90")
     known = _source_catalog(table)
-    result = pd.DataFrame({"source_id": _identifiers(table, ucds, known), "ra": ra % 360.0, "dec": dec})
+    result = pd.DataFrame({"source_id": _identifiers(path, table, ucds, known), "ra": ra % 360.0, "dec": dec})
     radius_name = find_column(table, {}, RADIUS_NAMES, "")
     if radius_name is not None:
         result["radius"] = _radii(path, table, radius_name)
@@ -210,9 +210,9 @@ def read_labels(path: str | Path) -> pd.DataFrame:
             f"{path}: {len(twice)} identifiers stand in more than one row ({', '.join(twice[:MAX_NAMED])}); "
             "expected a row for each object. Remove the others, or give them identifiers of their own"
         )
-    text = table[name].map(lambda value: value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
-    text = text.reset_index(drop=True).loc[result.index]
-    return result.assign(label=text.astype("str").str.strip().where(text.notna(), "")).reset_index(drop=True)
+    # Whole numbers are floats where a row has none: 1.0 would be another class than another table's 1.
+    words = _text(_whole(table[name])).loc[result.index]
+    return result.assign(label=words.fillna("")).reset_index(drop=True)
 
 
 def position_columns(path: Path, table: pd.DataFrame, ucds: dict[str, str]) -> tuple[str, str]:
@@ -316,7 +316,7 @@ def _text(values: pd.Series) -> pd.Series:
     return values.astype("str").str.strip().where(values.notna())
 
 
-def _identifiers(table: pd.DataFrame, ucds: dict[str, str], known: SourceCatalog | None) -> pd.Series:
+def _identifiers(path: Path, table: pd.DataFrame, ucds: dict[str, str], known: SourceCatalog | None) -> pd.Series:
     numbers = pd.Series(np.arange(1, len(table) + 1)).astype("str")
     if known is not None:
         columns = [find_column(table, {}, (name,), "") for name in known.identifier]
@@ -328,11 +328,18 @@ def _identifiers(table: pd.DataFrame, ucds: dict[str, str], known: SourceCatalog
     first, *others = found
     for other in others:
         first = first + "-" + other
+    taken = first.isna() & numbers.isin(first)
+    if taken.any():
+        row = numbers[taken].iloc[0]
+        raise DataError(
+            f"{path}: {np.count_nonzero(first.isna())} rows have no identifier, such as row {row}, and the number of "
+            "that row, which is taken for one, is the identifier of another. Give these rows identifiers"
+        )
     return first.fillna(numbers)
 
 
 def _whole(values: pd.Series) -> pd.Series:
-    """Identifiers that a table has as floats, as the whole numbers that they were; others as they are."""
+    """Identifiers or labels that a table has as floats, as the whole numbers that they were; others as they are."""
     if not pd.api.types.is_float_dtype(values):
         return values
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -24,6 +24,20 @@ def test_what_is_written_is_read(tmp_path, unit):
     assert cutouts.meta == META | {"unit": unit}
 
 
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (pd.Categorical(["a", None, "b"]), ["a", "", "b"]),
+        ([" a", "  ", "b\t"], ["a", "", "b"]),
+        (pd.array([0, None, 1], dtype="Int64"), ["0", "", "1"]),
+        ([None, None, None], ["", "", ""]),
+    ],
+)
+def test_labels_are_read_as_words(tmp_path, labels, words):
+    write_cutout_set(tmp_path, IMAGES, LABELS.assign(label=labels), META)
+    assert read_cutout_set(tmp_path).labels["label"].tolist() == words
+
+
 def test_any_layout_in_memory_is_written_in_order(tmp_path):
     turned = np.moveaxis(np.ascontiguousarray(np.moveaxis(IMAGES, 1, -1)), -1, 1)
     write_cutout_set(tmp_path, turned, LABELS, META)

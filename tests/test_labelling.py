@@ -81,6 +81,19 @@ def test_every_row_is_a_cutout_or_a_reject_with_its_reason(tiles, survey):
     assert result.counts.get("", 0) == int((made["label"] == "").sum()) == 1
 
 
+def test_a_second_row_of_an_object_is_told_that_another_has_its_detection(tiles, survey):
+    table = pd.read_csv(tiles / "labels.csv", keep_default_na=False)
+    first = make_labelled_cutouts([tiles / "tiles"], survey, tiles / "labels.csv", tiles / "set", framing=FRAMING)
+    made = read_cutout_set(first.path).labels["object_id"].iloc[0]
+    again = table[table["objid"] == made].assign(objid="again", label="ring")
+    pd.concat([table, again]).to_csv(tiles / "labels.csv", index=False)
+    second = make_labelled_cutouts([tiles / "tiles"], survey, tiles / "labels.csv", tiles / "set", framing=FRAMING)
+    reasons = dict(zip(second.rejected["object_id"], second.rejected["reason"], strict=True))
+    assert reasons["again"].startswith("the detection within 2 arcsec on tile")
+    assert reasons["again"].endswith("is that of another row")
+    assert reasons["blank"].startswith("no detection within 2 arcsec on tile")
+
+
 def crop(folder, name, columns: slice) -> None:
     """Columns of the tile "whole" as a tile of its own."""
     (folder / "tiles").mkdir(exist_ok=True)

@@ -86,6 +86,13 @@ def test_identifiers_of_text_and_missing_ones(tmp_path):
     check(read_positions(csv(tmp_path / "p.csv", "name,ra,dec\na,10.5,-5\n,200.25,0\nc,359.9,89\n")), ["a", "2", "c"])
 
 
+def test_the_number_of_a_row_is_not_taken_for_the_identifier_of_another(tmp_path):
+    path = csv(tmp_path / "p.csv", "id,ra,dec,label\n0,10.5,-5,a\n1,200.25,0,b\n,359.9,89,b\n3,3,3,a\n")
+    for read in (read_positions, read_labels):
+        with pytest.raises(DataError, match=r"p\.csv: 1 rows have no identifier, such as row 3, and the number"):
+            read(path)
+
+
 @pytest.mark.parametrize(
     ("ucds", "found"),
     [
@@ -368,6 +375,15 @@ def test_labels_stay_with_their_rows_where_others_are_left_out(tmp_path):
     columns = SURVEY_TABLES["tractor"][0] | {"label": ["a", "b", "c"]}
     pd.DataFrame(columns).to_csv(tmp_path / "p.csv", index=False)
     assert read_labels(tmp_path / "p.csv")["label"].tolist() == ["a", "c"]
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_labels_of_whole_numbers_are_the_same_words_where_one_is_missing(tmp_path, missing):
+    table = pd.DataFrame({"ra": RA, "dec": DEC, "label": [1, missing, 0]})
+    table.to_parquet(tmp_path / "p.parquet")
+    Table.from_pandas(table).write(tmp_path / "p.fits")
+    for name in ("p.parquet", "p.fits"):
+        assert read_labels(tmp_path / name)["label"].tolist() == ["1", "", "0"]
 
 
 def test_a_table_without_any_primary_row_is_refused(tmp_path):

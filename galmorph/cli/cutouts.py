@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from galmorph.bundle import load_bundle
+from galmorph.cli.stopping import stop_on_sigterm
 from galmorph.cutouts import Framing
 from galmorph.detection import DetectionConfig
 from galmorph.labelling import DEFAULT_FRAMING, MATCH_RADIUS, REJECTS, Labelled, make_labelled_cutouts
@@ -18,6 +19,7 @@ from galmorph.surveys import load_survey
 SHOWN = 5
 
 
+@stop_on_sigterm()
 def cutouts(
     tiles: list[str],
     /,

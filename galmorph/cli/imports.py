@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from galmorph.cli.stopping import stop_on_sigterm
 from galmorph.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ SHOWN = 5
 
 
 @app.command
+@stop_on_sigterm()
 def deepmerge(
     folder: Path,
     /,
@@ -67,6 +69,7 @@ def deepmerge(
 
 
 @app.command
+@stop_on_sigterm()
 def lsst(folder: Path, /, *, out: Out, year: Literal["Y1", "Y10"], drop: Drop = (), faults: Faults = "refuse") -> None:
     """LSST mocks of DeepAstroUDA (Zenodo 5514180): one depth.
 
@@ -81,6 +84,7 @@ def lsst(folder: Path, /, *, out: Out, year: Literal["Y1", "Y10"], drop: Drop = 
 
 
 @app.command
+@stop_on_sigterm()
 def galaxy10(
     file: Path,
     /,
@@ -123,6 +127,7 @@ def galaxy10(
 
 
 @app.command
+@stop_on_sigterm()
 def galaxy_zoo(
     votes: Path,
     pictures: Path,
@@ -166,6 +171,7 @@ def galaxy_zoo(
 
 
 @app.command
+@stop_on_sigterm()
 def pictures(
     folders: list[Path],
     /,
@@ -221,6 +227,7 @@ def pictures(
 
 
 @app.command
+@stop_on_sigterm()
 def folders(
     folder: Path,
     /,

@@ -161,6 +161,7 @@ def _show_seeds(summary: "SeedSummary", folder: Path) -> None:
     console.print(f"next: galmorph export {folder} --out BUNDLE makes one model of all", markup=False, soft_wrap=True)
 
 
+@stop_on_sigterm()
 def export(
     checkpoint: Path,
     /,

@@ -1,6 +1,7 @@
 """Labelled images for training, from three layouts, as one `Dataset`."""
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,9 @@ from galmorph.digests import file_sha256
 from galmorph.errors import DataError
 from galmorph.taxonomy import map_labels
 from galmorph.training.options import Source
-from galmorph.training.pictures import read_pictures
+from galmorph.training.pictures import read_pictures, refuse_twice
+
+logger = logging.getLogger(__name__)
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -86,7 +89,7 @@ def read_source(source: Source) -> Dataset:
 
 def _read_cutouts(source: Source) -> Dataset:
     cutouts = read_cutout_set(source.path)
-    names = cutouts.labels["label"].fillna("").astype(str).tolist()
+    names = cutouts.labels["label"].tolist()
     ids = cutouts.labels["object_id"].astype(str).tolist()
     facts = {key: cutouts.meta[key] for key in REQUIRED_FACTS}
     return _dataset(source, cutouts.images, names, ids, facts, cutouts.digests())
@@ -107,7 +110,8 @@ def _read_folder(source: Source) -> Dataset:
             f"{path}: {len(nameless)} rows have no object_id, such as that of {nameless[0]}. Give them one, or leave "
             "the column out where the file's name says it"
         )
-    labels = table["label"].tolist()
+    refuse_twice(table, path)
+    labels = table["label"].str.strip().tolist()
     paths = [source.path / name for name in table["file"]]
     images, rows, rejects = read_pictures(paths, labels, table="source", size=source.size, faults=source.faults)
     ids = table["object_id"] if "object_id" in table else table["file"].map(lambda name: Path(name).stem)
@@ -186,4 +190,21 @@ def _dataset(
     if empty:
         raise DataError(f"{source.path} has no image of {', '.join(empty)}, which source.classes names")
     labels = np.array([index[word] for word in words.tolist()], dtype=np.int64)
-    return Dataset(images, labels, words, np.array(ids, dtype=np.str_), source.classes, facts, digests)
+    object_ids = np.array(ids, dtype=np.str_)
+    _tell_contradictions(source.path, object_ids, words)
+    return Dataset(images, labels, words, object_ids, source.classes, facts, digests)
+
+
+def _tell_contradictions(path: Path, object_ids: NDArray[np.str_], words: NDArray[np.str_]) -> None:
+    """Warn of objects whose images have different labels, of which at most one can be right."""
+    pairs = pd.DataFrame({"object": object_ids, "label": words})[words != ""].drop_duplicates()
+    odd = pairs["object"][pairs["object"].duplicated()].unique()
+    if len(odd):
+        told = ", ".join(pairs["label"][pairs["object"] == odd[0]])
+        logger.warning(
+            "%s: images of %d objects have different labels, as of %s (%s); correct them, or the identifiers",
+            path,
+            len(odd),
+            odd[0],
+            told,
+        )

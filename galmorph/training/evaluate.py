@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from galmorph.bundle import SOURCE_MODEL, Bundle, load_bundle
-from galmorph.cutout_set import CutoutSet, read_cutout_set
+from galmorph.cutout_set import IMAGES, UNIT, CutoutSet, read_cutout_set
 from galmorph.cutouts import Framing
 from galmorph.errors import BundleError, ConfigError, DataError
 from galmorph.taxonomy import CLASS_MAPS, map_labels
@@ -76,10 +76,11 @@ def evaluate(
     training = loaded.manifest.training
     recipe = training.get("recipe", {})
     digests = cutouts.digests()
-    own = digests == training.get("data")
+    # Its images are those of the training also where labels were corrected, or given to a target, since.
+    own = digests[IMAGES] == (training.get("data") or {}).get(IMAGES)
     # What a model is measured on does not depend on whether the guard let the adapted one ship.
     targets = ((training.get("target") or {}).get("digests"), (training.get("guard") or {}).get("target"))
-    adapted_to = digests in targets
+    adapted_to = digests[IMAGES] in [(each or {}).get(IMAGES) for each in targets]
     part = part or ("test" if own or adapted_to else "all")
     names = label_words(cutouts, recipe.get("source", {}).get("class_map", ""))
     ids = cutouts.labels["object_id"].astype(str).to_numpy(dtype=np.str_)
@@ -94,10 +95,10 @@ def evaluate(
                 f"bundle {bundle} says of how its data were divided what this version does not know ({error}); update "
                 "galmorph, or measure part 'all'"
             ) from error
-        if options.stratified and not own:
+        if options.stratified and digests != training.get("data"):
             logger.warning(
-                "%s: split.stratified divided the objects of the labelled set by their classes, which this one does "
-                "not tell; objects that are in both may be in another part here",
+                "%s: split.stratified divided the objects of the labelled set by the classes that they had then, which "
+                "this one does not tell; objects that are in both may be in another part here",
                 data,
             )
         # Of other sets than the labelled one the training knew no classes: identifiers alone decide.
@@ -107,6 +108,7 @@ def evaluate(
     if not rows.size:
         raise DataError(f"{data} has no labelled object in part {part!r}; choose among all, {', '.join(PARTS)}")
     manifest = loaded.manifest
+    _tell_misspelt(cutouts, names[rows], manifest.classes)
     model = loaded.path / SOURCE_MODEL if (domain or ("source" if own else "target")) == "source" else loaded.model_path
     # A bundle without a graph of the source's own has one for both.
     model = model if model.name in manifest.files else loaded.model_path
@@ -153,10 +155,23 @@ def label_words(cutouts: CutoutSet, class_map: str) -> NDArray[np.str_]:
     return np.array([words.get(name, name) for name in raw], dtype=np.str_)
 
 
+def _tell_misspelt(cutouts: CutoutSet, names: NDArray[np.str_], classes: Sequence[str]) -> None:
+    """Warn of labels that count as unknown, though they are a known class but for capitals."""
+    known = {name.casefold(): name for name in classes}
+    others = sorted({*names.tolist()} - {*classes})
+    if alike := [name for name in others if name.casefold() in known]:
+        logger.warning(
+            "%s: objects labelled %s count as of unknown classes; the model writes %s. Correct the labels",
+            cutouts.path,
+            ", ".join(alike),
+            ", ".join(known[name.casefold()] for name in alike),
+        )
+
+
 def predict(
     model: Path | bytes, images: NDArray[np.float32], rows: NDArray[np.intp], batch: int = BATCH
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits and features of chosen images by an ONNX model on the CPU.
+    """Logits and features of chosen images by an ONNX model on the CPU; logits of images that are not finite are NaN.
 
     Parameters
     ----------
@@ -185,7 +200,10 @@ def _batches(
     session: ort.InferenceSession, images: NDArray[np.float32], rows: NDArray[np.intp], batch: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     for start in range(0, len(rows), batch):
-        logits, features = session.run(["logits", "features"], {"image": images[rows[start : start + batch]]})
+        chosen = images[rows[start : start + batch]]
+        logits, features = session.run(["logits", "features"], {"image": chosen})
+        # Maxima pass over what is no number: a network would answer for half an image.
+        logits[~np.isfinite(chosen).all(axis=(1, 2, 3))] = np.nan
         yield logits, features
 
 
@@ -216,6 +234,16 @@ def check_fit(bundle: Bundle, cutouts: CutoutSet) -> None:
         raise DataError(
             f"{cutouts.path} is in {cutouts.meta['unit']}, and model {manifest.name} takes {manifest.unit}. "
             "Measure it on a set of the kind that it was trained on"
+        )
+    scale, (low, high) = cutouts.meta["pixel_scale"], manifest.pixel_scale_range
+    if manifest.unit == UNIT and not low <= scale <= high:
+        logger.warning(
+            "%s is of a survey of %g arcsec per pixel; model %s takes %g to %g, and a survey run would refuse it",
+            cutouts.path,
+            scale,
+            manifest.name,
+            low,
+            high,
         )
     if Framing(**cutouts.meta["framing"]) != manifest.framing:
         raise DataError(

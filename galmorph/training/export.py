@@ -17,6 +17,7 @@ from galmorph.bundle import (
     SAMPLE,
     SOURCE_MODEL,
     STATISTICS,
+    check_replaceable,
     write_bundle,
 )
 from galmorph.cutout_set import PIXEL_VALUES, UNIT, read_cutout_set
@@ -97,10 +98,12 @@ def export(
     Raises
     ------
     BundleError
-        If the network was not trained on a set of cutouts, or the graph does not compute what the network does.
+        If the network was not trained on a set of cutouts, the graph does not compute what the network does, or `out`
+        is there and no bundle.
     DataError
         If the checkpoint or the data cannot be used, or the data changed since the training.
     """
+    check_replaceable(Path(out))
     chosen = shipped(checkpoint)
     modules, record = load_members(chosen.checkpoints)
     if record["facts"].get("unit") not in (UNIT, PIXEL_VALUES):
@@ -171,9 +174,13 @@ def _as_asked(
 
 def _training_set(recipe: Recipe, record: dict[str, Any], moved: Path | None) -> Dataset:
     """The data of the training, as they were."""
-    dataset = read_source(replace(recipe.source, path=_at_hand(recipe.source.path, moved, "data")))
+    path = _at_hand(recipe.source.path, moved, "data")
+    dataset = read_source(replace(recipe.source, path=path))
     if dataset.digests != record["digests"]:
-        raise DataError(f"{recipe.source.path} is not the data of the training: its digests differ. Train again")
+        raise DataError(
+            f"{path} is not the data of the training, or was changed since: its digests differ. Give the images as "
+            "they were, or train again"
+        )
     return dataset
 
 
@@ -254,7 +261,10 @@ def _target_images(
     options = replace(recipe.target, path=_at_hand(recipe.target.path, moved, "target"))
     target = read_target(options, source)
     if target.digests != record["target"]["digests"]:
-        raise DataError(f"{options.path} is not the target of the training: its digests differ. Train again")
+        raise DataError(
+            f"{options.path} is not the target of the training, or was changed since: its digests differ. Give the "
+            "images as they were, or train again"
+        )
     parts = split_objects(source.object_ids, source.names, recipe.split)
     rows = target_rows(target, source, parts, recipe.split)["train"]
     return target.images, _some(rows, TARGET_IMAGES)

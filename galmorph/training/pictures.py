@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -107,6 +108,16 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.float32]:
     if planes.shape[1] != planes.shape[2]:
         raise DataError(f"{path} must be square, is {planes.shape[1]} x {planes.shape[2]}; set a size to resize to")
     return np.ascontiguousarray(planes)
+
+
+def refuse_twice(table: pd.DataFrame, path: Path) -> None:
+    """Fail where a table of labels has a picture, of its column `file`, in more than one row."""
+    twice = table["file"][table["file"].duplicated()].unique().tolist()
+    if twice:
+        raise DataError(
+            f"{path}: {len(twice)} pictures stand in more than one row, such as {twice[0]}; expected a row for each. "
+            "Leave one of these rows"
+        )
 
 
 def read_pictures(

@@ -12,6 +12,7 @@ from typing import Any
 from pytorch_lightning.callbacks import Callback
 
 from galmorph.bundle import load_bundle
+from galmorph.cutout_set import read_cutout_set
 from galmorph.digests import file_sha256
 from galmorph.errors import BundleError, ConfigError
 from galmorph.training.evaluate import Part, evaluate
@@ -176,6 +177,9 @@ def train_seeds(
             f"{out} holds a single training, whose guard and model several seeds would replace. Choose another folder"
         )
     _tell_left_out(out, seeds)
+    for path in sets:
+        # Trainings take hours; a set that is not there is told before them.
+        read_cutout_set(path)
     # Models are exported and measured by the first of several processes.
     sets = sets if is_first() else ()
     results: list[GuardedResult] = []

@@ -1,11 +1,15 @@
 """``galmorph import``: what is said of what was made and left out."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from galmorph.cli import main
 from galmorph.cutout_set import read_cutout_set
+from galmorph.training.importers import pictures as importer
 
 
 @pytest.fixture
@@ -37,6 +41,16 @@ def test_faults_are_a_paragraph(pictures, capsys):
         main(["import", "pictures", str(pictures), "--out", str(pictures / "set")])
     assert stop.value.code == 2
     assert "3.png has no label" in capsys.readouterr().err
+
+
+def test_an_import_that_is_stopped_leaves_nothing(pictures, capsys, monkeypatch):
+    monkeypatch.setattr(importer, "read_picture", lambda *given: os.kill(os.getpid(), signal.SIGTERM))
+    before = sorted(pictures.iterdir())
+    with pytest.raises(SystemExit) as stop:
+        main(["import", "pictures", str(pictures), "--out", str(pictures / "set"), "--unlabelled"])
+    assert stop.value.code == 143
+    assert "Stopped" in capsys.readouterr().err
+    assert sorted(pictures.iterdir()) == before
 
 
 def test_brackets_in_names_are_no_markup(pictures, capsys):

@@ -41,6 +41,20 @@ def test_class_that_the_data_does_not_have(cutouts):
         read_source(Source(path=cutouts, classes=(*CLASSES, "ring"), private=("lens",), class_map="shape"))
 
 
+def test_objects_with_two_labels_are_told(tmp_path, caplog):
+    path = make_cutouts(tmp_path / "set", each=2)
+    labels = pd.read_parquet(path / "labels.parquet")
+    labels.loc[1, "object_id"] = labels.loc[0, "object_id"]
+    labels.to_parquet(path / "labels.parquet")
+    source = Source(path=path, classes=CLASSES, private=("lens",), class_map="shape")
+    read_source(source)
+    assert not caplog.records
+    labels.loc[4, "object_id"] = labels.loc[0, "object_id"]
+    labels.to_parquet(path / "labels.parquet")
+    read_source(source)
+    assert "images of 1 objects have different labels, as of 0-0 (elliptical, merger)" in caplog.text
+
+
 def picture(shape, seed=0):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (*shape, 3), dtype=np.uint8))
 
@@ -73,6 +87,15 @@ def test_folder_resizes_and_takes_object_identifiers(pictures):
     (pictures / "other.csv").write_text("file,label,object_id\n0.png,a,\n1.png,b,\n2.png,a,x\n")
     with pytest.raises(DataError, match=r"other\.csv: 2 rows have no object_id, such as that of 0\.png"):
         read_source(Source(path=pictures, kind="folder", classes=("a", "b"), labels=pictures / "other.csv"))
+
+
+def test_blanks_around_labels_do_not_count_and_a_picture_has_one_row(pictures):
+    table, source = pictures / "labels.csv", Source(path=pictures, kind="folder", classes=("a", "b"))
+    table.write_text("file,label\n0.png, a\n1.png,b \n2.png,a\n")
+    assert read_source(source).names.tolist() == ["a", "b", "a"]
+    table.write_text("file,label\n0.png,a\n1.png,b\n0.png,b\n")
+    with pytest.raises(DataError, match=r"labels\.csv: 1 pictures stand in more than one row, such as 0\.png"):
+        read_source(source)
 
 
 def test_changed_pictures_have_another_digest(pictures):

@@ -119,8 +119,14 @@ def test_changed_data_are_refused(trained, cutouts, tmp_path):
     images = np.load(changed / "images.npy")
     images[0] += 1
     np.save(changed / "images.npy", images)
-    with pytest.raises(DataError, match="digests differ"):
+    with pytest.raises(DataError, match=r"changed is not the data of the training, .*: its digests differ"):
         export(trained.checkpoint, tmp_path / "bundle", data=changed)
+
+
+def test_a_folder_of_something_else_is_told_before_any_work(trained, tmp_path):
+    (tmp_path / "precious").mkdir()
+    with pytest.raises(BundleError, match=r"precious is there, and no whole bundle that a new one could replace"):
+        export(trained.checkpoint, tmp_path / "precious", data=tmp_path / "nothing")
 
 
 def test_data_that_are_gone_are_asked_for(cutouts, tmp_path):
@@ -204,12 +210,41 @@ def test_bundle_that_does_not_tell_its_split(cutouts, tmp_path):
         evaluate(bundle.path, cut, part="test")
 
 
+def test_images_of_the_training_are_known_by_whatever_labels_they_have(bundle, cutouts, tmp_path):
+    corrected = shutil.copytree(cutouts, tmp_path / "set")
+    labels = pd.read_parquet(corrected / "labels.parquet")
+    labels.loc[0, "label"] = "lens"
+    labels.to_parquet(corrected / "labels.parquet")
+    assert evaluate(bundle, corrected, resamples=0).part == "test"
+
+
+def test_labels_of_other_capitals_and_other_pixels_are_told(bundle, cutouts, tmp_path, caplog):
+    changed = shutil.copytree(cutouts, tmp_path / "set")
+    labels = pd.read_parquet(changed / "labels.parquet")
+    labels["label"] = labels["label"].replace({"lens": " lens ", "merging": "Merger"})
+    labels.to_parquet(changed / "labels.parquet")
+    meta = json.loads((changed / "dataset.json").read_text())
+    (changed / "dataset.json").write_text(json.dumps(meta | {"pixel_scale": 2.0}))
+    result = evaluate(bundle, changed, part="all", resamples=0)
+    assert result.objects == {"elliptical": 40, "edge_on": 40, "merger": 0, "Merger": 40, "lens": 40}
+    assert "objects labelled Merger count as of unknown classes; the model writes merger" in caplog.text
+    assert "is of a survey of 2 arcsec per pixel; model blobs takes 0.0625 to 1, and" in caplog.text
+
+
+def test_images_that_are_not_finite_have_no_scores(bundle, cutouts, tmp_path):
+    changed = shutil.copytree(cutouts, tmp_path / "set")
+    images = np.load(changed / "images.npy")
+    images[0, 1, 3, 4], images[1, 0, 0, 0] = np.nan, np.inf
+    np.save(changed / "images.npy", images)
+    assert evaluate(bundle, changed, resamples=0).without_scores == 2
+
+
 def test_labels_that_the_class_map_does_not_name_stay(bundle, cutouts, tmp_path, caplog):
     changed = shutil.copytree(cutouts, tmp_path / "set")
     labels = pd.read_parquet(changed / "labels.parquet")
     labels["label"] = labels["label"].replace({"lens": "ring", "merging": "merger"})
     labels.to_parquet(changed / "labels.parquet")
-    result = evaluate(bundle, changed, resamples=0)
+    result = evaluate(bundle, changed, part="all", resamples=0)
     assert result.objects == {"elliptical": 40, "edge_on": 40, "merger": 40, "ring": 40}
     assert "does not name merger, ring" in caplog.text
 
@@ -255,6 +290,9 @@ def test_the_unlabelled_set_of_the_training_is_measured_on_its_test_part(cutouts
     ids = target.labels["object_id"].to_numpy(dtype=str)
     held_out = split_objects(ids, np.full(len(ids), ""), SplitOptions()) == "test"
     assert sum(result.objects.values()) == held_out.sum()
+    # Its labels were given after the training.
+    target.labels.assign(label="merging").to_parquet(cut / "labels.parquet")
+    assert evaluate(path, cut, resamples=0).part == "test"
 
 
 def test_what_a_newer_version_wrote_is_told(cutouts):

@@ -10,7 +10,7 @@ from make_recipe import tiny_recipe
 
 from galmorph.bundle import load_bundle
 from galmorph.cli import main
-from galmorph.errors import ConfigError
+from galmorph.errors import ConfigError, DataError
 from galmorph.training.evaluate import evaluate
 from galmorph.training.fit import train
 from galmorph.training.folder import read_result
@@ -92,6 +92,12 @@ def test_a_bundle_by_other_settings_is_made_anew(recipe, cutouts, tmp_path):
         return load_bundle(tmp_path / "seed-3" / "model").manifest.unknown.false_unknown_rate
 
     assert flagged(0.05) < flagged(0.5)
+
+
+def test_sets_that_cannot_be_measured_are_told_before_any_training(recipe, cutouts, tmp_path):
+    with pytest.raises(DataError, match="nowhere is not a set of cutouts"):
+        train_seeds(recipe, tmp_path / "out", [3], sets=[cutouts, tmp_path / "nowhere"], device="cpu", progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("seeds", [[], [1, 1], [-1], [2**32]])

@@ -100,7 +100,7 @@ def import_galaxy10(
 
 def _rows(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     """Rows with names, labels and identifiers; the set has no identifier but the place in the file."""
-    known = table["ans"].between(0, len(GALAXY10_CLASSES) - 1)
+    known = table["ans"].between(0, len(GALAXY10_CLASSES) - 1) & (table["ans"] % 1 == 0)
     labels = [GALAXY10_CLASSES[int(k)] if ok else None for k, ok in zip(table["ans"], known, strict=True)]
     return pd.DataFrame(
         {

@@ -66,7 +66,7 @@ def import_lsst(
             raise DataError(
                 f"{path}: expected images (n, 3, N, N) and labels (n, 3), got {images.shape} and {hot.shape}"
             )
-        single = (hot == 0).sum(axis=1) == len(CLASSES) - 1
+        single = ((hot == 0).sum(axis=1) == len(CLASSES) - 1) & (hot.max(axis=1) > 0)
         labels = [CLASSES[k] if one else None for k, one in zip(np.argmax(hot, axis=1), single, strict=True)]
         stacks.append(images)
         tables.append(

@@ -10,7 +10,7 @@ from PIL import Image
 from galmorph.errors import DataError
 from galmorph.training.importers.centred import framed
 from galmorph.training.importers.convert import Faults, Images, Imported, convert, degrees
-from galmorph.training.pictures import read_picture
+from galmorph.training.pictures import read_picture, refuse_twice
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +115,9 @@ def _table(folder: Path, path: Path, unlabelled: bool) -> pd.DataFrame:
         raise DataError(f"{path} needs a row per image with columns file and label; it has {list(table.columns)}")
     if "object_id" not in table:
         table["object_id"] = [Path(name).stem for name in table["file"]]
+    refuse_twice(table, path)
     table = degrees(table, path)
-    words = [name or ("" if unlabelled else None) for name in table["label"].tolist()]
+    words = [name.strip() or ("" if unlabelled else None) for name in table["label"].tolist()]
     files = table["file"].tolist()
     paths = [folder / name for name in files]
     return table.assign(name=files, label=pd.Series(words, dtype=object), path=pd.Series(paths, dtype=object))

@@ -93,6 +93,17 @@ def test_faults_of_one_name_in_two_folders_are_told_apart(pictures, tmp_path):
     assert len(pd.read_csv(tmp_path / "set" / "rejects.csv")) == 2
 
 
+def test_blanks_around_labels_do_not_count_and_a_picture_has_one_row(pictures, tmp_path):
+    replace(pictures, "0.png,a", "0.png, a ")
+    assert import_pictures(pictures, tmp_path / "set").counts == {"a": 3, "b": 3}
+    replace(pictures, "2.png,a", "2.png,  ")
+    with pytest.raises(DataError, match=r"2\.png has no label"):
+        import_pictures(pictures, tmp_path / "set")
+    replace(pictures, "2.png,  ", "3.png,a")
+    with pytest.raises(DataError, match=r"labels\.csv: 1 pictures stand in more than one row, such as 3\.png"):
+        import_pictures(pictures, tmp_path / "set")
+
+
 def test_grey_pictures_are_of_one_band(pictures, tmp_path):
     for n in range(6):
         Image.open(pictures / f"{n}.png").convert("L").save(pictures / f"{n}.png")

@@ -108,6 +108,9 @@ def test_lsst_labels_that_are_not_one_hot_are_missing(lsst):
         import_lsst(lsst, lsst / "set", year="Y1")
     result = import_lsst(lsst, lsst / "set", year="Y1", faults="skip")
     assert list(result.faults) == ["images_Y1_train.npy image 2", "images_Y1_train.npy image 4"]
+    hot[2], hot[4] = [0, 0, np.nan], [-1, 0, 0]
+    np.save(lsst / "labels_train.npy", hot)
+    assert list(import_lsst(lsst, lsst / "set", year="Y1", faults="skip").faults) == list(result.faults)
     np.save(lsst / "labels_train.npy", hot[:, :2])
     with pytest.raises(DataError, match=r"expected images \(n, 3, N, N\) and labels \(n, 3\)"):
         import_lsst(lsst, lsst / "set", year="Y1")
@@ -142,6 +145,11 @@ def test_galaxy10_answers_out_of_range_and_other_files(galaxy10, tmp_path):
     with h5py.File(galaxy10, "a") as file:
         file["ans"][4] = 11
     with pytest.raises(DataError, match=r"Galaxy10_DECals\.h5 image 4 has no label"):
+        import_galaxy10(galaxy10, tmp_path / "set")
+    with h5py.File(galaxy10, "a") as file:
+        del file["ans"]
+        file["ans"] = np.full(20, 0.5)
+    with pytest.raises(DataError, match=r"Galaxy10_DECals\.h5 image 0 has no label"):
         import_galaxy10(galaxy10, tmp_path / "set")
     with h5py.File(galaxy10, "a") as file:
         del file["pxscale"]
