@@ -1,5 +1,7 @@
 """Tables in files of any usual format, and their columns by usual names or by UCD."""
 
+import gzip
+import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -53,10 +55,7 @@ def read_table(path: Path, wanted: Wanted | None = None) -> tuple[pd.DataFrame, 
         if name.endswith(".ecsv"):
             return _read_ecsv(path)
         if name.endswith((".csv", ".txt", ".tsv")):
-            separator = "\t" if name.endswith(".tsv") else ","
-            # Identifiers are read as text, not to lose digits of long ones.
-            frame = pd.read_csv(path, comment="#", dtype=str, skipinitialspace=True, sep=separator)
-            return frame, {}
+            return _read_csv(path, "\t" if name.endswith(".tsv") else ","), {}
     except DataError:
         raise
     except Exception as error:  # pyarrow, astropy and pandas raise what a damaged file makes them stumble over
@@ -65,6 +64,15 @@ def read_table(path: Path, wanted: Wanted | None = None) -> tuple[pd.DataFrame, 
             f"{path} cannot be read as a table ({reason}); the file is damaged or of another format"
         ) from error
     raise DataError(f"{path} is of an unknown kind; expected {KINDS}")
+
+
+def _read_csv(path: Path, separator: str) -> pd.DataFrame:
+    """All columns as text, not to lose digits of long identifiers; lines that begin with # are passed over."""
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+        # Of `pandas` every # would begin a comment, in the middle of a label or an identifier too.
+        lines = [line for line in file if not line.lstrip().startswith("#")]
+    return pd.read_csv(io.StringIO("".join(lines)), dtype=str, skipinitialspace=True, sep=separator)
 
 
 def _read_parquet(path: Path, wanted: Wanted | None) -> tuple[pd.DataFrame, dict[str, str]]:

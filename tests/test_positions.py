@@ -371,6 +371,16 @@ def test_words_in_brackets_that_are_no_unit_change_nothing(tmp_path):
     np.testing.assert_array_equal(read_positions(tmp_path / "p.csv")["ra"], RA)
 
 
+def test_lines_of_comment_are_passed_over_and_words_with_a_hash_are_whole(tmp_path):
+    text = "# made by hand\nid,ra,dec,label\na#1,10.1,2.2,spiral#2\n  # a remark\nb,10.2,2.3,#3\n"
+    for name in ("p.csv", "p.csv.gz"):
+        (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+        table = read_labels(tmp_path / name)
+        assert table["source_id"].tolist() == ["a#1", "b"]
+        assert table["label"].tolist() == ["spiral#2", "#3"]
+        assert table["dec"].tolist() == [2.2, 2.3]
+
+
 def test_labels_stay_with_their_rows_where_others_are_left_out(tmp_path):
     columns = SURVEY_TABLES["tractor"][0] | {"label": ["a", "b", "c"]}
     pd.DataFrame(columns).to_csv(tmp_path / "p.csv", index=False)

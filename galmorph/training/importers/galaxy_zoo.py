@@ -45,6 +45,10 @@ GZ2_RULES: Rules = MappingProxyType(
 )
 
 
+#: Fractions of debiased votes may lie a little beyond 1.
+MOST_VOTES = 1.5
+
+
 def classes_by_votes(table: pd.DataFrame, rules: Rules = GZ2_RULES, votes: str = "debiased") -> list[str]:
     """Class of each galaxy by least fractions of votes.
 
@@ -65,7 +69,7 @@ def classes_by_votes(table: pd.DataFrame, rules: Rules = GZ2_RULES, votes: str =
     Raises
     ------
     DataError
-        If a column is missing, or holds anything but numbers.
+        If a column is missing, or holds anything but fractions.
     """
     needed = sorted({f"{answer}_{votes}" for rule in rules.values() for answer in rule})
     missing = [name for name in needed if name not in table]
@@ -76,6 +80,12 @@ def classes_by_votes(table: pd.DataFrame, rules: Rules = GZ2_RULES, votes: str =
     strange = [name for name in needed if not pd.api.types.is_numeric_dtype(table[name])]
     if strange:
         raise DataError(f"the column {strange[0]} of the table of votes holds words; expected fractions from 0 to 1")
+    largest = table[needed].max()
+    if largest.max() > MOST_VOTES:
+        raise DataError(
+            f"the column {largest.idxmax()} of the table of votes goes up to {largest.max():g}; expected fractions "
+            "from 0 to 1. Divide votes in percent by 100"
+        )
     reached = np.stack(
         [
             np.all(

@@ -252,6 +252,8 @@ def test_classes_by_votes():
         classes_by_votes(table.drop(columns="t03_bar_a06_bar_debiased"))
     with pytest.raises(DataError, match="column t03_bar_a06_bar_debiased of the table of votes holds words"):
         classes_by_votes(table.assign(t03_bar_a06_bar_debiased="n/a?"))
+    with pytest.raises(DataError, match=r"a01_smooth_debiased .* goes up to 90; .* Divide votes in percent by 100"):
+        classes_by_votes(100 * table)
 
 
 def test_galaxy_zoo_pictures_are_found_by_identifier(tmp_path):
