@@ -1,6 +1,7 @@
 """``galmorph search``."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 from rich.console import Console
@@ -56,4 +57,4 @@ def search(
     console.print(", ".join(f"{count} {name}" for name, count in result.trials.items()), markup=False, soft_wrap=True)
     chosen = ", ".join(f"{name} = {value}" for name, value in result.settings.items())
     console.print(f"best {result.objective} {result.value:.4g}: {chosen}", markup=False, soft_wrap=True)
-    console.print(f"next: galmorph train {result.recipe}", markup=False, soft_wrap=True)
+    console.print(f"next: galmorph train {quote(str(result.recipe))}", markup=False, soft_wrap=True)

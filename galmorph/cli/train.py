@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -99,7 +100,7 @@ def train(
         show_verdict(guarded.verdict, console)
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())
     console.print(f"{result.epochs} epochs, the best is {result.best_epoch}: {numbers}", markup=False, soft_wrap=True)
-    console.print(f"next: galmorph export {result.checkpoint} --out BUNDLE", markup=False, soft_wrap=True)
+    console.print(f"next: galmorph export {quote(str(result.checkpoint))} --out BUNDLE", markup=False, soft_wrap=True)
 
 
 def _find_rate(
@@ -158,7 +159,7 @@ def _show_seeds(summary: "SeedSummary", folder: Path) -> None:
     if verdict is not None:
         console.print("\nall networks together:")
         show_verdict(verdict, console)
-    console.print(f"next: galmorph export {folder} --out BUNDLE makes one model of all", markup=False, soft_wrap=True)
+    console.print(f"next: galmorph export {quote(str(folder))} --out BUNDLE makes one model of all", markup=False, soft_wrap=True)
 
 
 @stop_on_sigterm()
