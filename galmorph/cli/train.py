@@ -159,7 +159,8 @@ def _show_seeds(summary: "SeedSummary", folder: Path) -> None:
     if verdict is not None:
         console.print("\nall networks together:")
         show_verdict(verdict, console)
-    console.print(f"next: galmorph export {quote(str(folder))} --out BUNDLE makes one model of all", markup=False, soft_wrap=True)
+    said = f"next: galmorph export {quote(str(folder))} --out BUNDLE makes one model of all"
+    console.print(said, markup=False, soft_wrap=True)
 
 
 @stop_on_sigterm()
