@@ -303,8 +303,7 @@ def main() -> None:
     about = (
         "Options of DeepAstroUDA, each changed alone from `start`, on shifts that were simulated on labelled images: "
         "no label of a real target has a say in the defaults. "
-        "See [decision 9](../decisions/0009-adaptation-defaults.md). H-scores are by the threshold of before "
-        "[decision 30](../decisions/0030-threshold-on-the-target.md); areas and those at the best threshold are not."
+        "See [decision 9](../decisions/0009-adaptation-defaults.md)."
     )
     parts += _section("Ablation", ABLATION, about)
     if compared := _read("strangeness"):
