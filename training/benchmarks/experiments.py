@@ -59,7 +59,6 @@ NEIGHBOURS = "neighbours"
 NOISY = "noise"
 WITH_STRANGERS = (*(f"{name}/{STRANGERS}" for name in OPEN), f"deepastrouda/{BALANCED}-{STRANGERS}")
 OPEN_GALAXIES = (*OPEN, f"deepastrouda/{BALANCED}", *WITH_STRANGERS)
-MANY_GALAXIES = (*OPEN_GALAXIES, f"deepastrouda/{NEIGHBOURS}-{STRANGERS}")
 
 #: Where the target is noisier: the twins of the methods that adapt, whose views have its noise by default.
 TWINS = (f"source_only/{NOISY}", f"source_only/{NOISY}-{STRANGERS}")
@@ -259,11 +258,11 @@ def _sdss() -> dict[str, Experiment]:
         classes=SHAPES,
         private=("merger",),
         epochs=24,
-        methods=MANY_GALAXIES,
+        methods=OPEN_GALAXIES,
         settings=settings,
     )
     back = dataclasses.replace(back, source="sdss/a_worse", target="sdss/b")
-    return {"sdss-worse": dataclasses.replace(there, methods=(*MANY_GALAXIES, *TWINS)), "sdss-better": back}
+    return {"sdss-worse": dataclasses.replace(there, methods=(*OPEN_GALAXIES, *TWINS)), "sdss-better": back}
 
 
 def _mocks() -> dict[str, Experiment]:
@@ -274,7 +273,7 @@ def _mocks() -> dict[str, Experiment]:
         FINE,
         20,
         private=("lens",),
-        methods=MANY_GALAXIES,
+        methods=(*OPEN_GALAXIES, f"deepastrouda/{NEIGHBOURS}-{STRANGERS}"),
         settings={"fit": SMALL},
     )
     lsst: dict[str, Any] = {
