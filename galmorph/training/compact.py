@@ -154,9 +154,11 @@ def lowered_threshold(threshold: float, before: NDArray[np.floating], after: NDA
     Returns
     -------
     float
-        Lower by what unknown objects lose in score, 99 of 100 of them; never higher.
+        Lower by what unknown objects lose in score, 99 of 100 of them; never higher. Scores that are no numbers, or
+        infinite, do not count.
     """
-    unknown = before > threshold
+    # A score that is no number is above any threshold; how far to lower it neither that nor an infinite one can tell.
+    unknown = (before > threshold) & np.isfinite(before) & np.isfinite(after)
     if not unknown.any():
         return threshold
     return threshold - max(0.0, float(np.quantile((before - after)[unknown], TAKEN_ALONG)))

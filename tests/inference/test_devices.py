@@ -111,6 +111,23 @@ def test_instructions_for_integers_are_looked_up(tmp_path, monkeypatch, flags, f
     assert fast_integers(tmp_path / "nothing") is False
 
 
+@pytest.mark.parametrize(("processor", "fast"), [("arm64", True), ("x86_64", False)])
+def test_of_macs_those_with_processors_of_apple_have_instructions_for_integers(monkeypatch, processor, fast):
+    monkeypatch.setattr(devices.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(devices.platform, "machine", lambda: processor)
+    assert fast_integers() is fast
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda", "tensorrt"])
+def test_gpus_compute_floats_whole_and_the_first_is_taken(device):
+    """TF32 would round what is multiplied to ten bits."""
+    providers = [one for one in choose_providers(device, [TENSORRT, CUDA, CPU]) if one != CPU]
+    assert [options["device_id"] for _, options in providers] == ["0"] * len(providers)
+    assert dict(providers)[CUDA]["use_tf32"] == "0"
+    # Engines are kept where a folder for them is given.
+    assert not any("trt_engine_cache_enable" in options for _, options in providers)
+
+
 def test_tensorrt_keeps_its_engines_and_has_cuda_behind_it(tmp_path):
     (name, options), behind = choose_providers("tensorrt:2", [TENSORRT, CUDA, CPU], tmp_path)
     assert (name, options["device_id"], options["trt_engine_cache_path"]) == (TENSORRT, "2", str(tmp_path))
@@ -138,8 +155,9 @@ def test_the_package_for_gpus_is_no_gpu(bundles, monkeypatch, gpus, precision):
 def test_gpus_are_counted(monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
     assert gpu_count() == 2
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert gpu_count() == 0
+    for none in ("", "-1", " "):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
+        assert gpu_count() == 0
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     listed = "GPU 0: A (UUID: x)\nGPU 1: A (UUID: y)\nGPU 2: A (UUID: z)\n"
     monkeypatch.setattr(devices.subprocess, "run", lambda *a, **k: SimpleNamespace(stdout=listed))
@@ -176,8 +194,14 @@ def test_each_gpu_has_a_worker(monkeypatch):
     assert device_of_worker("cuda:1", 0) == "cuda:1"
     assert device_of_worker("cpu", 1) == "cpu"
     assert device_of_worker("cuda", "tcp://host:1") == "cuda"
+    runtime.get_available_providers = lambda: [CPU]
+    assert settle_device("auto", None) == ("auto", None)
+    runtime.get_available_providers = lambda: [CUDA, CPU]
     monkeypatch.setattr(devices, "gpu_count", lambda: 0)
     assert settle_device("auto", None) == ("auto", None)
+    # Where they cannot be counted there is one for who asks for it.
+    assert settle_device("cuda", None) == ("cuda", 1)
+    assert device_of_worker("cuda", 3) == "cuda:0"
 
 
 def test_the_batch_leaves_half_of_the_memory():

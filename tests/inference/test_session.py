@@ -1,11 +1,15 @@
+from types import SimpleNamespace
+
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from make_bundle import files, make_bundle, manifest, weights
 
 from galmorph.bundle import write_bundle
 from galmorph.errors import BundleError, RunError
-from galmorph.inference.devices import CPU, CUDA, choose_providers
+from galmorph.inference import session
+from galmorph.inference.devices import CPU, CUDA, TENSORRT, choose_providers
 from galmorph.inference.session import ScoringSession
 
 
@@ -45,6 +49,31 @@ def test_a_gpu_that_is_not_there_is_an_error():
         choose_providers("cuda:0", [CPU])
 
 
+@pytest.fixture
+def broken_driver(monkeypatch, tmp_path):
+    """The package for GPUs where none starts: onnxruntime goes on with the CPU, without an error."""
+    runtime = SimpleNamespace(
+        get_available_providers=lambda: [TENSORRT, CUDA, CPU],
+        SessionOptions=onnxruntime.SessionOptions,
+        InferenceSession=lambda graph, options, providers: onnxruntime.InferenceSession(graph, options, [CPU]),
+    )
+    monkeypatch.setattr(session, "load_onnxruntime", lambda: runtime)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "tensorrt"])
+def test_a_gpu_that_does_not_start_is_an_error(bundle, broken_driver, device):
+    with pytest.raises(RunError, match=f"device {device} was asked for and onnxruntime could not start it"):
+        ScoringSession(bundle, device)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_where_no_gpu_was_asked_for_the_cpu_scores(bundle, broken_driver, images, device):
+    scoring = ScoringSession(bundle, device)
+    assert (scoring.provider, scoring.batch) == (CPU, 8)
+    assert scoring.predict(images)[0].shape == (21, 4)
+
+
 @pytest.mark.parametrize("device", ["gpu", "cpu:1", "cuda:x", "", "auto:0"])
 def test_devices_have_names(device):
     with pytest.raises(RunError, match="device must be"):
@@ -64,6 +93,15 @@ def test_a_graph_that_does_not_fit_its_manifest_is_refused(tmp_path):
     content = files(3, 16, 4) | {"model.onnx": files(3, 32, 4)["model.onnx"]}
     bundle = write_bundle(tmp_path / "model", manifest(["g", "r", "z"]), content)
     with pytest.raises(BundleError, match=r"takes 'image' of shape|'image' of shape \(n, 3, 16, 16\)"):
+        ScoringSession(bundle, "cpu")
+
+
+def test_a_graph_without_features_is_refused(tmp_path):
+    model = onnx.load_from_string(files(3, 16, 4)["model.onnx"])
+    del model.graph.output[1]
+    content = files(3, 16, 4) | {"model.onnx": model.SerializeToString()}
+    bundle = write_bundle(tmp_path / "model", manifest(["g", "r", "z"]), content)
+    with pytest.raises(BundleError, match=r"gives \['logits'\]"):
         ScoringSession(bundle, "cpu")
 
 

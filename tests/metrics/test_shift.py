@@ -66,3 +66,5 @@ def test_stability_by_hand():
     assert stability(old, new) == pytest.approx(2 * (q - p) * np.log(q / p))
     assert stability(old, old) == 0
     assert np.isnan(stability(old, np.empty(0)))
+    # Rounding may make a probability a little more than 1, or less than 0.
+    assert stability(np.full(4, 1 + 1e-7), np.full(4, 0.99)) == stability(np.full(4, -1e-7), np.full(4, 0.01)) == 0

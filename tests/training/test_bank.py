@@ -27,6 +27,16 @@ def test_only_what_was_seen_is_known():
     assert known.firsts is None
 
 
+def test_a_resumed_training_finds_it_as_it_was():
+    bank, again = Bank(4, 2), Bank(4, 2)
+    bank.store(torch.tensor([[0.1, 0.9], [0.7, 0.3]]), marks([3, 1], [5, 6], [1, NO_LABEL]))
+    again.load_state_dict(bank.state_dict())
+    for one, other in zip(
+        (bank.known()[0], *bank.known()[1][:3]), (again.known()[0], *again.known()[1][:3]), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
 def test_nothing_in_it_has_a_gradient():
     bank, p = Bank(2, 2), torch.rand(1, 2, requires_grad=True)
     bank.store(p, marks([0], [0], [0]))

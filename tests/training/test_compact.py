@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -12,12 +13,22 @@ from make_recipe import tiny_recipe
 
 from galmorph.bundle import load_bundle
 from galmorph.inference.session import ScoringSession
-from galmorph.training.compact import Decisions, compare_decisions, halve, lowered_threshold, quantise
+from galmorph.training import compact
+from galmorph.training.compact import (
+    CALIBRATION_IMAGES,
+    Decisions,
+    Judges,
+    compact_graphs,
+    compare_decisions,
+    halve,
+    lowered_threshold,
+    quantise,
+)
 from galmorph.training.export import export
 from galmorph.training.fit import train
 from galmorph.training.graph import export_graph
 from galmorph.training.networks import build_network
-from galmorph.training.options import NetworkOptions
+from galmorph.training.options import ExportOptions, NetworkOptions
 from galmorph.training.stretch import Stretch
 
 
@@ -111,6 +122,65 @@ def test_the_threshold_is_lowered_by_what_unknown_objects_lose():
     assert lowered_threshold(3.0, before, after) == 3.0
 
 
+def test_a_score_that_is_no_number_lowers_no_threshold_and_hides_no_loss():
+    """Such an object is called unknown whatever the threshold."""
+    before, after = np.full(4, 2.0), np.array([1.5, 1.5, np.nan, 1.5])
+    assert lowered_threshold(1.0, before, after) == pytest.approx(0.5)
+    before[3] = np.inf
+    assert lowered_threshold(1.0, before, after) == pytest.approx(0.5)
+    assert lowered_threshold(1.0, before[2:], after[2:]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "faults"),
+    [
+        ({"flags_kept": 0.5, "accuracy_drop": 0.5}, []),
+        ({"flags_kept": 0.6, "accuracy_drop": 0.5}, ["of 2 unknown objects 50.0 % are still called so"]),
+        ({"flags_kept": 0.5, "accuracy_drop": 0.4}, ["accuracy falls from 1.0000 to 0.5000"]),
+        ({"flags_kept": 0.6, "accuracy_drop": 0.4}, ["accuracy falls from", "are still called so"]),
+    ],
+)
+def test_a_threshold_is_fitted_to_every_other_image_and_judged_on_those_between(monkeypatch, options, faults):
+    """Two sets of four images; unknown objects lose 0.5 where it is fitted, and one of two more where it is judged."""
+    scores = {b"whole": [[2.0, 2, 0, 0], [2, 2, 0, 0]], b"less": [[1.5, 0.6, 0, 0], [1.5, 0.3, 0, 0]]}
+    labels = {b"whole": [[0, 0, 0, 0], [0, 1, 0, 1]], b"less": [[1, 0, 1, 0], [1, 0, 1, 0]]}
+    monkeypatch.setattr(compact, "quantise", lambda graph, examples: b"less")
+    monkeypatch.setattr(compact, "predict", lambda graph, images, rows: (labels[graph][images], scores[graph][images]))
+    calibration = SimpleNamespace(
+        threshold=1.0,
+        unknown_score="entropy",
+        score=lambda labels, scores: SimpleNamespace(label=np.array(labels), entropy=np.array(scores)),
+    )
+    judges = [Judges(0, np.arange(4), np.zeros(4, int)), Judges(1, np.arange(4), np.array([0, 1, 0, 1]))]
+    given = ExportOptions(precisions=("int8",), **options)
+    graphs, results = compact_graphs(b"whole", given, calibration, np.zeros(0), judges)
+    told = results["int8"]
+    assert told["threshold"] == pytest.approx(0.5)
+    assert (told["images"], told["accuracy_float32"], told["accuracy"]) == (4, 1.0, 0.5)
+    assert (told["flags"], told["flags_kept"], told["flags_added"]) == (2, 0.5, 0.0)
+    assert graphs == ({} if faults else {"model.int8.onnx": b"less"})
+    assert ("refused" in told) == bool(faults)
+    for fault in faults:
+        assert fault in told["refused"]
+
+
+def test_ranges_are_taken_from_all_examples_up_to_a_number(graph, images, monkeypatch):
+    seen = []
+
+    def watched(prepared, quantised, examples, **options):
+        while (batch := examples.get_next()) is not None:
+            seen.append(batch["image"])
+        raise StopIteration
+
+    monkeypatch.setattr(compact, "quantize_static", watched)
+    for count in (20, CALIBRATION_IMAGES + 20):
+        seen.clear()
+        given = np.resize(images, (count, *images.shape[1:]))
+        with pytest.raises(StopIteration):
+            quantise(graph, given)
+        np.testing.assert_array_equal(np.concatenate(seen), given[:CALIBRATION_IMAGES])
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     from make_cutouts import make_cutouts
@@ -141,8 +211,6 @@ def test_the_bundle_holds_what_the_recipe_asks_for(trained, tmp_path):
 
 
 def test_a_graph_that_decides_otherwise_is_refused(trained, tmp_path, monkeypatch, caplog):
-    from galmorph.training import compact
-
     def broken(graph, examples):
         model = onnx.load_model_from_string(graph)
         head = next(node for node in model.graph.node if "logits" in node.output)

@@ -15,6 +15,18 @@ def test_density_by_hand():
     assert neighbourhood_density(p, temperature=1.0) == pytest.approx(np.mean(entropies))
 
 
+def test_cosines_are_divided_by_the_temperature_of_the_paper():
+    # Cosines 1 and 0.6 with the two others, by 0.05: a share of 1 / (1 + exp(8)) for the farther one.
+    p = np.array([[1.0, 0.0], [1.0, 0.0], [3.0, 4.0]])
+    far = 1 / (1 + math.exp((1 - 0.6) / 0.05))
+    each = -(far * math.log(far) + (1 - far) * math.log(1 - far))
+    density = (2 * each + math.log(2)) / 3
+    assert neighbourhood_density(p) == pytest.approx(density)
+    p /= p.sum(axis=1, keepdims=True)
+    expected = density / math.log(2) * mutual_information(p) / math.log(2)
+    assert separated_density(p) == pytest.approx(expected)
+
+
 def test_density_is_of_cosines():
     # The one between has a cosine of the root of a half with both others, which are orthogonal.
     near = np.array([math.exp(math.sqrt(0.5)), 1.0]) / (math.exp(math.sqrt(0.5)) + 1.0)

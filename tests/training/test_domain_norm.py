@@ -54,8 +54,14 @@ def test_each_domain_has_parameters_of_its_own_and_starts_from_the_sources():
     assert layer.source.weight.grad.abs().sum() > 0
     assert layer.target.weight.grad is None
     layer.source.weight.data.fill_(7.0)
+    layer.source.bias.data.fill_(3.0)
+    layer.target.running_mean.fill_(5.0)
     start_target_from_source(network)
     assert layer.target.weight.tolist() == [7.0] * 8
+    assert layer.target.bias.tolist() == [3.0] * 8
+    # What was seen of a domain stays its own.
+    assert layer.target.running_mean.tolist() == [5.0] * 8
+    assert layer.source.running_mean.tolist() != [5.0] * 8
     layer.source.weight.data.fill_(8.0)
     assert layer.target.weight.tolist() == [7.0] * 8
 

@@ -1,6 +1,8 @@
 """Networks of several seeds answer together: in training's folder, in the bundle, before the guard."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from galmorph.bundle import load_bundle
 from galmorph.cli import main
 from galmorph.cutout_set import read_cutout_set
 from galmorph.errors import ConfigError, DataError
+from galmorph.training import ensemble
 from galmorph.training.ensemble import Ensemble, as_served, load_members
 from galmorph.training.evaluate import evaluate, predict
 from galmorph.training.export import export
@@ -134,6 +137,23 @@ def test_networks_of_different_recipes_or_data_are_refused(seeds, cutouts, tmp_p
     other = train(recipe, tmp_path / "elsewhere", device="cpu", progress=False).checkpoint
     with pytest.raises(DataError, match="different data"):
         load_members([out / "seed-0", other])
+
+
+def test_networks_that_adapted_to_different_targets_are_refused(cutouts, monkeypatch):
+    recipe = tiny_recipe(cutouts)
+    loaded = {
+        name: (
+            SimpleNamespace(recipe=replace(recipe, seed=seed)),
+            {"digests": {"images": "of the source"}, "target": {"digests": {"images": images}}},
+        )
+        for seed, (name, images) in enumerate({"first": "a", "second": "a", "third": "b"}.items())
+    }
+    monkeypatch.setattr(ensemble, "load_training", loaded.__getitem__)
+    modules, record = load_members(["second", "first"])
+    assert modules == [loaded["second"][0], loaded["first"][0]]
+    assert record is loaded["second"][1]
+    with pytest.raises(DataError, match="third and first were trained on different data"):
+        load_members(["first", "second", "third"])
 
 
 def test_what_is_of_one_network_asks_for_one(seeds):

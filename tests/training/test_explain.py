@@ -9,6 +9,7 @@ from PIL import Image
 from galmorph.cli import main
 from galmorph.cutout_set import read_cutout_set
 from galmorph.errors import DataError
+from galmorph.training import latent
 from galmorph.training.domains import read_domains
 from galmorph.training.explain import Looked, draw_latent, draw_maps, explain
 from galmorph.training.fit import load_training, train
@@ -29,12 +30,44 @@ def test_groups_stay_groups_on_the_plane():
     assert np.array_equal(latent_view(features), view)
 
 
+@pytest.mark.parametrize(("n", "perplexity"), [(100, 30.0), (8, 7 / 3)])
+def test_the_plane_is_isomaps_and_what_lies_on_it_is_laid_out_anew(monkeypatch, n, perplexity):
+    """Neighbours are those of scikit-learn's defaults, or as many as there are."""
+
+    def watched(kind):
+        def make(*given, **options):
+            made = kind(*given, **options)
+
+            def fit_transform(values):
+                told.append((kind.__name__, options, values.shape))
+                return type(made).fit_transform(made, values)
+
+            made.fit_transform = fit_transform
+            return made
+
+        return make
+
+    told = []
+    for name in ("Isomap", "TSNE"):
+        monkeypatch.setattr(latent, name, watched(getattr(latent, name)))
+    view = latent_view(np.random.default_rng(0).normal(size=(n, 6)), seed=3)
+    assert view.shape == (n, 2)
+    assert np.isfinite(view).all()
+    assert told == [
+        ("Isomap", {"n_neighbors": 5, "n_components": 2}, (n, 6)),
+        ("TSNE", {"perplexity": pytest.approx(perplexity), "random_state": 3}, (n, 2)),
+    ]
+
+
 def test_features_that_cannot_be_laid_out():
     assert latent_view(np.ones((9, 4))).tolist() == [[0.0, 0.0]] * 9
+    assert latent_view(np.tile([1.0, 2.0], (9, 1))).tolist() == [[0.0, 0.0]] * 9
     with pytest.raises(DataError, match="at least 8 images, got 7"):
         latent_view(np.eye(7))
     with pytest.raises(DataError, match="not finite"):
         latent_view(np.full((9, 2), np.nan))
+    with pytest.raises(DataError, match="not finite"):
+        latent_view(np.where(np.arange(18).reshape(9, 2) == 5, np.inf, 1.0))
 
 
 def test_a_training_beside_a_labelled_set(trained, cutouts, tmp_path, capsys):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from galmorph.training.guard import Answers, Signs, Verdict, judge, observe_signs
+from galmorph.training.guard import RARE, Answers, Signs, Verdict, judge, observe_signs
 from galmorph.training.options import GuardOptions
 
 CALM = Signs(
@@ -64,6 +64,15 @@ def test_one_image_of_a_rare_class_is_no_sign_of_harm() -> None:
     assert judge(signs, GuardOptions(likelihood_drop=100.0)).reasons == ()
 
 
+def test_images_of_a_small_class_that_all_change_leave_an_error_as_if_one_of_them_might_not():
+    # Of class 1 all four are lost, of which the variance is 0.
+    labels = np.array([0] * 40 + [1] * 4)
+    right, target = labels.tolist(), [0, 1] * 30
+    signs = observe_signs(answers(right, target, classes=2), answers([0] * 44, target, classes=2), labels, images=500)
+    assert signs.source_change == pytest.approx(-0.5)
+    assert signs.source_error == pytest.approx(math.sqrt(1 / 4 / 4) / 2)
+
+
 def test_the_likelihood_on_the_source_is_of_calibrated_probabilities() -> None:
     # 60 of 100 right at 8 to 0: the temperature that fits says 0.6 and 0.4; of 80 right, 0.8 and 0.2.
     labels = np.zeros(100, dtype=int)
@@ -102,6 +111,20 @@ def test_clusters_by_hand(was: list[int], now: list[int], change: float) -> None
     assert signs.clusters_change == pytest.approx(change)
 
 
+def test_a_model_that_gives_every_image_the_same_features_says_nothing_of_clusters() -> None:
+    same, places = [[3.0], [3.0], [3.0], [3.0]], [[0.0], [0.0], [1.0], [1.0]]
+    one, other = of_four([0, 0, 1, 1], places), of_four([0, 1, 0, 1], same)
+    assert observe_signs(one, other, np.arange(2), images=500).clusters_change == pytest.approx(-1.5)
+
+
+def test_as_many_classes_as_images_are_no_clusters() -> None:
+    logits, features = 8.0 * np.eye(2), np.array([[0.0], [1.0]])
+    signs = observe_signs(
+        Answers(logits, logits, features), Answers(logits, logits[[0, 0]], features), np.arange(2), images=500
+    )
+    assert signs.clusters_change == 0
+
+
 def test_clusters_are_looked_for_in_the_features_of_both_models_alike() -> None:
     """Whatever their scale and number: corners of a square, halved by the one model's axis and by the other's."""
     plain = of_four([0, 0, 1, 1], [[-1.0], [-1.0], [1.0], [1.0]])
@@ -117,6 +140,24 @@ def test_only_images_of_which_the_source_only_model_is_sure_have_to_agree() -> N
     assert signs.sure == 0.75
     assert signs.agreement == pytest.approx(2 / 3)
     assert signs.confidence_change == pytest.approx(1 - (3 + 0.5) / 4)
+
+
+@pytest.mark.parametrize(("sure", "share"), [(0.79, 1.0), (0.81, 0.0)])
+def test_how_sure_is_sure_is_told(sure: float, share: float) -> None:
+    # Right in 80 of 100 cases: calibrated, all answers have 0.8.
+    labels = np.array([0, 1] * 50)
+    right = np.where(np.arange(100) < 80, labels, 1 - labels)
+    one = answers(right.tolist(), [0, 1] * 20, classes=2)
+    assert observe_signs(one, one, labels, images=500, sure=sure).sure == share
+
+
+def test_what_is_sure_by_itself_is_what_the_guard_takes_for_it() -> None:
+    logits = np.array([[math.log(p), math.log(1 - p)] for p in (0.95, 0.92, 0.88, 0.6)])
+    valid = np.repeat(logits[:1], 20, axis=0)
+    labels = np.array([0] * 19 + [1])  # 19 of 20 right at 0.95: the temperature is 1
+    one = Answers(valid, logits, np.arange(4.0)[:, None])
+    assert observe_signs(one, one, labels, images=500).sure == 0.5
+    assert GuardOptions().sure == 0.9
 
 
 def test_where_source_and_target_share_no_class_none_vanishes() -> None:
@@ -151,6 +192,31 @@ def test_a_class_that_the_target_hardly_has_may_vanish() -> None:
     assert observe_signs(before, after, labels, images=200).smallest_class > 0.9
 
 
+@pytest.mark.parametrize(("each", "left"), [(50, 0.0), (51, 2.0)])
+def test_a_class_may_vanish_that_is_rarer_than_one_in_fifty(each: int, left: float) -> None:
+    labels = np.array([0, 1] * 50)
+    target = [0] * (each - 1) + [1]
+    signs = observe_signs(
+        answers(labels.tolist(), target, classes=2), answers(labels.tolist(), [0] * each, classes=2), labels, images=500
+    )
+    assert RARE == 1 / 50
+    # Where it does not count there is the other class alone, of whose share the source has half.
+    assert signs.smallest_class == left
+
+
+def test_a_class_is_expected_in_the_smaller_of_its_two_shares() -> None:
+    # The source-only model leans to class 0, the source is even: of class 0 a half is expected, of class 1 a tenth.
+    labels = np.array([0, 1] * 50)
+    before = answers(labels.tolist(), [0] * 90 + [1] * 10, classes=2)
+    after = answers(labels.tolist(), [0] * 45 + [1] * 55, classes=2)
+    assert observe_signs(before, after, labels, images=500).smallest_class == pytest.approx(0.45 / 0.5)
+    # And the other way about: of class 0 a tenth, of class 1 a half.
+    uneven = np.array([0] * 10 + [1] * 90)
+    before = answers(uneven.tolist(), [0] * 50 + [1] * 50, classes=2)
+    after = answers(uneven.tolist(), [0] * 60 + [1] * 40, classes=2)
+    assert observe_signs(before, after, uneven, images=500).smallest_class == pytest.approx(0.4 / 0.5)
+
+
 def test_images_of_which_nobody_is_sure_say_nothing_by_agreement() -> None:
     labels = np.array([0, 1] * 50)
     logits = np.where(np.eye(2)[labels] > 0, 1.0, -1.0)
@@ -178,6 +244,16 @@ def test_each_sign_alone_falls_back(changed: dict[str, float], word: str) -> Non
     assert verdict.shipped == "source_only"
     assert len(verdict.reasons) == 1
     assert word in verdict.reasons[0]
+
+
+def test_changes_for_the_better_are_no_signs_of_harm() -> None:
+    better = replace(CALM, source_change=0.5, likelihood_change=1.0, away=-0.9, clusters_change=1.0, smallest_class=3.0)
+    assert judge(better, GuardOptions()).reasons == ()
+
+
+def test_the_reason_says_what_share_changed_class() -> None:
+    (reason,) = judge(replace(CALM, agreement=0.3), GuardOptions()).reasons
+    assert reason.endswith("sure (80%), 70% changed class")
 
 
 def test_a_sign_at_its_limit_is_none_of_harm() -> None:
@@ -211,6 +287,11 @@ def test_a_verdict_survives_json() -> None:
     assert again.signs.source_change == 0
     assert math.isnan(again.signs.agreement)
     assert again.signs.images == 3
+
+
+def test_a_verdict_knows_the_images_that_it_was_made_of() -> None:
+    verdict = replace(judge(replace(CALM, away=0.3), GuardOptions()), target={"images": "0123"})
+    assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict
 
 
 def test_a_verdict_that_knew_fewer_signs_is_read() -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from make_cutouts import make_cutouts
@@ -11,13 +12,16 @@ from make_recipe import tiny_recipe
 
 from galmorph.bundle import load_bundle
 from galmorph.cli import main
+from galmorph.cutout_set import read_cutout_set
 from galmorph.errors import ConfigError
+from galmorph.training import guarded
+from galmorph.training.domains import read_domains
 from galmorph.training.evaluate import evaluate
 from galmorph.training.explain import explain
 from galmorph.training.export import export
-from galmorph.training.fit import train
+from galmorph.training.fit import load_training, train
 from galmorph.training.guard import Verdict
-from galmorph.training.guarded import train_guarded, without_adaptation
+from galmorph.training.guarded import compare_trainings, predict, train_guarded, without_adaptation
 from galmorph.training.seeds import train_seeds
 from galmorph.training.shipped import GUARD, PLAIN, read_verdict, shipped_checkpoint
 from galmorph.training.transfer import start_file
@@ -44,6 +48,71 @@ def fallen(cutouts, target, tmp_path_factory):
     """A training whose target has far fewer images than the guard wants."""
     out = tmp_path_factory.mktemp("guarded") / "out"
     return out, train_guarded(recipe_for(cutouts, target, least_images=10_000), out, device="cpu", progress=False)
+
+
+@pytest.fixture
+def asked(cutouts, target, monkeypatch):
+    """What the guard asks of two models: one that is right, and one that calls all of the target one class."""
+    domains, seen = read_domains(recipe_for(cutouts, target)), []
+
+    def answer(modules, images, rows, domain):
+        images_of = {"source": domains.source.images, "target": domains.target.images}
+        assert images is images_of[domain] or np.array_equal(images, images_of[domain])
+        seen.append((modules, domain, rows.tolist()))
+        labels = domains.source.labels[rows] if domain == "source" else np.arange(len(rows)) % 3
+        logits = 8.0 * np.eye(3)[0 * labels if (modules, domain) == ("adapted", "target") else labels]
+        return (0 * logits if modules == "vague" and domain == "target" else logits), logits
+
+    monkeypatch.setattr(guarded, "load_members", lambda checkpoints: (checkpoints[0], {}))
+    monkeypatch.setattr(guarded, "predict", answer)
+    return domains, seen
+
+
+def test_the_guard_sees_validation_images_of_the_source_and_training_images_of_the_target(asked, cutouts, target):
+    domains, seen = asked
+    verdict = compare_trainings(recipe_for(cutouts, target), ["plain"], ["adapted"])
+    rows = domains.target_rows["train"]
+    assert seen == [
+        (model, domain, sorted(chosen.tolist()))
+        for model in ("plain", "adapted")
+        for domain, chosen in (("source", domains.rows["validation"]), ("target", rows))
+    ]
+    assert verdict.shipped == "source_only"
+    assert verdict.target == domains.target.digests
+    assert verdict.signs.images == len(rows)
+    assert verdict.signs.source_change == verdict.signs.smallest_class == 0
+    assert verdict.signs.agreement == pytest.approx(np.mean(np.arange(len(rows)) % 3 == 0))
+
+
+def test_of_a_large_target_both_models_are_asked_about_the_same_images(asked, cutouts, target, monkeypatch):
+    domains, seen = asked
+    monkeypatch.setattr(guarded, "COMPARED", 9)
+    signs = compare_trainings(recipe_for(cutouts, target), ["plain"], ["adapted"]).signs
+    first, second = (rows for _, domain, rows in seen if domain == "target")
+    assert first == second == sorted(first)
+    assert len(set(first)) == 9
+    assert set(first) < set(domains.target_rows["train"].tolist())
+    # Those that were trained with are counted all the same.
+    assert signs.images == len(domains.target_rows["train"])
+
+
+@pytest.mark.parametrize(("sure", "share"), [(0.3, 1), (0.5, 0)])
+def test_the_recipe_says_of_what_the_source_only_model_is_sure(asked, cutouts, target, sure, share):
+    assert compare_trainings(recipe_for(cutouts, target, sure=sure), ["vague"], ["plain"]).signs.sure == share
+
+
+def test_models_answer_about_each_image_that_is_asked_for_however_many_at_a_time(trained, cutouts, monkeypatch):
+    module, _ = load_training(trained.checkpoint)
+    images, rows = read_cutout_set(cutouts).images, np.array([5, 0, 17, 3, 8, 2, 30])
+    with_all = predict(module, images, rows, "source")
+    monkeypatch.setattr(guarded, "BATCH", 3)
+    for whole, parts in zip(with_all, predict(module, images, rows, "source"), strict=True):
+        assert len(whole) == len(rows)
+        np.testing.assert_allclose(parts, whole, atol=1e-5)
+    for number, row in enumerate(rows):
+        np.testing.assert_allclose(
+            predict(module, images, np.array([row]), "source")[0][0], with_all[0][number], atol=1e-5
+        )
 
 
 def test_a_sign_of_harm_ships_the_source_only_model(fallen, tmp_path):
@@ -197,13 +266,16 @@ def test_without_a_guard_nothing_else_is_trained(cutouts, target, tmp_path):
 def test_the_source_only_twin_is_the_same_recipe_on_the_source(cutouts, target):
     recipe = recipe_for(cutouts, target, "deepastrouda")
     weights = {"cross_entropy": 2.0, "strangers": 0.5, "balance": 0.3, "clustering": 3.0}
-    recipe = dataclasses.replace(recipe, method=dataclasses.replace(recipe.method, weights=weights))
+    recipe = dataclasses.replace(
+        recipe, method=dataclasses.replace(recipe.method, weights=weights, class_weights=False)
+    )
     plain = without_adaptation(recipe, (0.5, 2.0))
     assert plain.method.name == "source_only"
     assert plain.views == dataclasses.replace(recipe.views, noise=(0.5, 2.0))
     assert without_adaptation(recipe).views.noise == 0
     assert plain.method.weights == {"cross_entropy": 2.0, "strangers": 0.5}
     assert plain.method.label_smoothing == recipe.method.label_smoothing
+    assert not plain.method.class_weights
     assert plain.target is None
     assert (plain.fit, plain.network, plain.optimiser, plain.seed) == (
         recipe.fit,

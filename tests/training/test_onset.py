@@ -16,6 +16,8 @@ def test_weights_rise_after_the_warm_up(epoch, share):
 def test_without_ramp_they_are_full_at_once():
     begin = onset(MethodOptions(warmup_epochs=2, ramp_epochs=0), 30)
     assert [begin.share(epoch) for epoch in (1.9, 2.0)] == [0, 1]
+    # Also where the end is told in fewer places.
+    assert Onset(1.23456789, 0).share(1.23456789) == 1
 
 
 @pytest.mark.parametrize("name", METHODS)

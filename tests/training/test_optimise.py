@@ -62,6 +62,25 @@ def test_optimisers(name, kind):
     assert optimiser.param_groups[0]["lr"] == pytest.approx(0.02)
 
 
+def test_momentum_is_nesterovs():
+    """Of gradients of 1 with a rate of 1: 1 + 0.9 first, 1 + 0.9 (1 + 0.9) then."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimiser = build_optimiser([parameter], OptimiserOptions(name="sgd", learning_rate=1.0, weight_decay=0.0))
+    places = []
+    for _ in range(2):
+        parameter.grad = torch.ones(1)
+        optimiser.step()
+        places.append(parameter.item())
+    assert places == pytest.approx([-1.9, -1.9 - 2.71])
+
+
+def test_a_warm_up_of_the_whole_training_ends_at_one():
+    """The schedule is asked once more after the last step."""
+    options = OptimiserOptions(schedule="cosine", warmup_epochs=20.0)
+    assert rate_factor(199, options, 10, 20) == pytest.approx(200 / 201)
+    assert rate_factor(200, options, 10, 20) == 1
+
+
 def test_triangle_goes_from_a_tenth_up_and_down_in_each_cycle():
     values = factors(OptimiserOptions(schedule="triangle", warmup_epochs=0.0, cycle_epochs=8))
     assert values[0] == pytest.approx(0.1)

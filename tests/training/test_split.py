@@ -23,9 +23,10 @@ def test_part_depends_on_the_identifier_alone():
     np.testing.assert_array_equal(split_objects(IDS[some], NAMES[some], SplitOptions()), parts[some])
 
 
-def test_salt_gives_another_division():
-    first = split_objects(IDS, NAMES, SplitOptions())
-    second = split_objects(IDS, NAMES, SplitOptions(salt="other"))
+@pytest.mark.parametrize("stratified", [False, True])
+def test_salt_gives_another_division(stratified):
+    first = split_objects(IDS, NAMES, SplitOptions(stratified=stratified))
+    second = split_objects(IDS, NAMES, SplitOptions(stratified=stratified, salt="other"))
     assert np.mean(first == second) == pytest.approx(0.6**2 + 0.2**2 + 0.2**2, abs=0.03)
 
 
@@ -61,6 +62,15 @@ def test_leak_is_found():
     check_no_leak({"train": np.array(["a", "a"]), "validation": np.array(["b"])})
     with pytest.raises(DataError, match="1 objects are in both train and test, for example a"):
         check_no_leak({"train": np.array(["a", "b"]), "validation": np.array(["c"]), "test": np.array(["a"])})
+
+
+@pytest.mark.parametrize(("first", "second"), [("train", "validation"), ("train", "test"), ("validation", "test")])
+def test_a_leak_between_any_two_parts_is_found(first, second):
+    parts = {part: np.array([part]) for part in ("train", "validation", "test")}
+    parts[first] = np.append(parts[first], "shared")
+    parts[second] = np.append("shared", parts[second])
+    with pytest.raises(DataError, match=f"1 objects are in both {first} and {second}, for example shared"):
+        check_no_leak(parts)
 
 
 @pytest.mark.parametrize("stratified", [False, True])
@@ -111,6 +121,13 @@ def test_the_same_image_under_two_names_is_found():
     images[5] = images[1]
     with pytest.raises(DataError, match="object a in the train part and object f in the test part have the same image"):
         check_no_copies(parts)
+
+
+def test_images_that_agree_in_one_band_alone_are_no_copies():
+    images = np.random.default_rng(0).normal(size=(2, 2, 4, 4)).astype(np.float32)
+    images[1, 0] = images[0, 0]
+    ids = np.array(["a", "b"])
+    check_no_copies({"train": [(images, np.array([0]), ids)], "test": [(images, np.array([1]), ids)]})
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])

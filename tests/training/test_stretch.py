@@ -33,6 +33,17 @@ def test_linear_maps_low_and_high_to_zero_and_one():
     assert result.flatten().tolist() == [0.0, 0.0, 0.5, 1.0]
 
 
+def test_linear_between_any_two_values_and_after_a_round_trip():
+    image = torch.tensor([5.0, 10.0, 15.0, 30.0, 60.0, 50.0]).reshape(1, 1, 2, 3)
+    stretch = fit_stretch(image.numpy(), np.array([0]), StretchOptions(kind="linear", low=10.0, high=50.0))
+    for each in (stretch, Stretch.from_dict(stretch.to_dict())):
+        assert each(image).flatten().tolist() == [0.0, 0.0, 0.125, 0.5, 1.0, 1.0]
+
+
+def test_its_numbers_are_in_the_manifest_and_not_among_the_weights():
+    assert Stretch("percentile", [1.0, 2.0], limits=[[0.0, 1.0], [0.0, 2.0]]).state_dict() == {}
+
+
 def test_percentile_by_formula_and_from_the_training_part_alone():
     rng = np.random.default_rng(0)
     images = rng.normal(1, 3, (40, 2, 8, 8)).astype(np.float32)
@@ -47,6 +58,10 @@ def test_percentile_by_formula_and_from_the_training_part_alone():
     torch.testing.assert_close(again(torch.from_numpy(images)), stretch(torch.from_numpy(images)))
     with pytest.raises(DataError, match="no positive values"):
         fit_stretch(-np.abs(images), np.arange(20), StretchOptions(kind="percentile"))
+    for dark in (-1.0, 0.0):
+        images[:, 1] = dark
+        with pytest.raises(DataError, match="no positive values"):
+            fit_stretch(images, np.arange(20), StretchOptions(kind="percentile"))
 
 
 @pytest.mark.parametrize("kind", ["asinh", "lupton", "linear"])
@@ -70,6 +85,14 @@ def test_noise_ignores_padding():
     images = np.random.default_rng(0).normal(size=(100, 1, 16, 16)).astype(np.float32)
     images[:, :, :, :8] = 0
     assert sky_noise(images) == pytest.approx([1.0], rel=0.05)
+
+
+def test_noise_is_that_of_the_two_outermost_rings_whatever_its_sign():
+    """Padding around a ring of -3 around an object."""
+    images = np.full((2, 1, 8, 8), 100, dtype=np.float32)
+    images[:, :, [0, -1]] = images[:, :, :, [0, -1]] = 0
+    images[:, :, [1, -2], 1:-1] = images[:, :, 1:-1, [1, -2]] = -3
+    assert sky_noise(images) == pytest.approx([1.4826 * 3])
 
 
 def test_same_after_a_round_trip():

@@ -69,6 +69,14 @@ def test_an_image_counts_by_the_ratio_of_the_mixes_within_bounds():
     assert mix.weights(torch.tensor([0, 1, 2])).tolist() == pytest.approx([0.5, 2.5, 1 / MOST])
 
 
+def test_answers_in_half_precision_are_taken_in():
+    whole, half = TargetMix([1, 3], even=True), TargetMix([1, 3], even=True)
+    logits = torch.tensor([[2.0, -1.0], [0.5, 0.25]])
+    whole.renew(logits)
+    half.renew(logits.bfloat16())
+    assert torch.equal(half.target, whole.target)
+
+
 def test_an_empty_batch_changes_nothing():
     mix = TargetMix([1, 3], even=True)
     mix.renew(torch.zeros(0, 2))

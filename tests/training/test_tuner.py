@@ -36,6 +36,11 @@ def test_algorithm_1_on_a_scripted_loss():
     assert run(paper(), losses) == [(7, "rho", 1.4), (12, "margin", 1.4), (15, "margin", 2.8)]
 
 
+def test_the_loss_is_held_against_its_least_and_not_against_the_one_before():
+    """Every other epoch is better than the one before, and none than the first."""
+    assert run(paper(), [1.0] + [2.0, 1.5] * 30) == run(paper(), [1.0] * 61)
+
+
 def test_a_loss_that_always_falls_changes_nothing():
     assert run(paper(), [1 / (n + 1) for n in range(50)]) == []
 
@@ -73,11 +78,46 @@ def test_bounded_takes_back_what_made_things_no_better():
     run(tuner, [2.0] * 3)
     assert tuner.rho == 1.0
     assert [change.reverted for change in tuner.changes] == [False, True]
+    assert [(change.before, change.after) for change in tuner.changes] == [
+        (1.0, pytest.approx(1 + 0.3 * math.log(9) / 2)),
+        (pytest.approx(1 + 0.3 * math.log(9) / 2), 1.0),
+    ]
     # The next change has to wait as long as after any other.
     run(tuner, [2.0] * 2)
     assert len(tuner.changes) == 2
     run(tuner, [2.0])
     assert tuner.changes[-1].parameter == "margin"
+
+
+def test_bounded_takes_back_what_made_things_neither_better_nor_worse():
+    tuner = Tuner(1.0, 0.3, 9, "bounded")
+    run(tuner, [1.0] * 9)
+    assert [change.reverted for change in tuner.changes] == [False, True]
+
+
+def test_bounded_waits_while_the_loss_falls_after_a_change():
+    """What the loss is worth has changed with the boundary: that it is higher than before says nothing yet."""
+    tuner = Tuner(1.0, 0.3, 9, "bounded")
+    run(tuner, [1.0] * 6 + [2.0, 1.9, 1.8, 1.7, 1.6])
+    assert len(tuner.changes) == 1
+    run(tuner, [1.6])
+    assert tuner.changes[-1].reverted
+
+
+def test_after_a_change_is_taken_back_the_least_loss_is_that_of_before_it():
+    tuner = Tuner(1.0, 0.3, 9, "bounded")
+    run(tuner, [1.0] * 6 + [2.0] * 3)
+    # Falling, but not below 1.
+    run(tuner, [1.9, 1.8, 1.7])
+    assert [change.parameter for change in tuner.changes] == ["rho", "rho", "margin"]
+
+
+def test_a_step_that_the_bounds_leave_nothing_of_is_no_change():
+    largest = math.log(9)
+    tuner = Tuner((1 - 0.05) * largest, 0.1 * largest, 9, "bounded")
+    assert run(tuner, [1.0] * 8) == []
+    # The next change has its turn all the same, and waits as long as after any other.
+    assert [parameter for _, parameter, _ in run(tuner, [1.0])] == ["margin"]
 
 
 def test_bounded_keeps_what_made_things_better():

@@ -37,6 +37,12 @@ def test_reversal():
     assert x.grad.tolist() == [-1.5, -2.0]
 
 
+def test_reversal_is_of_full_strength_unless_told_otherwise():
+    x = torch.tensor([2.0], requires_grad=True)
+    reverse_gradient(x).backward()
+    assert x.grad.item() == -1
+
+
 def test_ramp():
     assert reversal_ramp(0) == 0
     assert reversal_ramp(0.1) == pytest.approx(2 / (1 + math.exp(-1)) - 1)
@@ -62,6 +68,21 @@ def test_a_step_makes_the_discriminator_better_and_the_features_worse_for_it():
 
 def test_discriminator_is_the_papers():
     assert sum(p.numel() for p in Discriminator(2592).parameters()) == 2592 * 1024 + 1024 + 1024 + 1
+
+
+def test_discriminator_by_hand():
+    """Two features, two hidden units of which one is negative, and half of the units dropped in training."""
+    judge = Discriminator(2, hidden=2)
+    first, last = judge[0], judge[-1]
+    for layer, weight, bias in ((first, [[1.0, 2.0], [-1.0, 1.0]], [0.5, 0.0]), (last, [[2.0, 3.0]], [1.0])):
+        layer.weight.data, layer.bias.data = torch.tensor(weight), torch.tensor(bias)
+    # Hidden 5.5 and, cut at 0, -1.
+    assert judge.eval()(torch.tensor([[3.0, 1.0]])).item() == 1 + 2 * 5.5
+    torch.manual_seed(0)
+    values = judge.train()(torch.tensor([[3.0, 1.0]]).repeat(2000, 1))
+    # What stays counts twice, so that the mean is that without dropping.
+    assert set(values.flatten().tolist()) == {1.0, 1 + 2 * 2 * 5.5}
+    assert values.mean().item() == pytest.approx(12, abs=1)
 
 
 def test_multilinear_map():

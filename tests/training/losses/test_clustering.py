@@ -35,15 +35,15 @@ def test_codes_of_long_features_do_not_collide():
     assert len(codes.unique()) == len(places.unique(dim=0))
 
 
-@pytest.mark.parametrize("place", range(7))
-def test_every_rank_of_long_features_counts(place):
+@pytest.mark.parametrize(("top", "place"), [*((7, place) for place in range(7)), *((6, place) for place in range(6))])
+def test_every_rank_of_long_features_counts(top, place):
     """Also the first, which whole powers of two would push out of the 64 bits."""
-    first, second = list(range(7)), list(range(7))
-    second[place] = 1000
+    first, second = list(range(top)), list(range(top))
+    second[place] = 1024
     values = torch.zeros(2, 2048)
     for row, order in enumerate((first, second)):
-        values[row, order] = torch.arange(7.0, 0.0, -1.0)
-    codes = rank_codes(values, 7, ordered=True)
+        values[row, order] = torch.arange(float(top), 0.0, -1.0)
+    codes = rank_codes(values, top, ordered=True)
     assert codes[0] != codes[1]
 
 
@@ -137,6 +137,27 @@ def test_certain_pairs_are_finite(second, code):
     loss.backward()
     assert loss.isfinite()
     assert first.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("code", "second"), [(0, [1e-9, 1.0, 0.0]), (1, [1.0, 1e-9, 0.0])])
+def test_pairs_that_are_wrong_beyond_the_bounds_have_no_gradient(code, second):
+    """Alike by code with a score of nearly 0, and unlike with one of nearly 1: 1e9 would be their slope."""
+    first = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    second = torch.tensor([second], dtype=torch.float64)
+    second = second if code == 0 else second / (1 + 1e-9)
+    loss, _ = clustering_loss(first, second, marks([0], [0]), marks([1], [code]))
+    loss.backward()
+    assert loss.item() == pytest.approx(-math.log(1e-6))
+    assert first.grad.tolist() == [[0, 0, 0]]
+
+
+def test_where_only_one_side_knows_what_ranks_first_no_pair_is_left_out():
+    first, second = torch.tensor([[0.8, 0.2]]), torch.tensor([[0.5, 0.5]])
+    mine = marks([0], [7])._replace(firsts=torch.tensor([0]))
+    for one, other in ((mine, marks([1], [8])), (marks([0], [7]), marks([1], [8])._replace(firsts=torch.tensor([0])))):
+        loss, rate = clustering_loss(first, second, one, other)
+        assert loss.item() == pytest.approx(math.log(2))
+        assert rate.item() == 0
 
 
 @pytest.mark.parametrize("others", [1, 0])

@@ -25,6 +25,21 @@ def test_weighted_coral_is_that_of_weighted_covariances():
     torch.testing.assert_close(coral(source, target, torch.full((6,), 0.2)), coral(source, target))
 
 
+def test_a_source_that_counts_nothing_has_no_covariance():
+    source, target = torch.randn(4, 2), torch.tensor([[5.0, 2.0], [5.0, -2.0]])
+    assert coral(source, target, torch.zeros(4)).item() == pytest.approx(64 / 16)
+
+
+def test_a_class_that_nothing_is_taken_for_is_confused_with_none():
+    """Its probability underflows to 0 in the whole batch."""
+    logits = torch.tensor([[500.0, 500.0, -500.0]]).repeat(3, 1).requires_grad_(True)
+    value = class_confusion(logits)
+    value.backward()
+    # Each of the two others is taken for the other in half of the cases.
+    assert value.item() == pytest.approx((0.5 + 0.5) / 3)
+    assert logits.grad.isfinite().all()
+
+
 def test_confusion_of_certain_predictions_is_0():
     assert class_confusion(1000 * torch.eye(3)).item() == pytest.approx(0, abs=1e-6)
 

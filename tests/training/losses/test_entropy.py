@@ -42,6 +42,10 @@ def test_separation_by_hand():
     assert active_fraction(logits[:1], 0.3, 0.28).item() == 1
 
 
+def test_of_nothing_no_share_is_active():
+    assert active_fraction(torch.zeros(0, 3), 0.5, 0.1).item() == 0
+
+
 @pytest.mark.parametrize(("probabilities", "sign"), [([0.97, 0.03], -1), ([0.6, 0.4], 1)])
 def test_separation_pushes_away_from_the_boundary(probabilities, sign):
     logits = logits_of(probabilities).requires_grad_(True)

@@ -34,9 +34,20 @@ def test_one_class():
 
 
 def test_learned_centroids_have_a_gradient():
+    """Of 20 / 1: (dW - 20 dB) with dW = 2 sum (c - x) and dB = 2 (c - mean)."""
     centroids = torch.tensor([[0.0, 0.0], [1.0, 1.0]], requires_grad=True)
-    fisher_ratio(FEATURES, LABELS, centroids, torch.ones(2, dtype=torch.bool)).backward()
-    assert (centroids.grad != 0).any()
+    value = fisher_ratio(FEATURES, LABELS, centroids, torch.ones(2, dtype=torch.bool))
+    value.backward()
+    assert value.item() == pytest.approx(20)
+    assert centroids.grad.tolist() == [[-4 + 20, 0 + 20], [-8 - 20, 0 - 20]]
+
+
+@pytest.mark.parametrize("samples", [0, 3])
+def test_learned_centroids_of_less_than_two_classes_have_a_gradient_of_0(samples):
+    centroids = torch.tensor([[0.0, 0.0], [1.0, 1.0]], requires_grad=True)
+    present = torch.tensor([True, samples == 0])
+    fisher_ratio(FEATURES[:samples], torch.zeros(samples, dtype=torch.int64), centroids, present).backward()
+    assert centroids.grad.tolist() == [[0, 0], [0, 0]]
 
 
 def test_coinciding_centroids_do_not_divide_by_zero():
