@@ -106,9 +106,10 @@ it is the anomaly score ([decision 33](../decisions/0033-what-decides.md)), and 
 *Balanced*: no class may all but vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).
 Of two classes *deepastrouda* clusters neighbours too; of more it does where rows say *neighbours*
 ([decision 32](../decisions/0032-neighbours-of-two.md)).
-The same seed gives other networks on another machine, since numbers are rounded elsewhere; the LSST mock and the
-mergers are of another machine than the rest, but of those trained for longer only *deepastrouda* and the twins beside
-it.
+The same seed gives other networks on another machine, since numbers are rounded elsewhere. Of one machine are digits
+with unknown classes, the mocks, SDSS without strangers, the ablation, and of the LSST mock trained for longer
+*deepastrouda* and the twins beside it; of another are closed digits and the libraries, SDSS with strangers, the rest of
+what is trained for longer, and hostile targets.
 Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
 """
 
