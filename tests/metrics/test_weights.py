@@ -95,6 +95,7 @@ def test_oscr_is_the_area_under_its_curve(case):
     [
         ([1, 2, 3, 4], [1, 1, 0, 0], [0, 0, 1, 1], 1.0),
         ([1, 2, 3, 4], [1, 0, 0, 0], [0, 0, 1, 1], 0.5),  # one of two known objects is wrong
+        ([1, 2, 3, 4], [1, 0, 1, 1], [0, 0, 1, 1], 0.5),  # labels of unknown objects are of no matter
         ([3, 4, 1, 2], [1, 1, 0, 0], [0, 0, 1, 1], 0.0),
         ([1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], 0.5),
         ([1, 2], [1, 1], [0, 0], np.nan),
