@@ -150,17 +150,19 @@ def test_the_package_for_gpus_is_no_gpu(bundles, monkeypatch, gpus, precision):
     monkeypatch.setattr(devices, "gpu_count", lambda: gpus)
     monkeypatch.setattr(devices, "fast_integers", lambda: True)
     assert choose_precision("auto", bundles.every, "auto", [this_machine()]) == precision
+    assert this_machine().providers == ((TENSORRT, CUDA, CPU) if gpus else (CPU,))
 
 
 def test_gpus_are_counted(monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
     assert gpu_count() == 2
+    listed = "GPU 0: A (UUID: x)\nGPU 1: A (UUID: y)\nGPU 2: A (UUID: z)\n"
+    monkeypatch.setattr(devices.subprocess, "run", lambda *a, **k: SimpleNamespace(stdout=listed))
+    # Those that are there may all be hidden.
     for none in ("", "-1", " "):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
         assert gpu_count() == 0
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    listed = "GPU 0: A (UUID: x)\nGPU 1: A (UUID: y)\nGPU 2: A (UUID: z)\n"
-    monkeypatch.setattr(devices.subprocess, "run", lambda *a, **k: SimpleNamespace(stdout=listed))
     assert gpu_count() == 3
 
     def missing(*arguments, **options):
@@ -188,6 +190,7 @@ def test_each_gpu_has_a_worker(monkeypatch):
     monkeypatch.setattr(devices, "load_onnxruntime", lambda: runtime)
     assert settle_device("auto", None) == ("cuda", 2)
     assert settle_device("cuda:1", None) == ("cuda:1", 1)
+    assert settle_device("tensorrt", None) == ("tensorrt", 2)
     assert settle_device("tensorrt", 6) == ("tensorrt", 6)
     assert settle_device("cpu", None) == ("cpu", None)
     assert [device_of_worker("cuda", name) for name in (0, 1, 2, "3")] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]

@@ -38,6 +38,58 @@ def test_same_bytes_in_any_company_and_with_any_threads(bundle, images):
     np.testing.assert_array_equal(whole, split)
 
 
+def test_every_batch_has_one_size_and_is_filled_with_zeros(bundle, images, monkeypatch):
+    scoring, seen = ScoringSession(bundle, "cpu"), []
+    run = scoring._run
+    monkeypatch.setattr(scoring, "_run", lambda batch: seen.append(batch.copy()) or run(batch))
+    for count, batches in ((21, 3), (8, 1), (0, 1)):
+        seen.clear()
+        scoring.predict(images[:count])
+        assert [batch.shape for batch in seen] == [(8, 3, 16, 16)] * batches
+        whole = np.concatenate(seen)
+        np.testing.assert_array_equal(whole[:count], images[:count])
+        assert not whole[count:].any()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_batch_has_the_threads_that_it_was_given(bundle, threads):
+    options = ScoringSession(bundle, "cpu", threads=threads)._session.get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (threads, 1)
+
+
+def test_on_a_gpu_batches_are_as_large_as_leaves_half_of_its_memory(bundle, images, monkeypatch):
+    """A graph that runs here and says that it runs there, in memory for 40 images."""
+    made = []
+
+    class Elsewhere(onnxruntime.InferenceSession):
+        def get_providers(self):
+            return [CUDA, CPU]
+
+    class Bound:
+        def __init__(self, runtime, session, kind, number):
+            self.session = session
+            made.append((kind, number))
+
+        def run(self, batch):
+            if len(batch) > 40:
+                raise RuntimeError("out of memory")
+            return self.session.run(["logits", "features"], {"image": batch})
+
+    runtime = SimpleNamespace(
+        get_available_providers=lambda: [CUDA, CPU],
+        SessionOptions=onnxruntime.SessionOptions,
+        InferenceSession=lambda graph, options, providers: Elsewhere(graph, options, providers=[CPU]),
+    )
+    monkeypatch.setattr(session, "_OnDevice", Bound)
+    expected = ScoringSession(bundle, "cpu").predict(images)
+    monkeypatch.setattr(session, "load_onnxruntime", lambda: runtime)
+    scoring = ScoringSession(bundle, "cuda:1")
+    assert made == [("cuda", 1)]
+    assert (scoring.provider, scoring.batch) == (CUDA, 16)
+    for one, other in zip(scoring.predict(images), expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 def test_no_images_give_no_scores(bundle, images):
     logits, features = ScoringSession(bundle, "cpu").predict(images[:0])
     assert logits.shape == (0, 4)
@@ -105,9 +157,11 @@ def test_a_graph_without_features_is_refused(tmp_path):
         ScoringSession(bundle, "cpu")
 
 
-def test_a_graph_that_points_outside_itself_is_refused(tmp_path):
+@pytest.mark.parametrize("location", ["../../etc/passwd", "reference.npz"])
+def test_a_graph_that_points_outside_itself_is_refused(tmp_path, location):
+    """Also to a file of its own bundle."""
     model = onnx.load_from_string(files(3, 16, 4)["model.onnx"])
-    onnx.external_data_helper.set_external_data(model.graph.initializer[-1], location="../../etc/passwd")
+    onnx.external_data_helper.set_external_data(model.graph.initializer[-1], location=location, offset=0, length=96)
     model.graph.initializer[-1].ClearField("raw_data")
     content = files(3, 16, 4) | {"model.onnx": model.SerializeToString()}
     bundle = write_bundle(tmp_path / "model", manifest(["g", "r", "z"]), content)

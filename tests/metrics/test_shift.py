@@ -43,6 +43,13 @@ def test_equal_points_differ_in_nothing():
     assert found.p_value == 1
 
 
+def test_discrepancy_does_not_feel_where_the_samples_lie():
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(size=(7, 3)), rng.normal(0.5, 1, size=(5, 3))
+    near, far = (discrepancy(first + shift, second + shift, permutations=9) for shift in (0.0, 1e6))
+    assert far.squared == pytest.approx(near.squared, abs=1e-6)
+
+
 def test_separation_of_like_and_of_unlike():
     rng = np.random.default_rng(3)
     like = separation(*rng.normal(size=(2, 120, 5)))
@@ -52,6 +59,12 @@ def test_separation_of_like_and_of_unlike():
     wider = separation(rng.normal(size=(200, 5)), rng.normal(0, 3, size=(200, 5)))
     assert wider.auc > 0.9
     assert wider.p_value < 1e-10
+
+
+def test_a_seed_gives_the_same_forest_and_another_seed_another():
+    first, second = np.random.default_rng(3).normal(size=(2, 40, 5))
+    areas = [separation(first, second, seed).auc for seed in (0, 0, 1)]
+    assert areas[0] == areas[1] != areas[2]
 
 
 def test_significance_of_a_separation_is_that_of_the_rank_statistic():

@@ -95,6 +95,7 @@ def test_oscr_is_the_area_under_its_curve(case):
     [
         ([1, 2, 3, 4], [1, 1, 0, 0], [0, 0, 1, 1], 1.0),
         ([1, 2, 3, 4], [1, 0, 0, 0], [0, 0, 1, 1], 0.5),  # one of two known objects is wrong
+        ([1, 2, 3, 4], [1, 0, 1, 1], [0, 0, 1, 1], 0.5),  # labels of unknown objects are of no matter
         ([3, 4, 1, 2], [1, 1, 0, 0], [0, 0, 1, 1], 0.0),
         ([1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], 0.5),
         ([1, 2], [1, 1], [0, 0], np.nan),
@@ -146,6 +147,8 @@ def test_a_score_that_is_no_number_is_the_strangest():
     assert metrics.oscr(score, ~unknown, unknown) == 1
     best, threshold = metrics.best_h_score(score, ~unknown, np.where(unknown, 1, 0), 1)
     assert (best, threshold) == (1, 3)
+    # Where no score is a number there is no threshold.
+    assert np.isnan(metrics.best_h_score(np.full(4, np.nan), ~unknown, np.where(unknown, 1, 0), 1)).all()
 
 
 def test_a_probability_that_is_no_number_is_none():
@@ -170,6 +173,12 @@ def test_resamples_draw_whole_objects():
     assert (weights[:, 0] == weights[:, 2]).all()
     assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
     np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.15)
+
+
+def test_interval_leaves_out_as_much_on_both_sides():
+    values = np.linspace(0, 1, 1001)
+    assert metrics.interval(values) == pytest.approx((0.025, 0.975))
+    assert metrics.interval(values, 0.5) == pytest.approx((0.25, 0.75))
 
 
 def test_interval_of_a_share_is_the_binomial_one():

@@ -95,6 +95,14 @@ def test_what_is_minimised_stays_the_same(short, cutouts, tmp_path, monkeypatch)
     assert modules[0].objective.separation.tuner.changes == []
 
 
+def test_gradients_are_cut_as_in_training(short, cutouts, tmp_path):
+    """To next to nothing, so that no rate is too large."""
+    recipe = tiny_recipe(cutouts, optimiser={"name": "sgd", "weight_decay": 0.0, "clip": 1e-9})
+    scan = scan_rates(recipe, tmp_path / "out", device="cpu", progress=False)
+    assert scan.rates[-1] == pytest.approx(HIGHEST)
+    assert scan.losses.max() < 2 * scan.losses[0]
+
+
 def test_weights_that_have_learned_already_are_scanned_as_well(trained, cutouts, tmp_path):
     """Of next to nothing some batches have many times as much as others."""
     start = {"encoder": "deepmerge", "initial": str(trained.checkpoint)}

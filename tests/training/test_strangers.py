@@ -66,6 +66,15 @@ def test_an_arc_is_where_it_was_asked_for():
     assert opposite == pytest.approx((-x, y), abs=0.1)
 
 
+def test_where_the_bent_image_does_not_reach_there_is_nothing():
+    """An image of sky alone ends two radians to both sides of its middle, at the centre, and at a half side from it."""
+    values = (torch.tensor([value]) for value in (0.5, 0.0, 1.0, 2.0))
+    made = bend(torch.ones(1, 1, SIZE, SIZE), *values)[0, 0]
+    middle, right, left = SIZE // 2, int(0.75 * SIZE), int(0.25 * SIZE)
+    assert made[middle, right] == 1
+    assert made[middle, left] == made[0, 0] == made[-1, -1] == 0
+
+
 def test_longer_arcs_have_more_light_and_thinner_ones_less():
     def light(longer: float, thinner: float) -> float:
         values = (torch.tensor([value]) for value in (0.5, 0.3, longer, thinner))
