@@ -89,7 +89,7 @@ def test_noise_ignores_padding():
 
 def test_noise_is_that_of_the_two_outermost_rings_whatever_its_sign():
     """Padding around a ring of -3 around an object."""
-    images = np.full((2, 1, 8, 8), 100, dtype=np.float32)
+    images = np.full((2, 1, 12, 12), 100, dtype=np.float32)
     images[:, :, [0, -1]] = images[:, :, :, [0, -1]] = 0
     images[:, :, [1, -2], 1:-1] = images[:, :, 1:-1, [1, -2]] = -3
     assert sky_noise(images) == pytest.approx([1.4826 * 3])

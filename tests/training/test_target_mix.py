@@ -67,6 +67,8 @@ def test_an_image_counts_by_the_ratio_of_the_mixes_within_bounds():
     assert mix.weights(torch.tensor([0, 1, 2, 0])).tolist() == pytest.approx([1, 1, 1, 1])
     mix.target.copy_(torch.tensor([0.25, 0.75, 0.0]))
     assert mix.weights(torch.tensor([0, 1, 2])).tolist() == pytest.approx([0.5, 2.5, 1 / MOST])
+    mix.target.copy_(torch.tensor([0.0, 0.0, 1.0]))
+    assert mix.weights(torch.tensor([0, 1, 2])).tolist() == pytest.approx([0.2, 0.2, 5])
 
 
 def test_answers_in_half_precision_are_taken_in():
