@@ -154,14 +154,23 @@ def test_samples_that_are_all_the_same(loss):
     assert x.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in PREPARED])
-def test_half_precision_is_computed_in_float32(name):
+def test_half_precision_is_computed_in_float32(name, half):
     function, shape = LOSSES[name]
-    x = draw(N, *shape).to(torch.bfloat16)
+    x = draw(N, *shape).to(half)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = function(x)
     assert value.dtype == torch.float32
     torch.testing.assert_close(value.double(), function(x.double()), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [mmd, coral, domain_loss])
+def test_what_is_given_by_name_is_computed_in_float32_too(loss):
+    source, target = (draw(N, 1, seed=seed).bfloat16() for seed in range(2))
+    value = loss(source=source, target=target)
+    assert value.dtype == torch.float32
+    assert torch.equal(value, loss(source, target))
 
 
 def paired(first, second):
