@@ -13,7 +13,7 @@ from galmorph.cli import main
 from galmorph.errors import ConfigError
 from galmorph.training import rates as rates_module
 from galmorph.training.fit import build, train
-from galmorph.training.rates import HIGHEST, LOWEST, RateScan, scan_rates
+from galmorph.training.rates import HIGHEST, LOWEST, RateScan, _Climb, _Enough, scan_rates
 
 
 @pytest.fixture
@@ -32,6 +32,24 @@ def test_minimum_of_a_parabola_with_noise():
     rates = np.geomspace(LOWEST, HIGHEST, 141)
     losses = (np.log10(rates) + 2) ** 2 + np.random.default_rng(0).normal(0, 0.05, 141)
     assert RateScan(rates, losses).suggestion == pytest.approx(1e-2, rel=0.5)
+
+
+def test_one_lucky_batch_is_no_suggestion():
+    rates = np.geomspace(LOWEST, HIGHEST, 141)
+    losses = (np.log10(rates) + 2) ** 2
+    losses[20] = -1
+    assert RateScan(rates, losses).suggestion == pytest.approx(1e-2, rel=0.2)
+
+
+@pytest.mark.parametrize(("first", "limit"), [(1.0, 4.0), (0.1, 0.1 + 3 * 0.25), (-2.0, 4.0)])
+def test_a_scan_ends_at_four_times_the_first_loss_or_as_much_above_it_as_ignorance_would_be(first, limit):
+    climb = _Climb(1e-3)
+    for loss in (first, limit - 0.01, first):
+        climb.on_train_batch_end(None, None, {"loss": loss}, None, 0)
+    for loss in (limit + 0.01, math.inf, math.nan):
+        with pytest.raises(_Enough):
+            climb.on_train_batch_end(None, None, {"loss": loss}, None, 0)
+    assert climb.losses == [first, limit - 0.01, first]
 
 
 def test_loss_falls_to_the_suggestion_and_rises_after_it(scanned):
