@@ -72,8 +72,7 @@ def onset(options: MethodOptions, epochs: int) -> Onset:
         If there is no such method.
     """
     warmup, ramp = options.warmup_epochs, options.ramp_epochs
-    # 0.1 of 70 epochs are 7, not a little more: whoever asks for the first epoch after it would be told the next.
     return Onset(
-        round(find_method(options.name).warmup * epochs, 6) if warmup is None else warmup,
-        round(RAMP * epochs, 6) if ramp is None else ramp,
+        find_method(options.name).warmup * epochs if warmup is None else warmup,
+        RAMP * epochs if ramp is None else ramp,
     )

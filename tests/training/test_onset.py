@@ -26,11 +26,6 @@ def test_the_shares_of_a_method_are_of_all_epochs(name):
     assert onset(MethodOptions(name=name), 30) == Onset(warmup, 6)
 
 
-def test_shares_that_are_whole_epochs_are_whole():
-    """By rounding, 0.1 of 70 epochs are a little more than 7, and the target's branch would start an epoch late."""
-    assert onset(MethodOptions(name="mmd"), 70) == Onset(7, 14)
-
-
 def test_one_of_them_can_be_told():
     assert onset(MethodOptions(name="mmd", ramp_epochs=0), 20) == Onset(2, 0)
     assert onset(MethodOptions(name="mmd", warmup_epochs=0), 20) == Onset(0, 4)
