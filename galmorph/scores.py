@@ -1,7 +1,7 @@
 """From logits and features to what the catalogue says of an object. Arrays in, arrays out."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ Float64 = NDArray[np.float64]
 #: Scores by which an object can be called unknown; each is larger for objects less like the known classes.
 UnknownScore = Literal["entropy", "energy", "anomaly_score"]
 
+#: The score by which it is called so unless a recipe names another.
+USUAL_SCORE: Final = "anomaly_score"
 
 #: Nearest reference objects that an object is compared with, and objects compared at a time.
 NEIGHBOURS, CHUNK = 5, 1024

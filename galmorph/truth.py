@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,11 @@ from scipy.spatial import cKDTree
 
 from galmorph.errors import DataError
 from galmorph.metrics import auroc
+from galmorph.scores import UnknownScore
 from galmorph.sky import unit_vectors
 
 #: Scores of the catalogue that grow with strangeness.
-UNKNOWN_SCORES = ("entropy", "energy", "anomaly_score")
+UNKNOWN_SCORES = get_args(UnknownScore)
 
 #: Rows around a true object that come into question.
 NEIGHBOURS = 4

@@ -256,7 +256,7 @@ def raw_words(cutouts: CutoutSet, source: "Source") -> NDArray[np.str_]:
 
     People label in the words of the model, and its training may have had finer ones: any that means the same will do.
     """
-    given = cutouts.labels["label"].fillna("").astype(str).tolist()
+    given = cutouts.labels["label"].tolist()
     if not source.class_map:
         return np.array([name if name in source.classes else "" for name in given], dtype=np.str_)
     finer: dict[str, str] = {}

@@ -58,7 +58,7 @@ def identities_of(rows: pd.DataFrame, sets: Sequence[CutoutSet]) -> pd.DataFrame
         place, _ = match(rows, unique, RADIUS)
         found = (place >= 0) & ~taken[place]
         ids[place[found]] = unique["object_id"].astype(str).to_numpy(dtype=object)[found]
-        names[place[found]] = unique["label"].fillna("").astype(str).to_numpy(dtype=object)[found]
+        names[place[found]] = unique["label"].to_numpy(dtype=object)[found]
         taken[place[found]] = True
     return pd.DataFrame({"object_id": ids, "label": names, "known": taken})
 
@@ -93,7 +93,7 @@ def parts_of(object_ids: NDArray[np.str_], sets: Sequence[CutoutSet], bundle: Bu
     for each in sets:
         digests = each.digests()
         if digests == training.get("data"):
-            raw = each.labels["label"].fillna("").astype(str).tolist()
+            raw = each.labels["label"].tolist()
             words = map_labels(raw, recipe["source"]["class_map"]) if recipe["source"].get("class_map") else raw
             source_ids = each.labels["object_id"].astype(str).to_numpy(dtype=np.str_)
             source_parts = split_objects(source_ids, np.array(words, dtype=np.str_), options)

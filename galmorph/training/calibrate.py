@@ -13,6 +13,7 @@ from scipy.optimize import minimize_scalar
 from galmorph.metrics import best_h_score, negative_log_likelihood
 from galmorph.scores import (
     LEAST_USUAL,
+    USUAL_SCORE,
     FeatureReference,
     Scores,
     UnknownScore,
@@ -37,9 +38,8 @@ MOST_UNKNOWN = 0.5
 #: Least harmonic mean of the shares on their own sides at which strangers count as told; half is what chance has.
 TOLD = 0.65
 
-#: Scores of which one may tell strangers best, and the one that decides where none can.
+#: Scores of which one may tell strangers best.
 SCORES: tuple[UnknownScore, ...] = get_args(UnknownScore)
-USUAL: UnknownScore = "anomaly_score"
 
 #: Training images that the reference of features holds.
 REFERENCE_IMAGES = 2000
@@ -120,7 +120,8 @@ def calibrate(
     """
     temperature = fit_temperature(logits, labels)
     reference = fit_reference(fitted, features, entropy(softmax(logits, temperature)), logits.shape[1])
-    usual, names = USUAL, SCORES
+    usual: UnknownScore = USUAL_SCORE
+    names = SCORES
     if options.unknown_score != "strangers":
         usual, names = options.unknown_score, (options.unknown_score,)
     free = Calibration(temperature, reference, usual, math.inf)

@@ -140,7 +140,7 @@ def label_words(cutouts: CutoutSet, class_map: str) -> NDArray[np.str_]:
     ndarray of str
         What the class map does not name stays as it is, with a warning; empty where there is no label. Shape ``(n,)``.
     """
-    raw = cutouts.labels["label"].fillna("").astype(str).tolist()
+    raw = cutouts.labels["label"].tolist()
     if not class_map:
         return np.array(raw, dtype=np.str_)
     if class_map not in CLASS_MAPS:

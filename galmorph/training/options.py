@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from galmorph.scores import USUAL_SCORE
 from galmorph.taxonomy import UNKNOWN
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -371,7 +372,7 @@ class ExportOptions:
 
     __pydantic_config__ = STRICT
 
-    unknown_score: Literal["entropy", "energy", "anomaly_score", "strangers"] = "anomaly_score"
+    unknown_score: Literal["entropy", "energy", "anomaly_score", "strangers"] = USUAL_SCORE
     threshold: Literal["known", "strangers"] = "known"
     false_unknown_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
     scale_tolerance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0

@@ -61,7 +61,7 @@ RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks" / "adaptation"
 
 
 def _names(cutouts: CutoutSet) -> NDArray[np.str_]:
-    return cutouts.labels["label"].fillna("").astype(str).to_numpy(dtype=np.str_)
+    return cutouts.labels["label"].to_numpy(dtype=np.str_)
 
 
 def _ids(cutouts: CutoutSet) -> NDArray[np.str_]:

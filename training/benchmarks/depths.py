@@ -80,7 +80,7 @@ def seen(experiment: Experiment, method: str, seed: int, data: Path) -> tuple[di
     source = read_source(recipe.source)
     rows = part_rows(source, recipe)
     target = read_cutout_set(data / experiment.target)
-    names = target.labels["label"].fillna("").astype(str).to_numpy(dtype=np.str_)
+    names = target.labels["label"].to_numpy(dtype=np.str_)
     ids = target.labels["object_id"].astype(str).to_numpy(dtype=np.str_)
     own = split_objects(source.object_ids, source.names, recipe.split)
     tested = split_target(ids, source.object_ids, own, recipe.split) == "test"
