@@ -109,22 +109,25 @@ def train(
     out = Path(out)
     domains = read_domains(recipe)
     initial = recipe.network.initial
-    open_folder(out, recipe, domains, None if initial is None else start_file(initial))
-    if (finished := read_result(out)) is not None:
-        logger.info("%s holds this training, finished; nothing to do", out)
-        return finished
-    with held(out), surroundings(recipe.seed):
+    with surroundings(recipe.seed):
+        # First, so that a recipe that gives no network leaves no folder.
         module = build(recipe, domains)
-        labels = domains.source.labels[domains.rows["validation"]]
-        trainer = _trainer(recipe, monitored_images(recipe, labels), out, device, devices, progress, minutes, callbacks)
-        last = out / CHECKPOINTS / f"{LAST}{SUFFIX}"
-        epoch = read_checkpoint(last)["epoch"] + 1 if last.is_file() else 0
-        trainer.fit(
-            module,
-            training_part(recipe, domains, trainer.world_size, epoch),
-            validation_part(recipe, domains),
-            ckpt_path=str(last) if epoch else None,
-        )
+        open_folder(out, recipe, domains, None if initial is None else start_file(initial))
+        if (finished := read_result(out)) is not None:
+            logger.info("%s holds this training, finished; nothing to do", out)
+            return finished
+        with held(out):
+            labels = domains.source.labels[domains.rows["validation"]]
+            images = monitored_images(recipe, labels)
+            trainer = _trainer(recipe, images, out, device, devices, progress, minutes, callbacks)
+            last = out / CHECKPOINTS / f"{LAST}{SUFFIX}"
+            epoch = read_checkpoint(last)["epoch"] + 1 if last.is_file() else 0
+            trainer.fit(
+                module,
+                training_part(recipe, domains, trainer.world_size, epoch),
+                validation_part(recipe, domains),
+                ckpt_path=str(last) if epoch else None,
+            )
     if not (out / CHECKPOINTS / f"{BEST}{SUFFIX}").is_file():
         raise ConfigError(
             f"the training in {out} ended after {trainer.current_epoch} epochs, and its best is sought among those "

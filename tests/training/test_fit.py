@@ -236,6 +236,15 @@ def test_a_recipe_with_relative_paths_is_known_everywhere(cutouts, tmp_path, mon
     assert load_training(result.checkpoint)[0].recipe.source.path == cutouts.resolve()
 
 
+def test_a_recipe_that_gives_no_network_leaves_no_folder(cutouts, tmp_path):
+    good = tiny_recipe(cutouts, fit={"epochs": 1})
+    network = dataclasses.replace(good.network, encoder="resnet81")
+    with pytest.raises(ConfigError, match="resnet81"):
+        train(dataclasses.replace(good, network=network), tmp_path / "out", device="cpu", progress=False)
+    assert not (tmp_path / "out").exists()
+    assert train(good, tmp_path / "out", device="cpu", progress=False).checkpoint.is_file()
+
+
 def test_folders_that_hold_something_else(trained, cutouts, tmp_path):
     out = trained.last.parents[1]
     with pytest.raises(ConfigError, match="holds a training by another recipe"):
