@@ -55,6 +55,8 @@ STRANGERS = "strangers"
 BALANCED = "balanced"
 #: With neighbours in feature space clustered too, where classes are more than two.
 NEIGHBOURS = "neighbours"
+#: With the weight of clustering for targets that have the source's classes and no others.
+SHARED = "shared"
 #: The same with images of the source as noisy as the target's, where that is not the default.
 NOISY = "noise"
 WITH_STRANGERS = (*(f"{name}/{STRANGERS}" for name in OPEN), f"deepastrouda/{BALANCED}-{STRANGERS}")
@@ -129,6 +131,7 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     BALANCED: {"method": {"weights": {"balance": 0.3}}},
     f"{BALANCED}-{STRANGERS}": {"method": {"weights": {"strangers": 0.5, "balance": 0.3}}},
     f"{NEIGHBOURS}-{STRANGERS}": {"method": {"weights": {"strangers": 0.5, "neighbourhood": 0.1}}},
+    SHARED: {"method": {"weights": {"clustering": 10.0}}},
     NOISY: {},
     f"{NOISY}-{STRANGERS}": {"method": {"weights": {"strangers": 0.5}}},
     DEFAULT: {},
@@ -231,7 +234,7 @@ def _digits() -> dict[str, Experiment]:
     pictures: dict[str, Any] = {"stretch": {"kind": "linear", "low": 0.0, "high": 1.0}, "views": DIGIT_VIEWS}
     closed: dict[str, Any] = {
         "classes": DIGITS,
-        "methods": (*CLOSED, *(f"{name}/{DEFAULT}" for name in PRINTED)),
+        "methods": (*CLOSED, f"deepastrouda/{SHARED}", *(f"{name}/{DEFAULT}" for name in PRINTED)),
         "settings": pictures,
         "printed": True,
     }
@@ -299,6 +302,7 @@ def _mocks() -> dict[str, Experiment]:
             "adversarial_f",
             "deepastrouda",
             f"deepastrouda/{BALANCED}",
+            f"deepastrouda/{SHARED}",
             TWINS[0],
         ),
         settings={"fit": SMALL},

@@ -22,7 +22,7 @@ _WORSE = dataclasses.replace(_WORSE, settings={**_WORSE.settings, "views": DIGIT
 CASES = {"worse": _WORSE, "bolder": dataclasses.replace(_WORSE, target="simulated/strokes_target")}
 WEIGHTS = [
     {"clustering": clustering, "neighbourhood": neighbourhood}
-    for clustering, neighbourhood in itertools.product((1.0, 3.0, 10.0), (0.0, 0.1))
+    for clustering, neighbourhood in itertools.product((1.0, 3.0, 10.0, 30.0), (0.0, 0.1))
 ]
 
 
