@@ -1,5 +1,6 @@
 """The images of a training: labelled ones of the source, unlabelled ones of the target, and their parts."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from galmorph.training.noise import lacking_noise, pixel_noise
 from galmorph.training.recipe import Recipe
 from galmorph.training.split import PARTS, check_no_copies, check_no_leak, split_objects
 from galmorph.training.target import read_target, target_rows
+
+logger = logging.getLogger(__name__)
 
 Rows = dict[str, NDArray[np.intp]]
 
@@ -67,7 +70,7 @@ def read_domains(recipe: Recipe) -> Domains:
         If the data cannot be used, or what is measured on one part shows in another.
     """
     source = read_source(recipe.source)
-    _check_finite(source, recipe.source.path)
+    _check_images(source, recipe.source.path)
     rows = part_rows(source, recipe)
     parts = split_objects(source.object_ids, source.names, recipe.split)
     shown = {part: [(source.images, rows[part], source.object_ids)] for part in PARTS}
@@ -84,7 +87,7 @@ def read_domains(recipe: Recipe) -> Domains:
             "give the recipe a table [target] with their path"
         )
     target = read_target(recipe.target, source)
-    _check_finite(target, recipe.target.path)
+    _check_images(target, recipe.target.path)
     chosen = target_rows(target, source, parts, recipe.split)
     check_no_leak(
         {
@@ -111,16 +114,29 @@ def _noise(recipe: Recipe, source: Dataset, lacking: Sequence[float] = ()) -> li
     return given
 
 
-def _check_finite(dataset: Dataset, path: Path) -> None:
-    """Fail if an image has pixels that are no numbers, which no measure of a training would survive."""
-    ids = dataset.object_ids
-    bad = [str(ids[row]) for row in range(len(ids)) if not np.isfinite(dataset.images[row]).all()]
-    if bad:
-        named = f"{', '.join(bad[:NAMED])}{', …' if len(bad) > NAMED else ''}"
+def _check_images(dataset: Dataset, path: Path) -> None:
+    """Tell blank images; fail if one has pixels that are no numbers, which no measure of a training would survive."""
+    ids, images = dataset.object_ids, dataset.images
+    low, high = np.array([(image.min(), image.max()) for image in images]).reshape(-1, 2).T
+    # The least and the largest of pixels of which one is NaN are NaN.
+    if (bad := ~(np.isfinite(low) & np.isfinite(high))).any():
         raise DataError(
-            f"{path}: {len(bad)} of {len(ids)} images hold values that are not finite, of object {named}. "
+            f"{path}: {bad.sum()} of {len(ids)} images hold values that are not finite, of object {_some(ids[bad])}. "
             "Repair these or leave them out, and make the set again"
         )
+    if (blank := low == high).any():
+        logger.warning(
+            "%s: %d of %d images have one value everywhere, of object %s; nothing is learned from these",
+            path,
+            blank.sum(),
+            len(ids),
+            _some(ids[blank]),
+        )
+
+
+def _some(ids: NDArray[np.str_]) -> str:
+    """The first identifiers."""
+    return f"{', '.join(ids[:NAMED].tolist())}{', …' if len(ids) > NAMED else ''}"
 
 
 def part_rows(dataset: Dataset, recipe: Recipe) -> dict[str, NDArray[np.intp]]:

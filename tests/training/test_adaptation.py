@@ -13,12 +13,12 @@ from pytorch_lightning.callbacks import Callback
 
 from galmorph.bundle import load_bundle
 from galmorph.cutout_set import read_cutout_set
-from galmorph.errors import ConfigError
+from galmorph.errors import ConfigError, DataError
 from galmorph.training import export as exporting
 from galmorph.training.calibrate import calibrate
 from galmorph.training.checkpoint import read_checkpoint
 from galmorph.training.data import read_source
-from galmorph.training.domains import part_rows
+from galmorph.training.domains import part_rows, read_domains
 from galmorph.training.export import SOURCE_MODEL, export
 from galmorph.training.fit import load_training, train
 from galmorph.training.guarded import without_adaptation
@@ -201,3 +201,21 @@ def test_time_that_is_over_before_any_epoch_can_be_the_best(cutouts, target, tmp
 def test_a_target_without_a_table_for_it(cutouts, target, tmp_path):
     with pytest.raises(ConfigError, match=r"no table \[target\]"):
         train(tiny_recipe(cutouts), tmp_path / "out", target=target, device="cpu", progress=False)
+
+
+@pytest.mark.parametrize("domain", ["source", "target"])
+def test_images_without_numbers_fail_by_name_and_blank_ones_are_told(domain, cutouts, target, tmp_path, caplog):
+    places = {"source": cutouts, "target": target}
+    images, ids = np.load(places[domain] / "images.npy"), read_cutout_set(places[domain]).labels["object_id"]
+    places[domain] = shutil.copytree(places[domain], tmp_path / "set")
+    images[3], images[7] = 2.5, 0.0
+    np.save(places[domain] / "images.npy", images)
+    read_domains(recipe_for(*places.values(), "mmd"))
+    assert caplog.messages == [
+        f"{places[domain]}: 2 of {len(ids)} images have one value everywhere, of object {ids[3]}, {ids[7]}; "
+        "nothing is learned from these"
+    ]
+    images[:6, 0, 0, 0], images[6, 0, 0, 0] = np.nan, np.inf
+    np.save(places[domain] / "images.npy", images)
+    with pytest.raises(DataError, match=rf"set: 7 of {len(ids)} images.* of object {', '.join(ids[:5])}, …\."):
+        read_domains(recipe_for(*places.values(), "mmd"))

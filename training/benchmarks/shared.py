@@ -4,7 +4,7 @@
 
 trains on ten digits made worse, and made bolder and slanted, with several weights of clustering and of neighbours, and
 with MCC, the best of other methods on closed digits; prints for each training a line of JSON with the accuracies on
-source and target. The weights that decision 34 gives for such targets were chosen here.
+source and target. The weight that decision 9 gives for such targets was chosen here.
 """
 
 import dataclasses
