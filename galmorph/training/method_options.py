@@ -144,7 +144,7 @@ class MethodOptions:
     least_share : float
         For ``balance``: part of its share in the source that a class should keep among the answers on the target.
     confusion_temperature : float
-        Divides logits in minimum class confusion.
+        Divides logits in minimum class confusion; 2.5 in its paper (Jin et al. 2020).
     neighbour_temperature : float
         Divides cosines in neighbourhood clustering.
     clustering, separation, fisher, discriminator
@@ -161,7 +161,7 @@ class MethodOptions:
     ramp_epochs: NotNegative | None = None
     target_mix: Literal["estimated", "source"] = "estimated"
     least_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    confusion_temperature: Positive = 2.5
+    confusion_temperature: Positive = 1.0
     neighbour_temperature: Positive = 0.05
     clustering: ClusteringOptions = field(default_factory=ClusteringOptions)
     separation: SeparationOptions = field(default_factory=SeparationOptions)

@@ -27,8 +27,8 @@ FINE = (
     "edge_on_bulge",
 )
 
-#: Methods that align domains, and what sets them back to what is printed and libraries have: images of the source count
-#: by its own mix of classes, adversaries and the Fisher loss by the weights of DeepMerge II.
+#: Methods that are otherwise than printed by default, and what sets them back: images of the source count by its own mix
+#: of classes, adversaries and the Fisher loss by the weights of DeepMerge II, and MCC has the temperature of its paper.
 PRINTED: Mapping[str, Mapping[str, Any]] = {
     "mmd": {},
     "mmd_f": {"fisher": {"within": 0.01}},
@@ -36,6 +36,7 @@ PRINTED: Mapping[str, Mapping[str, Any]] = {
     "adversarial_f": {"weights": {"adversary": 1.0}, "fisher": {"within": 0.01}},
     "coral": {},
     "cdan": {"weights": {"conditional_adversary": 1.0}},
+    "mcc": {"confusion_temperature": 2.5},
 }
 #: By default, where the same experiment has rows as printed.
 DEFAULT = "default"
@@ -164,7 +165,7 @@ class Experiment:
     test : str
         The set that the target's measures are taken on, all of it; by default the test part of `target`.
     printed : bool
-        Whether methods that align domains are as in `PRINTED`, but for the variant `DEFAULT`.
+        Whether methods are as in `PRINTED`, but for the variant `DEFAULT`.
     """
 
     title: str

@@ -7,7 +7,7 @@ from galmorph.training.losses.precision import full_precision
 
 
 @full_precision
-def class_confusion(logits: Tensor, temperature: float = 2.5) -> Tensor:
+def class_confusion(logits: Tensor, temperature: float) -> Tensor:
     """Mean confusion between classes on a target batch (equations 1 to 6).
 
     Parameters

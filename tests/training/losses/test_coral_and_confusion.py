@@ -33,7 +33,7 @@ def test_a_source_that_counts_nothing_has_no_covariance():
 def test_a_class_that_nothing_is_taken_for_is_confused_with_none():
     """Its probability underflows to 0 in the whole batch."""
     logits = torch.tensor([[500.0, 500.0, -500.0]]).repeat(3, 1).requires_grad_(True)
-    value = class_confusion(logits)
+    value = class_confusion(logits, 2.5)
     value.backward()
     # Each of the two others is taken for the other in half of the cases.
     assert value.item() == pytest.approx((0.5 + 0.5) / 3)
@@ -41,11 +41,11 @@ def test_a_class_that_nothing_is_taken_for_is_confused_with_none():
 
 
 def test_confusion_of_certain_predictions_is_0():
-    assert class_confusion(1000 * torch.eye(3)).item() == pytest.approx(0, abs=1e-6)
+    assert class_confusion(1000 * torch.eye(3), 2.5).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_confusion_of_ignorance_is_that_of_chance():
-    assert class_confusion(torch.zeros(5, 4)).item() == pytest.approx(3 / 4)
+    assert class_confusion(torch.zeros(5, 4), 2.5).item() == pytest.approx(3 / 4)
 
 
 def test_confusion_by_hand():
