@@ -27,8 +27,8 @@ FINE = (
     "edge_on_bulge",
 )
 
-#: Methods that are otherwise than printed by default, and what sets them back: images of the source count by its own mix
-#: of classes, adversaries and the Fisher loss by the weights of DeepMerge II, and MCC has the temperature of its paper.
+#: Methods that are not as printed by default, and what sets them back: images of the source count by its own mix of
+#: classes, adversaries and the Fisher loss by the weights of DeepMerge II, and MCC has the temperature of its paper.
 PRINTED: Mapping[str, Mapping[str, Any]] = {
     "mmd": {},
     "mmd_f": {"fisher": {"within": 0.01}},

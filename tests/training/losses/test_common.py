@@ -79,7 +79,7 @@ LOSSES = {
     "entropy": (entropy_minimisation, (K,)),
     "separation": (lambda x: entropy_separation(x, 0.55, 0.1), (K,)),
     "clustering": (pairs, (K,)),
-    "confusion": (class_confusion, (K,)),
+    "confusion": (lambda x: class_confusion(x, 2.5), (K,)),
     "balance": (lambda x: vanishing_loss(x, torch.tensor([0.5, 0.3, 0.2]).to(x.dtype), 1.0), (K,)),
     "neighbourhood": (neighbours, (D,)),
     "one_vs_all": (lambda x: one_vs_all_loss(x, labels_for(x)), (K, 2)),
