@@ -374,7 +374,7 @@ class ExportOptions:
 
     unknown_score: Literal["entropy", "energy", "anomaly_score", "strangers"] = USUAL_SCORE
     threshold: Literal["known", "strangers"] = "known"
-    false_unknown_rate: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    false_unknown_rate: Annotated[float, Field(gt=0, lt=1)] = 0.1
     scale_tolerance: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
     card: Path | None = None
     precisions: tuple[Literal["int8", "float16"], ...] = ()

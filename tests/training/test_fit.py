@@ -266,9 +266,9 @@ def test_what_a_recipe_says_of_the_result_may_change_in_a_folder(cutouts, tmp_pa
     module, record = load_training(again.checkpoint)
     assert module.recipe.description == "For faint ones."
     assert (module.recipe.export.false_unknown_rate, module.recipe.guard.away) == (0.2, 0.5)
-    assert record["recipe"]["export"]["false_unknown_rate"] == 0.05
+    assert record["recipe"]["export"]["false_unknown_rate"] == 0.1
     # A checkpoint that was taken elsewhere keeps all that it holds.
-    assert load_training(shutil.copy(again.checkpoint, tmp_path))[0].recipe.export.false_unknown_rate == 0.05
+    assert load_training(shutil.copy(again.checkpoint, tmp_path))[0].recipe.export.false_unknown_rate == 0.1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

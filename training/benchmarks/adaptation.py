@@ -113,13 +113,11 @@ def train_and_look(experiment: Experiment, method: str, seed: int, data: Path, o
     return saved
 
 
-def measure(
-    experiment: Experiment, saved: Mapping[str, NDArray[Any]], decides: UnknownScore | None = None
-) -> dict[str, Any]:
+def measure(experiment: Experiment, saved: Mapping[str, NDArray[Any]], **changes: Any) -> dict[str, Any]:
     """The line of the results that follows from what a network said.
 
     Every method gets what the target's images say without labels, those that do not adapt too; one that trained with
-    strangers its score and its threshold by those of the target's images. `decides` is a score to take in its place.
+    strangers its score and its threshold by those of the target's images. `changes` are other export options.
     """
 
     def answers(part: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -131,8 +129,7 @@ def measure(
     fitted, valid = answers("fitted")[1], answers("valid")
     made = answers("strangers") if "strangers_logits" in saved else None
     options = ExportOptions() if made is None else ExportOptions(threshold=STRANGERS, unknown_score=STRANGERS)
-    if decides:
-        options = dataclasses.replace(options, unknown_score=decides)
+    options = dataclasses.replace(options, **changes)
     calibration = calibrate(fitted, *valid, labels("valid"), options, answers("target_train"), made)
     line: dict[str, Any] = json.loads(str(saved["facts"])) | {"unknown_score": calibration.unknown_score}
     for domain in ("source", "target"):

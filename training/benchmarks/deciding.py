@@ -1,13 +1,15 @@
-"""Which score should decide what is unknown, on labelled data alone.
+"""Which score should decide what is unknown, and how many known objects it may call so, on labelled data alone.
 
     python training/benchmarks/deciding.py DATA [--seeds 0 1 2]
 
 trains on shifts that were simulated on labelled images, with the target's noise in the views as by default, and prints
-for each network and score a line of JSON: the area under the ROC curve, and H-scores at the threshold that is fitted
-without a label of the target and at the best one. The score that decides by default was chosen here.
+for each network, score and share of the source's known validation objects that may be called unknown a line of JSON:
+the area under the ROC curve, recalls of known and unknown classes and their H-score at the threshold that is fitted
+without a label of the target, and the H-score at the best one. Score and share by default were chosen here.
 """
 
 import dataclasses
+import itertools
 import json
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +23,7 @@ from thresholds import CASES as OTHERS
 
 from galmorph.scores import UnknownScore
 
+RATES = (0.05, 0.1, 0.15, 0.2, 0.3)
 METHODS = (TWINS[0], "dance", "ovanet", "deepastrouda")
 
 
@@ -56,10 +59,11 @@ def main() -> None:
             for method in METHODS:
                 with tempfile.TemporaryDirectory() as scratch:
                     saved = train_and_look(noisy, method, seed, data, Path(scratch) / "training")
-                for score in get_args(UnknownScore):
-                    found = measure(noisy, saved, score)["target"]
-                    facts = {"case": name, "method": method, "seed": seed, "score": score}
-                    numbers = {key: found[key] for key in ("h_score", "oracle_h_score")}
+                for score, rate in itertools.product(get_args(UnknownScore), RATES):
+                    found = measure(noisy, saved, unknown_score=score, false_unknown_rate=rate)["target"]
+                    facts = {"case": name, "method": method, "seed": seed, "score": score, "rate": rate}
+                    measures = ("known_recall", "unknown_recall", "h_score", "oracle_h_score")
+                    numbers = {key: found[key] for key in measures}
                     print(json.dumps(facts | {"auroc": found[AREAS[score]]} | numbers), flush=True)
 
 
