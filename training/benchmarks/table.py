@@ -88,20 +88,23 @@ python training/benchmarks/table.py
 ```
 
 Mean ± standard deviation over seeds, whose number is in the second column (one seed has no ±). In each experiment all
-methods have the same network (DeepMerge's), images, steps and optimiser, and the same rule for the unknown threshold,
-which looks at the target's unlabelled images too; a method that adapts sees as many target images beside the source's.
-Labels of the target serve for the measures alone, taken on its test part. *Target's labels used* is the same network
-trained on the target's labelled training part: a bound, as are numbers called oracle. AUROC is of the score that
-decides what is unknown, which *by* names, and beside it of the entropy, of the energy, in which OVANet's classifiers of
-one class against all others speak ([decision 22](../decisions/0022-strangers.md)), and of the anomaly score. Methods
-under the name of a library are its own, on the same network, images and steps.
+methods have the same network (DeepMerge's), images, steps and optimiser, and the same rule for the unknown threshold
+([decision 34](../decisions/0034-one-in-ten.md)), which looks at the target's unlabelled images too; a method that
+adapts sees as many target images beside the source's. Labels of the target serve for the measures alone, taken on its
+test part. *Target's labels used* is the same network trained on the target's labelled training part: a bound, as are
+numbers called oracle. AUROC is of the score that decides what is unknown, which *by* names, and beside it of the
+entropy, of the energy, in which OVANet's classifiers of one class against all others speak
+([decision 22](../decisions/0022-strangers.md)), and of the anomaly score. Methods under the name of a library are its
+own, on the same network, images and steps.
 *Noise of the target*: where the target's images are noisier, methods that adapt see the source's as noisy
 ([decision 26](../decisions/0026-noise-of-the-target.md)); rows of this name are of the network that sees nothing else
 of the target, the twin that the guard compares with. *Source only* sees nothing of it.
 Methods that align domains count the source's images by the target's estimated mix of classes
-([decision 27](../decisions/0027-mix-of-the-target.md)), and adversaries and the Fisher loss weigh less than printed
-([decision 29](../decisions/0029-weights-of-alignment.md)); of closed digits such rows are called *by default*, and the
-others are as printed, which is what the libraries' methods of the same names are.
+([decision 27](../decisions/0027-mix-of-the-target.md)), adversaries and the Fisher loss weigh less than printed
+([decision 29](../decisions/0029-weights-of-alignment.md)), and *mcc* has another temperature
+([decision 9](../decisions/0009-adaptation-defaults.md)); of closed digits such rows are called *by default*, and the
+others are as printed, which is what the libraries' methods of the same names are, but for MCC's temperature, which is
+our default there. *Classes shared* is with the weight for targets of the source's classes and no others (decision 9).
 *With strangers*: images of two known objects are learned as unknown, and score and threshold are those by which such of
 the target's unlabelled images are told from these best ([decision 22](../decisions/0022-strangers.md)); elsewhere
 it is the anomaly score ([decision 33](../decisions/0033-what-decides.md)), and the entropy in rows of before.
@@ -109,9 +112,9 @@ it is the anomaly score ([decision 33](../decisions/0033-what-decides.md)), and 
 Of two classes *deepastrouda* clusters neighbours too; of more it does where rows say *neighbours*
 ([decision 32](../decisions/0032-neighbours-of-two.md)).
 The same seed gives other networks on another machine, since numbers are rounded elsewhere. Of one machine are digits
-with unknown classes, the mocks, SDSS without strangers, the ablation, and of the LSST mock trained for longer
-*deepastrouda* and the twins beside it; of another are closed digits and the libraries, SDSS with strangers, the rest of
-what is trained for longer, and hostile targets.
+with unknown classes, the mocks, SDSS without strangers, the ablation, the LSST mock trained for longer, and of closed
+digits *source only*, *mcc*, the libraries' too, and *classes shared*; of another are the rest of closed digits and of
+the libraries, SDSS with strangers, the rest of what is trained for longer, and hostile targets.
 Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
 """
 
