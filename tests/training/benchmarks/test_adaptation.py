@@ -284,10 +284,20 @@ def test_the_score_that_decides_is_the_default_or_the_one_that_is_asked_for(modu
     saved["target_features"] = np.concatenate([logits, -logits])
     saved["target_names"] = np.concatenate([names, np.repeat("merger", 80)])
     saved["facts"] = np.array(json.dumps({"method": "source_only", "seed": 0}))
-    by = {score: adaptation.measure(experiment, saved, score) for score in (None, "anomaly_score", "entropy")}
-    assert by[None] == by["anomaly_score"]
-    assert [line["unknown_score"] for line in by.values()] == ["anomaly_score", "anomaly_score", "entropy"]
-    assert by[None]["target"]["unknown_recall"] > 0.95 > 0.2 > by["entropy"]["target"]["unknown_recall"]
+    usual = adaptation.measure(experiment, saved)
+    by = {score: adaptation.measure(experiment, saved, unknown_score=score) for score in ("anomaly_score", "entropy")}
+    assert usual == by["anomaly_score"] == adaptation.measure(experiment, saved, false_unknown_rate=0.1)
+    assert by["entropy"]["unknown_score"] == "entropy"
+    assert usual["target"]["unknown_recall"] > 0.95 > 0.2 > by["entropy"]["target"]["unknown_recall"]
+    # The lower the threshold, the more known objects are flagged.
+    recalls = [
+        adaptation.measure(experiment, saved, unknown_score="entropy", false_unknown_rate=rate)["target"][
+            "known_recall"
+        ]
+        for rate in deciding.RATES
+    ]
+    assert recalls == sorted(recalls, reverse=True)
+    assert len(set(recalls)) == len(deciding.RATES)
 
 
 def test_a_page_has_means_and_deviations_of_seeds(module, tmp_path, monkeypatch):
