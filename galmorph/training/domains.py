@@ -126,7 +126,7 @@ def _check_images(dataset: Dataset, path: Path) -> None:
         )
     if (blank := low == high).any():
         logger.warning(
-            "%s: %d of %d images have one value everywhere, of object %s; nothing is learned from these",
+            "%s: %d of %d images have one value everywhere, of object %s; there is nothing to see on these",
             path,
             blank.sum(),
             len(ids),

@@ -213,7 +213,7 @@ def test_images_without_numbers_fail_by_name_and_blank_ones_are_told(domain, cut
     read_domains(recipe_for(*places.values(), "mmd"))
     assert caplog.messages == [
         f"{places[domain]}: 2 of {len(ids)} images have one value everywhere, of object {ids[3]}, {ids[7]}; "
-        "nothing is learned from these"
+        "there is nothing to see on these"
     ]
     images[:6, 0, 0, 0], images[6, 0, 0, 0] = np.nan, np.inf
     np.save(places[domain] / "images.npy", images)
