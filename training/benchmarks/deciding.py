@@ -23,6 +23,7 @@ from thresholds import CASES as OTHERS
 
 from galmorph.scores import UnknownScore
 
+#: Shares of the source's known validation objects that may be called unknown, and methods.
 RATES = (0.05, 0.1, 0.15, 0.2, 0.3)
 METHODS = (TWINS[0], "dance", "ovanet", "deepastrouda")
 

@@ -78,12 +78,15 @@ python training/benchmarks/simulated.py DATA
 python training/benchmarks/hostile.py DATA
 python training/benchmarks/adaptation.py run DATA table hostile longer --keep KEPT
 python training/benchmarks/adaptation.py run DATA ablation rehearsal --keep KEPT --seeds 0
+python training/benchmarks/adaptation.py run DATA digits-closed-mnist digits-closed-usps --keep KEPT \\
+    --methods mcc/default --seeds 5 6 7 8 9
 python training/benchmarks/guard.py KEPT rehearsal
 python training/benchmarks/guard.py KEPT
 python training/benchmarks/guard.py KEPT longer
 python training/benchmarks/strangeness.py KEPT
 python training/benchmarks/together.py KEPT
 python training/benchmarks/peers.py DATA          # in an environment of its own, see there
+python training/benchmarks/peers.py DATA --methods mcc --seeds 5 6 7 8 9
 python training/benchmarks/table.py
 ```
 
@@ -107,7 +110,8 @@ others are as printed, which is what the libraries' methods of the same names ar
 our default there. *Classes shared* is with the weight for targets of the source's classes and no others (decision 9).
 *With strangers*: images of two known objects are learned as unknown, and score and threshold are those by which such of
 the target's unlabelled images are told from these best ([decision 22](../decisions/0022-strangers.md)); elsewhere
-it is the anomaly score ([decision 33](../decisions/0033-what-decides.md)), and the entropy in rows of before.
+it is the anomaly score ([decision 33](../decisions/0033-what-decides.md)), and in rows of before the entropy, whose
+threshold let a twentieth of the source's known objects pass as unknown, not a tenth.
 *Balanced*: no class may all but vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).
 Of two classes *deepastrouda* clusters neighbours too; of more it does where rows say *neighbours*
 ([decision 32](../decisions/0032-neighbours-of-two.md)).

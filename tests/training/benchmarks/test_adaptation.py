@@ -290,12 +290,11 @@ def test_the_score_that_decides_is_the_default_or_the_one_that_is_asked_for(modu
     assert by["entropy"]["unknown_score"] == "entropy"
     assert usual["target"]["unknown_recall"] > 0.95 > 0.2 > by["entropy"]["target"]["unknown_recall"]
     # The lower the threshold, the more known objects are flagged.
-    recalls = [
-        adaptation.measure(experiment, saved, unknown_score="entropy", false_unknown_rate=rate)["target"][
-            "known_recall"
-        ]
+    lines = [
+        adaptation.measure(experiment, saved, unknown_score="entropy", false_unknown_rate=rate)
         for rate in deciding.RATES
     ]
+    recalls = [line["target"]["known_recall"] for line in lines]
     assert recalls == sorted(recalls, reverse=True)
     assert len(set(recalls)) == len(deciding.RATES)
 
