@@ -70,7 +70,7 @@ def read_domains(recipe: Recipe) -> Domains:
         If the data cannot be used, or what is measured on one part shows in another.
     """
     source = read_source(recipe.source)
-    _check_images(source, recipe.source.path)
+    check_images(source, recipe.source.path)
     rows = part_rows(source, recipe)
     parts = split_objects(source.object_ids, source.names, recipe.split)
     shown = {part: [(source.images, rows[part], source.object_ids)] for part in PARTS}
@@ -87,7 +87,7 @@ def read_domains(recipe: Recipe) -> Domains:
             "give the recipe a table [target] with their path"
         )
     target = read_target(recipe.target, source)
-    _check_images(target, recipe.target.path)
+    check_images(target, recipe.target.path)
     chosen = target_rows(target, source, parts, recipe.split)
     check_no_leak(
         {
@@ -114,8 +114,21 @@ def _noise(recipe: Recipe, source: Dataset, lacking: Sequence[float] = ()) -> li
     return given
 
 
-def _check_images(dataset: Dataset, path: Path) -> None:
-    """Tell blank images; fail if one has pixels that are no numbers, which no measure of a training would survive."""
+def check_images(dataset: Dataset, path: Path) -> None:
+    """Tell blank images, and fail if one has pixels that are no numbers, which no measure of a training would survive.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Images and identifiers.
+    path : Path
+        Where they are from, for the message.
+
+    Raises
+    ------
+    DataError
+        If a value is not finite.
+    """
     ids, images = dataset.object_ids, dataset.images
     low, high = np.array([(image.min(), image.max()) for image in images]).reshape(-1, 2).T
     # The least and the largest of pixels of which one is NaN are NaN.

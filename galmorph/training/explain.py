@@ -17,6 +17,7 @@ from galmorph.cutout_set import UNIT, read_cutout_set
 from galmorph.scores import entropy, softmax
 from galmorph.training.data import Dataset, read_source
 from galmorph.training.domain_norm import Domain, set_domain
+from galmorph.training.domains import check_images
 from galmorph.training.evaluate import label_words
 from galmorph.training.fit import load_training, moved
 from galmorph.training.folder import RECIPE
@@ -115,6 +116,7 @@ def explain(
     looked = [_look(module, "source", source, source.names, rows, most)]
     if images is not None:
         given = read_target(Target(path=images), source)
+        check_images(given, images)
         labels = label_words(read_cutout_set(images), recipe.source.class_map)
         looked.append(_look(module, "target", given, labels, np.arange(len(labels)), most))
     elif recipe.target is not None:

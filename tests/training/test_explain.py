@@ -140,3 +140,13 @@ def test_images_of_another_size_are_refused(trained, tmp_path):
     other = make_cutouts(tmp_path / "other", each=3, size=30)
     with pytest.raises(DataError, match="target images have the shape"):
         explain(trained.checkpoint, tmp_path / "out", images=other)
+
+
+def test_images_that_hold_no_numbers_are_named(trained, tmp_path):
+    other = make_cutouts(tmp_path / "other", each=3)
+    images = np.load(other / "images.npy")
+    images[4, 0, 2, 2] = np.nan
+    np.save(other / "images.npy", images)
+    with pytest.raises(DataError, match=r"other: 1 of 12 images hold values that are not finite, of object "):
+        explain(trained.checkpoint, tmp_path / "out", images=other)
+    assert not (tmp_path / "out").exists()

@@ -78,9 +78,12 @@ def import_galaxy10(
             shape = images.shape
             if len(shape) != 4 or shape[3] != len(BANDS) or len(table) != shape[0] or not len(table):
                 raise DataError(f"{path}: expected images (n, N, N, 3) and as many answers, got {shape}")
+            scale = float(table["pxscale"].median())
+            if not scale > 0:
+                raise DataError(f"{path}: pxscale, arcsec per pixel, has a median of {scale}. Download the file again")
             more = [] if lenses is None else list_pictures(Path(lenses))
             rows = pd.concat([_rows(path, table), _lens_rows(more)], ignore_index=True) if more else _rows(path, table)
-            described = Images(rows, _reader(images, more), "decals", tuple(bands), float(table["pxscale"].median()))
+            described = Images(rows, _reader(images, more), "decals", tuple(bands), scale)
             return convert(
                 framed(described, factor, size, angle),
                 Path(out),

@@ -152,6 +152,10 @@ def test_galaxy10_answers_out_of_range_and_other_files(galaxy10, tmp_path):
     with pytest.raises(DataError, match=r"Galaxy10_DECals\.h5 image 0 has no label"):
         import_galaxy10(galaxy10, tmp_path / "set")
     with h5py.File(galaxy10, "a") as file:
+        file["pxscale"][:] = np.nan
+    with pytest.raises(DataError, match=r"Galaxy10.*: pxscale, arcsec per pixel, has a median of nan"):
+        import_galaxy10(galaxy10, tmp_path / "set")
+    with h5py.File(galaxy10, "a") as file:
         del file["pxscale"]
     with pytest.raises(DataError, match="is not Galaxy10 DECaLS"):
         import_galaxy10(galaxy10, tmp_path / "set")
