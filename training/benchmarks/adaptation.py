@@ -96,16 +96,26 @@ def train_and_look(experiment: Experiment, method: str, seed: int, data: Path, o
     saved: Predictions = {
         "facts": np.array(json.dumps({"method": method, "seed": seed, "seconds": seconds, "epoch": result.best_epoch}))
     }
-    for part, images, names, chosen in (
+    looks = [
         ("fitted", source.images, source.names, rows["train"]),
         ("valid", source.images, source.names, rows["validation"]),
         ("source", source.images, source.names, rows["test"]),
         ("target", test.images, _names(test), tested),
         ("target_train", target.images, _names(target), seen),
+    ]
+    for part, place, wanted in (
+        ("source", experiment.more_known, experiment.classes if method != SUPERVISED else ()),
+        ("target", experiment.more_private, experiment.private),
     ):
+        if place and wanted:
+            more = read_cutout_set(data / place)
+            looks.append((part, more.images, _names(more), np.flatnonzero(np.isin(_names(more), wanted))))
+    for part, images, names, chosen in looks:
         domain: Domain = "target" if part.startswith("target") else "source"
         logits, features = predict(module, images, chosen, domain)
-        saved |= {f"{part}_logits": logits, f"{part}_features": features, f"{part}_names": names[chosen]}
+        for kind, values in (("logits", logits), ("features", features), ("names", names[chosen])):
+            key = f"{part}_{kind}"
+            saved[key] = np.concatenate([saved[key], values]) if key in saved else values
     if recipe.method.weights.get("strangers"):
         made = draw_strangers(target.images, seen)
         logits, features = predict(module, made, np.arange(len(made)), "target")
