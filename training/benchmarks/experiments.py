@@ -132,6 +132,9 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     BALANCED: {"method": {"weights": {"balance": 0.3}}},
     f"{BALANCED}-{STRANGERS}": {"method": {"weights": {"strangers": 0.5, "balance": 0.3}}},
     f"{NEIGHBOURS}-{STRANGERS}": {"method": {"weights": {"strangers": 0.5, "neighbourhood": 0.1}}},
+    f"{BALANCED}-{NEIGHBOURS}-{STRANGERS}": {
+        "method": {"weights": {"strangers": 0.5, "neighbourhood": 0.1, "balance": 0.3}}
+    },
     SHARED: {"method": {"weights": {"clustering": 10.0}}},
     NOISY: {},
     f"{NOISY}-{STRANGERS}": {"method": {"weights": {"strangers": 0.5}}},
@@ -287,7 +290,12 @@ def _mocks() -> dict[str, Experiment]:
         FINE,
         20,
         private=("lens",),
-        methods=(*OPEN_GALAXIES, f"deepastrouda/{NEIGHBOURS}-{STRANGERS}"),
+        methods=(
+            *OPEN_GALAXIES,
+            f"dance/{BALANCED}-{STRANGERS}",
+            f"deepastrouda/{NEIGHBOURS}-{STRANGERS}",
+            f"deepastrouda/{BALANCED}-{NEIGHBOURS}-{STRANGERS}",
+        ),
         settings={"fit": SMALL},
     )
     lsst: dict[str, Any] = {

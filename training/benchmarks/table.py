@@ -41,6 +41,7 @@ VARIANTS = {
     BALANCED: ", balanced",
     f"{BALANCED}-{STRANGERS}": ", balanced, with strangers",
     f"{NEIGHBOURS}-{STRANGERS}": ", neighbours, with strangers",
+    f"{BALANCED}-{NEIGHBOURS}-{STRANGERS}": ", balanced, neighbours, with strangers",
     SHARED: ", classes shared",
     NOISY: ", noise of the target",
     DEFAULT: ", by default",
