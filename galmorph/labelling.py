@@ -34,6 +34,9 @@ MATCH_RADIUS = 2.0
 #: Table of the rows that gave no cutout, in the folder of the set.
 REJECTS = "rejects.csv"
 
+#: Reason of a row whose position no tile covers.
+NOWHERE = "lies on no tile"
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -125,7 +128,7 @@ def make_labelled_cutouts(
     table = read_labels(labels)
     sources, unusable = find_tiles(tiles, survey)
     refused = {item.name: item.reason for item in unusable}
-    reasons = np.full(len(table), "lies on no tile", dtype=object)
+    reasons = np.full(len(table), NOWHERE, dtype=object)
     parts, scales = [], []
     for source in watched(sources, "reading tiles"):
         try:
@@ -140,6 +143,8 @@ def make_labelled_cutouts(
         scales.append(tile.pixel_scale)
         # Let go before the next one is read.
         del tile
+    if refused:
+        reasons[reasons == NOWHERE] = f"lies on no tile that can be used, and {len(refused)} cannot"
     chosen, images = _deepest(parts)
     if not len(chosen):
         raise DataError(_nothing(labels, survey, sources, refused, reasons))
@@ -244,6 +249,6 @@ def _nothing(
     common, count = Counter(reasons.tolist()).most_common(1)[0]
     return (
         f"no row of {labels} has a cutout on {len(sources)} tiles; of {count} rows: {common}"
-        + (f". Tiles set aside: {said}" if said else "")
-        + ". Check that table and tiles show the same sky"
+        + (f". Tiles set aside: {said}. Repair these, or check" if said else ". Check")
+        + " that table and tiles show the same sky"
     )

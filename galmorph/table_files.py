@@ -3,6 +3,7 @@
 import gzip
 import io
 import warnings
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from galmorph.errors import DataError
 
 #: Told the columns of a table and their UCDs: those that are wanted, None where it is not the table that is looked for.
 Wanted = Callable[[Sequence[str], Mapping[str, str]], Sequence[str] | None]
+
+#: What reading a CSV, also .gz, of which a part is missing or damaged may raise.
+UNREADABLE = (OSError, ValueError, EOFError, zlib.error)
 
 #: Endings of the tables that are read.
 KINDS = ".parquet, .fits, .vot, .ecsv, .csv, .tsv or .txt (also .gz)"

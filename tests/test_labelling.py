@@ -156,6 +156,9 @@ def test_inputs_of_one_name_are_each_reported(tiles, survey):
         path.write_text("no FITS")
     result = make_labelled_cutouts([tiles / "tiles", *odd], survey, tiles / "labels.csv", tiles / "set")
     assert set(result.rejected_tiles) == {str(path) for path in odd}
+    # It may lie on one of these.
+    reasons = dict(zip(result.rejected["object_id"], result.rejected["reason"], strict=True))
+    assert reasons["far"] == "lies on no tile that can be used, and 2 cannot"
 
 
 @pytest.mark.parametrize(

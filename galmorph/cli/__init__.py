@@ -30,6 +30,10 @@ TOLD = (
 )
 
 
+#: Commands that, given again, go on with what they had done when they were stopped.
+RESUMED = {"classify", "train", "search", "retrain"}
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM asks the process to end, as a batch system does before the time is over."""
 
@@ -105,7 +109,9 @@ def main(arguments: list[str] | None = None) -> None:
     except FileNotFoundError as error:
         _fail(f"{error.filename} does not exist" if error.filename else str(error))
     except KeyboardInterrupt as stop:
-        print("\nStopped. What was finished is kept: the same command goes on from there.", file=sys.stderr)
+        given = sys.argv[1:] if arguments is None else arguments
+        kept = " What was finished is kept: the same command goes on from there." if {*given[:1]} & RESUMED else ""
+        print(f"\nStopped.{kept}", file=sys.stderr)
         sys.exit(143 if isinstance(stop, Terminated) else 130)
     except BrokenPipeError:
         # The reader has gone, as in `galmorph catalog query … | head`.

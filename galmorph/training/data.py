@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from galmorph.cutout_set import REQUIRED_FACTS, read_cutout_set
 from galmorph.digests import file_sha256
 from galmorph.errors import DataError
+from galmorph.table_files import UNREADABLE
 from galmorph.taxonomy import map_labels
 from galmorph.training.options import Source
 from galmorph.training.pictures import read_pictures, refuse_twice
@@ -100,7 +101,7 @@ def _read_folder(source: Source) -> Dataset:
     path = source.labels or source.path / "labels.csv"
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise DataError(f"cannot read the table of labels {path}: {error}") from error
     missing = [column for column in ("file", "label") if column not in table]
     if missing or table.empty:
@@ -133,8 +134,13 @@ def _read_arrays(source: Source) -> Dataset:
     images, labels = load_array(source.path), load_array(source.labels)
     if images.ndim != 4 or images.shape[2] != images.shape[3]:
         raise DataError(f"{source.path}: images must have the shape (n, bands, N, N), got {images.shape}")
-    if labels.shape != (len(images),) or not np.all(np.equal(np.mod(labels, 1), 0)):
+    if labels.shape != (len(images),):
         raise DataError(f"{source.labels}: expected {len(images)} whole numbers, got {labels.dtype} {labels.shape}")
+    if (odd := np.flatnonzero(np.mod(labels, 1) != 0)).size:
+        raise DataError(
+            f"{source.labels}: expected whole numbers; {odd.size} are none, as that of image {odd[0]}, "
+            f"{labels[odd[0]]:g}. Correct them, or leave these images out"
+        )
     if labels.size and (labels.min() < 0 or labels.max() >= len(source.classes)):
         raise DataError(
             f"{source.labels}: labels run from {labels.min()} to {labels.max()}, "

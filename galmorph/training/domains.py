@@ -130,14 +130,15 @@ def check_images(dataset: Dataset, path: Path) -> None:
         If a value is not finite.
     """
     ids, images = dataset.object_ids, dataset.images
-    low, high = np.array([(image.min(), image.max()) for image in images]).reshape(-1, 2).T
     # The least and the largest of pixels of which one is NaN are NaN.
-    if (bad := ~(np.isfinite(low) & np.isfinite(high))).any():
+    ends = np.array([(image.min(axis=(1, 2)), image.max(axis=(1, 2))) for image in images])
+    low, high = ends.reshape(-1, 2, images.shape[1]).transpose(1, 0, 2)
+    if (bad := ~(np.isfinite(low) & np.isfinite(high)).all(axis=1)).any():
         raise DataError(
             f"{path}: {bad.sum()} of {len(ids)} images hold values that are not finite, of object {_some(ids[bad])}. "
             "Repair these or leave them out, and make the set again"
         )
-    if (blank := low == high).any():
+    if (blank := (low == high).all(axis=1)).any():
         logger.warning(
             "%s: %d of %d images have one value everywhere, of object %s; there is nothing to see on these",
             path,

@@ -84,7 +84,7 @@ def evaluate(
     part = part or ("test" if own or adapted_to else "all")
     names = label_words(cutouts, recipe.get("source", {}).get("class_map", ""))
     ids = cutouts.labels["object_id"].astype(str).to_numpy(dtype=np.str_)
-    chosen = names != ""
+    within = np.ones(len(names), dtype=bool)
     if part != "all":
         if "split" not in recipe:
             raise DataError(f"bundle {bundle} does not say how its data were divided; only part 'all' can be measured")
@@ -103,17 +103,19 @@ def evaluate(
             )
         # Of other sets than the labelled one the training knew no classes: identifiers alone decide.
         options = options if own else dataclasses.replace(options, stratified=False)
-        chosen &= split_objects(ids, names, options) == part
-    rows = np.flatnonzero(chosen)
+        within = split_objects(ids, names, options) == part
+    rows = np.flatnonzero((names != "") & within)
+    unlabelled = int(((names == "") & within).sum())
     if not rows.size:
-        raise DataError(f"{data} has no labelled object in part {part!r}; choose among all, {', '.join(PARTS)}")
+        others = f"; choose among all, {', '.join(PARTS)}" if (names != "").any() else ", nor in any other"
+        raise DataError(f"{data} has no labelled object in part {part!r}{others}")
     manifest = loaded.manifest
     _tell_misspelt(cutouts, names[rows], manifest.classes)
     model = loaded.path / SOURCE_MODEL if (domain or ("source" if own else "target")) == "source" else loaded.model_path
     # A bundle without a graph of the source's own has one for both.
     model = model if model.name in manifest.files else loaded.model_path
     logits, features = predict(model, cutouts.images, rows)
-    return summarise(
+    found = summarise(
         loaded.score(logits, features),
         names[rows],
         tuple(manifest.classes),
@@ -123,6 +125,7 @@ def evaluate(
         object_ids=ids[rows],
         resamples=resamples,
     )
+    return dataclasses.replace(found, without_label=unlabelled)
 
 
 def label_words(cutouts: CutoutSet, class_map: str) -> NDArray[np.str_]:

@@ -51,6 +51,8 @@ class Evaluation:
     intervals : dict
         Lower and upper end of the 95 % bootstrap interval of every number of `known`, `per_class` and
         `unknown`, in the same places; empty if none were asked for.
+    without_label : int
+        Objects of the same part whose class is not known, which no number is of.
     """
 
     model: str
@@ -64,6 +66,7 @@ class Evaluation:
     confusion: dict[str, dict[str, int]]
     unknown: dict[str, Any]
     intervals: dict[str, Any]
+    without_label: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able values."""
@@ -73,13 +76,20 @@ class Evaluation:
         """Rows of name and value, with the interval if there is one, for a screen."""
         rows = [("model", self.model), ("data", f"{self.data} ({self.part})")]
         rows += [(f"objects: {name}", str(count)) for name, count in self.objects.items()]
-        if self.without_scores:
-            rows.append(("objects without scores", str(self.without_scores)))
+        for what, count in (("scores", self.without_scores), ("label, not measured", self.without_label)):
+            if count:
+                rows.append((f"objects without {what}", str(count)))
         rows += [(name.replace("_", " "), self._number("known", name)) for name in self.known]
         rows += [
             (f"{measure}: {name}", self._number("per_class", name, measure))
-            for measure in ("recall", "precision", "f1")
+            for measure in ("recall", "precision", "f1", "auc")
             for name in self.per_class
+        ]
+        rows += [
+            (f"confusion: {true} as {decided}", str(count))
+            for true, decisions in self.confusion.items()
+            for decided, count in decisions.items()
+            if count
         ]
         for name, value in self.unknown.items():
             words = name.replace("_", " ") + (f" ({ALSO[name]})" if name in ALSO else "")

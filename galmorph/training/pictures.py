@@ -106,7 +106,10 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.float32]:
         raise DataError(f"the image {path} holds values that are not finite. Repair it or take it out")
     planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     if planes.shape[1] != planes.shape[2]:
-        raise DataError(f"{path} must be square, is {planes.shape[1]} x {planes.shape[2]}; set a size to resize to")
+        raise DataError(
+            f"{path} must be square, is {planes.shape[1]} x {planes.shape[2]}; crop it, or give a recipe the size to "
+            "resize to"
+        )
     return np.ascontiguousarray(planes)
 
 
@@ -178,9 +181,19 @@ def read_pictures(
 
 
 def _not_blank(image: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
-    if image.min() == image.max():
-        raise DataError(f"{path} is blank: every value is {image.flat[0]:g}")
+    if is_blank(image):
+        raise DataError(f"{path} is blank: every value is {each_band(image)}")
     return image
+
+
+def is_blank(image: NDArray[np.floating]) -> bool:
+    """Whether nothing is to be seen on an image, shape ``(bands, N, N)``: each band has one value, perhaps its own."""
+    return bool((image.min(axis=(1, 2)) == image.max(axis=(1, 2))).all())
+
+
+def each_band(image: NDArray[np.floating]) -> str:
+    """The first value of each band, for a message on a blank image."""
+    return ", ".join(f"{value:g}" for value in image[:, 0, 0])
 
 
 def _first(rejects: dict[str, str]) -> str:

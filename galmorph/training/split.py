@@ -1,7 +1,7 @@
 """Divide objects into training, validation and test parts by their identifiers.
 
-All images of an object, in every survey and every augmented form, fall into the same part, because the part is
-a function of the identifier. (In the data of both papers pristine and noisy images of one galaxy could be in
+All images of an object, in every survey and every augmented form that has its identifier, fall into the same part,
+because the part is a function of the identifier. (In the data of both papers pristine and noisy images of one galaxy could be in
 source-training and target-test.)
 """
 
@@ -146,7 +146,7 @@ def check_no_copies(
         for images, rows, object_ids in domains:
             for row in rows.tolist():
                 image = images[row]
-                if not image.min() < image.max():
+                if not (image.min(axis=(1, 2)) < image.max(axis=(1, 2))).any():
                     continue
                 digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
                 other, name = seen.setdefault(digest, (part, str(object_ids[row])))

@@ -231,9 +231,13 @@ def test_a_fault_while_a_stopped_command_ends_is_no_news(monkeypatch, capsys, st
 
     monkeypatch.setattr(cli, "app", SimpleNamespace(meta=stopped))
     with pytest.raises(SystemExit) as ended:
-        main([])
+        main(["classify"])
     assert ended.value.code == code
     assert "the same command goes on from there" in capsys.readouterr().err
+    # Of an import nothing is kept.
+    with pytest.raises(SystemExit):
+        main(["import", "pictures"])
+    assert capsys.readouterr().err == "\nStopped.\n"
 
 
 def test_a_training_that_is_stopped_while_it_is_loaded_says_so():

@@ -239,6 +239,20 @@ def test_images_that_are_not_finite_have_no_scores(bundle, cutouts, tmp_path):
     assert evaluate(bundle, changed, resamples=0).without_scores == 2
 
 
+def test_objects_without_a_label_are_counted(bundle, cutouts, tmp_path):
+    changed = shutil.copytree(cutouts, tmp_path / "set")
+    labels = pd.read_parquet(changed / "labels.parquet")
+    labels.loc[[0, 50, 100], "label"] = ["", " ", None]
+    labels.to_parquet(changed / "labels.parquet")
+    result = evaluate(bundle, changed, part="all", resamples=0)
+    assert (sum(result.objects.values()), result.without_label) == (157, 3)
+    assert dict(result.to_table())["objects without label, not measured"] == "3"
+    labels["label"] = ""
+    labels.to_parquet(changed / "labels.parquet")
+    with pytest.raises(DataError, match="no labelled object in part 'test', nor in any other"):
+        evaluate(bundle, changed, part="test", resamples=0)
+
+
 def test_labels_that_the_class_map_does_not_name_stay(bundle, cutouts, tmp_path, caplog):
     changed = shutil.copytree(cutouts, tmp_path / "set")
     labels = pd.read_parquet(changed / "labels.parquet")

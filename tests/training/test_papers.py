@@ -159,7 +159,25 @@ def test_settings_that_are_printed(path):
         assert shares == (0.6, 0.2, 0.2)
         assert (recipe.network.encoder, recipe.optimiser.name, recipe.fit.patience) == ("resnet50", "sgd", 12)
         assert recipe.export.unknown_score == "entropy"
-        assert recipe.optimiser.step_epochs == (7 if "lsst" in path.stem else 10)
+        optimiser, clustering = recipe.optimiser, recipe.method.clustering
+        assert (optimiser.schedule, optimiser.step_epochs) == ("step", 7 if "lsst" in path.stem else 10)
+        assert (optimiser.step_factor, recipe.method.separation.rho) == (0.1, 0.5)
+        assert (recipe.views.turn, recipe.views.flip, recipe.views.zoom) == (True, False, 300 / 256)
+        assert (clustering.space, clustering.match, clustering.ambiguous) == ("probability", "ordered", "apart")
+        two = "lsst" in path.stem
+        assert (clustering.top, clustering.alike_below) == ((1, 1.0) if two else (7, None))
+        if recipe.method.name == "dance":
+            # DANCE's rate and penalty act on a loss that is not divided by the number of classes, as ours is.
+            classes = len(recipe.source.classes)
+            acting = (optimiser.learning_rate / classes, optimiser.learning_rate * optimiser.weight_decay)
+            assert acting == pytest.approx((1e-2, 1e-2 * 5e-4))
+            assert (recipe.network.head, recipe.network.batch_norm) == ("cosine", "shared")
+            assert not recipe.method.class_weights
+            assert (recipe.method.warmup_epochs, recipe.method.ramp_epochs) == (0.0, 0.0)
+        else:
+            assert optimiser.learning_rate == 1e-3
+            assert (recipe.network.head, recipe.network.batch_norm) == ("linear", "domain")
+            assert recipe.method.class_weights
     else:
         # Table A2 and A3: rate, weight decay, cycle, patience, weight of the transfer loss.
         printed = {
@@ -188,3 +206,18 @@ def test_settings_that_are_printed(path):
             weights.get("mmd", weights.get("adversary")),
         ) == printed
         assert (recipe.fit.batch_size, optimiser.betas) == (128, (0.7, 0.8))
+        assert (optimiser.name, optimiser.schedule) == ("adam", "triangle")
+        # Dropout, and of the methods that have them lambda_w, lambda_b, lambda_EM and the discriminator's rate.
+        assert recipe.network.dropout == (0.6 if path.stem == "z2_resnet18_none" else 0.0)
+        assert recipe.network.bottleneck == (256 if "resnet18" in path.stem else 0)
+        fisher = {
+            "z2_deepmerge_mmd_f": (0.01, 1.0, 0.05),
+            "z2_deepmerge_adversarial_f": (1e-4, 1.0, 1e-4),
+            "z2_resnet18_mmd_f": (0.01, 1.0, 0.05),
+            "z2_resnet18_adversarial_f": (0.01, 1.0, 0.05),
+        }.get(path.stem)
+        if fisher:
+            assert (recipe.method.fisher.within, recipe.method.fisher.between, weights["entropy"]) == fisher
+            assert weights["fisher"] == 1.0
+        rates = {"z2_deepmerge_adversarial_f": 0.01, "z2_resnet18_adversarial_f": 0.1}
+        assert recipe.method.discriminator.rate == rates.get(path.stem, 1.0)

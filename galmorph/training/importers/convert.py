@@ -20,11 +20,15 @@ from galmorph.cutout_set import PIXEL_VALUES, read_cutout_set, write_cutout_set
 from galmorph.cutouts import Framing
 from galmorph.errors import DataError
 from galmorph.progress import watched
+from galmorph.training.pictures import each_band, is_blank
 
 logger = logging.getLogger(__name__)
 
 #: What to do about an image that cannot be used, or has no label: fail, or leave it out and say so.
 Faults = Literal["refuse", "skip"]
+
+#: Scale of a data set that does not say, arcsec per pixel.
+UNKNOWN = 1.0
 
 #: Faults that a message names.
 SHOWN = 3
@@ -61,7 +65,7 @@ class Images:
     read: Callable[[int], NDArray[np.float32]]
     survey: str
     bands: tuple[str, ...]
-    pixel_scale: float | None = 1.0
+    pixel_scale: float | None = UNKNOWN
     framing: Framing | None = None
     frame: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
 
@@ -130,8 +134,8 @@ def convert(
     Raises
     ------
     DataError
-        If an image cannot be used and faults are refused, images differ in shape or show less than `angle`, none is
-        left, or a number makes no sense.
+        If an image cannot be used and faults are refused, images differ in shape, show less than `angle` or, without
+        one and at a known scale, different angles, none is left, or a number makes no sense.
     """
     _check(most=most, angle=angle, size=size)
     out = Path(out)
@@ -139,15 +143,22 @@ def convert(
     labels = images.table["label"].tolist()
     _tell_absent(drop, labels)
     kept = [row for row, label in enumerate(labels) if label not in drop]
-    kept = kept if most is None else _fewer(kept, labels, images.table["object_id"].astype(str).tolist(), most)
     found: dict[str, str] = {}
+    if most is not None:
+        ids = images.table["object_id"].astype(str).tolist()
+        kept = _fewer(
+            kept,
+            labels,
+            ids,
+            most,
+            # Those that are skipped make room for others.
+            lambda row: faults == "refuse" or _usable(images, row, names[row], found, images.frame) is not None,
+        )
     rows: list[int] = []
-    original = 0
+    sides: set[int] = set()
     if faults == "refuse" and images.frame is not None:
         # Framing takes long, and need not be waited for to hear of a file that cannot be read.
-        for row in watched(kept, "looking at the images"):
-            _usable(images, row, names[row], found)
-        _refuse(found, len(kept))
+        refuse_unusable(images, kept)
     out.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch,
@@ -159,11 +170,17 @@ def convert(
             if image is None:
                 continue
             image = _crop(images, image, angle, names[row])
-            original = image.shape[-1]
+            sides.add(image.shape[-1])
+            if len(sides) > 1 and images.pixel_scale not in (None, UNKNOWN):
+                raise DataError(
+                    f"{names[row]} has {image.shape[-1]} pixels a side, and others have not, which is another angle of "
+                    "the sky at one scale. Cut the angle that all of them show (angle), frame them by their objects "
+                    "(factor), or import each size as a set of its own"
+                )
             image = _resize(image, size)
             shape = shape or image.shape
             if image.shape != shape:
-                raise DataError(f"{names[row]} has the shape {image.shape}, images before it {shape}: set a size")
+                raise DataError(f"{names[row]} has the shape {image.shape}, images before it {shape}; it has to be one")
             # To disk, because published sets are larger than memory once they are float32.
             stack.write(np.ascontiguousarray(image, dtype=np.float32).data)
             rows.append(row)
@@ -177,11 +194,36 @@ def convert(
         counts = dict(sorted(Counter(table["label"].tolist()).items()))
         stack.flush()
         written = np.memmap(stack.name, np.float32, "r", shape=(len(rows), *shape))
-        write_cutout_set(out, written, table, _facts(images, angle, original, shape[-1], counts))
+        # Of pictures of several sizes and no known scale nothing is left but the pixels that are written.
+        side = sides.pop() if len(sides) == 1 else shape[-1]
+        write_cutout_set(out, written, table, _facts(images, angle, side, shape[-1], counts))
     pd.DataFrame(found.items(), columns=["name", "reason"]).to_csv(out / REJECTS, index=False)
     if found:
-        logger.warning("%s: %d of %d images are skipped: %s", out, len(found), len(kept), _first(found))
+        looked_at = len(found) + len(rows)
+        logger.warning("%s: %d of %d images are skipped: %s", out, len(found), looked_at, _first(found))
     return Imported(out, counts, dict(Counter(label for label in labels if label in drop)), found)
+
+
+def refuse_unusable(images: Images, rows: Sequence[int] | None = None) -> None:
+    """Fail if an image cannot be used as it is, before anything is written.
+
+    Parameters
+    ----------
+    images : Images
+        The data set.
+    rows : sequence of int, optional
+        Those to look at, by default all.
+
+    Raises
+    ------
+    DataError
+        With the first ones, and their number.
+    """
+    names, found = _told_apart(images.table["name"].astype(str)), dict[str, str]()
+    rows = range(len(names)) if rows is None else rows
+    for row in watched(rows, "looking at the images"):
+        _usable(images, row, names[row], found)
+    _refuse(found, len(rows))
 
 
 def _check(**numbers: float | None) -> None:
@@ -228,8 +270,8 @@ def _usable(
             )
         if not np.isfinite(image).all():
             raise DataError(f"{name} holds values that are not finite")
-        if image.min() == image.max():
-            raise DataError(f"{name} is blank: every value is {image.flat[0]:g}")
+        if is_blank(image):
+            raise DataError(f"{name} is blank: every value is {each_band(image)}")
         return image if frame is None else frame(image)
     except DataError as error:
         found[name] = str(error)
@@ -246,13 +288,13 @@ def _refuse(found: Mapping[str, str], images: int) -> None:
         )
 
 
-def _fewer(rows: list[int], labels: list[Any], ids: list[str], most: int) -> list[int]:
-    """The rows with no more than `most` of each label."""
+def _fewer(rows: list[int], labels: list[Any], ids: list[str], most: int, usable: Callable[[int], bool]) -> list[int]:
+    """The rows with no more than `most` usable ones of each label."""
     numbers: Counter[Any] = Counter()
     chosen = []
     for row in sorted(rows, key=lambda row: hashlib.blake2b(ids[row].encode(), digest_size=8).digest()):
-        numbers[labels[row]] += 1
-        if numbers[labels[row]] <= most:
+        if numbers[labels[row]] < most and usable(row):
+            numbers[labels[row]] += 1
             chosen.append(row)
     return sorted(chosen)
 
@@ -278,11 +320,9 @@ def _resize(image: NDArray[np.float32], size: int | None) -> NDArray[np.float32]
     return np.stack([cv2.resize(plane, (size, size), interpolation=method) for plane in image])
 
 
-def _facts(
-    images: Images, angle: float | None, original: int, pixels: int, counts: Mapping[str, int]
-) -> dict[str, Any]:
+def _facts(images: Images, angle: float | None, side: int, pixels: int, counts: Mapping[str, int]) -> dict[str, Any]:
     """What the set says of itself; all its images show one angle, that of the published ones unless it was chosen."""
-    scale = 1.0 if images.pixel_scale is None else images.pixel_scale * original / pixels
+    scale = 1.0 if images.pixel_scale is None else images.pixel_scale * side / pixels
     angle, scale = (scale * pixels, scale) if angle is None else (angle, angle / pixels)
     return {
         "survey": images.survey,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from galmorph.errors import DataError
 from galmorph.training.data import load_array
 from galmorph.training.importers.arrays import as_float, images_of
-from galmorph.training.importers.convert import Faults, Images, Imported, convert
+from galmorph.training.importers.convert import Faults, Images, Imported, convert, refuse_unusable
 from galmorph.training.options import SplitOptions
+from galmorph.training.pictures import is_blank
 from galmorph.training.split import split_objects
 
 #: Of label 0 and of label 1.
@@ -74,12 +75,12 @@ def import_deepmerge(
         If a file is missing or is not of this layout, or in ``sim_sim`` the domains do not show the same galaxies.
     """
     arrays = {domain: _load(Path(folder), name) for domain, (name, _) in FILES[experiment].items()}
-    if experiment == "sim_sim" and not np.array_equal(arrays["source"][1], arrays["target"][1]):
+    if experiment == "sim_sim" and not np.array_equal(arrays["source"][1], arrays["target"][1], equal_nan=True):
         raise DataError(
             f"{folder}: labels of the pristine and of the noisy images differ, so image i of both cannot be one "
             "galaxy, and its pristine and noisy images could not be kept in one part. Download both pairs again"
         )
-    result = {}
+    described = {}
     for domain, (images, labels) in arrays.items():
         prefix = experiment if experiment == "sim_sim" else f"{experiment}-{domain}"
         names = [f"{FILES[experiment][domain][0].format('X')} image {n}" for n in range(len(labels))]
@@ -87,15 +88,18 @@ def import_deepmerge(
             {
                 "object_id": [f"{prefix}-{n}" for n in range(len(labels))],
                 "name": names,
-                "label": pd.Series([CLASSES[k] for k in labels.tolist()], dtype=object),
+                "label": pd.Series([CLASSES[int(k)] if k in (0, 1) else None for k in labels.tolist()], dtype=object),
             }
         )
         read = as_float(images)
         if standardise:
             read = _standardised(read, np.flatnonzero(_trained_on(table["object_id"].to_numpy(dtype=np.str_))))
-        described = Images(table, read, f"deepmerge-{experiment}-{domain}", FILES[experiment][domain][1])
-        result[domain] = convert(described, Path(out) / domain, faults=faults)
-    return result
+        described[domain] = Images(table, read, f"deepmerge-{experiment}-{domain}", FILES[experiment][domain][1])
+    if faults == "refuse":
+        # Both, before one is written beside nothing or beside another import's.
+        for each in described.values():
+            refuse_unusable(each)
+    return {domain: convert(each, Path(out) / domain, faults=faults) for domain, each in described.items()}
 
 
 def _trained_on(ids: NDArray[np.str_]) -> NDArray[np.bool_]:
@@ -110,7 +114,7 @@ def _standardised(
     number, total, squares = 0, np.zeros(3), np.zeros(3)
     for row in rows.tolist():
         image = read(row).astype(np.float64)
-        if np.isfinite(image).all():
+        if np.isfinite(image).all() and not is_blank(image):
             number += image[0].size
             total += image.sum(axis=(1, 2))
             squares += (image**2).sum(axis=(1, 2))
@@ -122,13 +126,13 @@ def _standardised(
     return lambda row: (read(row) - shift) / scale
 
 
-def _load(folder: Path, name: str) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
-    """Images and labels of a domain."""
+def _load(folder: Path, name: str) -> tuple[NDArray[np.generic], NDArray[Any]]:
+    """Images and labels of a domain; one that is neither 0 nor 1 is missing."""
     images = images_of(folder / name.format("X"))
     labels = load_array(folder / name.format("y")).reshape(-1)
-    if images.shape[1] != 3 or len(labels) != len(images) or not np.isin(labels, (0, 1)).all():
+    if images.shape[1] != 3 or len(labels) != len(images) or not np.isin(labels, (0, 1)).any():
         raise DataError(
             f"{folder / name.format('X')}: expected images (n, 3, N, N) and as many labels 0 or 1, got {images.shape} "
             f"and {labels.shape} of {np.unique(labels)[:5].tolist()}"
         )
-    return images, labels.astype(np.int64)
+    return images, labels

@@ -71,16 +71,22 @@ def import_galaxy10(
     DataError
         If the file is not of this layout.
     """
+    if not Path(path).is_file():
+        raise DataError(f"{path} does not exist or is no file; expected Galaxy10_DECals.h5")
     try:
         with h5py.File(path) as file:
             table = pd.DataFrame({name: file[name][:] for name in COLUMNS})
             images = file["images"]
             shape = images.shape
-            if len(shape) != 4 or shape[3] != len(BANDS) or len(table) != shape[0] or not len(table):
+            square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == len(BANDS)
+            if not square or len(table) != shape[0] or not len(table):
                 raise DataError(f"{path}: expected images (n, N, N, 3) and as many answers, got {shape}")
             scale = float(table["pxscale"].median())
-            if not scale > 0:
-                raise DataError(f"{path}: pxscale, arcsec per pixel, has a median of {scale}. Download the file again")
+            if not scale > 0 or not np.allclose(table["pxscale"], scale, rtol=0.01):
+                raise DataError(
+                    f"{path}: pxscale, arcsec per pixel, is to be one number, and has a median of {scale} and others "
+                    f"from {table['pxscale'].min()} to {table['pxscale'].max()}. Download the file again"
+                )
             more = [] if lenses is None else list_pictures(Path(lenses))
             rows = pd.concat([_rows(path, table), _lens_rows(more)], ignore_index=True) if more else _rows(path, table)
             described = Images(rows, _reader(images, more), "decals", tuple(bands), scale)

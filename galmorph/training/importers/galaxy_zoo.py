@@ -1,17 +1,22 @@
 """Galaxy Zoo 2 (Willett et al. 2013): classes from vote fractions, and pictures by identifier."""
 
+import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from galmorph.errors import DataError
+from galmorph.table_files import UNREADABLE
 from galmorph.training.importers.centred import framed
 from galmorph.training.importers.convert import Faults, Images, Imported, convert, degrees
 from galmorph.training.importers.pictures import COLOURS
 from galmorph.training.pictures import read_picture
+
+logger = logging.getLogger(__name__)
 
 #: Columns of identifiers in the published tables, in order of preference.
 ID_COLUMNS = ("dr7objid", "objid")
@@ -153,7 +158,7 @@ def import_galaxy_zoo(
     try:
         # Identifiers are read as text, not to lose digits of long ones.
         table = pd.read_csv(votes, dtype=dict.fromkeys(ID_COLUMNS, str))
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise DataError(f"cannot read the table of votes {votes}: {error}") from error
     name = next((column for column in ID_COLUMNS if column in table), None)
     if name is None or not {"ra", "dec"} <= set(table.columns):
@@ -161,20 +166,38 @@ def import_galaxy_zoo(
             f"{votes} needs the columns {' or '.join(ID_COLUMNS)}, ra and dec; has {list(table.columns)[:5]}"
         )
     table = degrees(table, votes)
+    ids = table[name].str.strip()
+    if (twice := ids[ids.duplicated() & ids.notna()].unique()).size:
+        raise DataError(
+            f"{votes}: {twice.size} galaxies stand in more than one row, such as {twice[0]}; expected a row for each. "
+            "Leave one of these rows"
+        )
     labels = pd.Series(classes_by_votes(table, rules, kind), dtype=object)
     rows = pd.DataFrame(
         {
-            "object_id": table[name],
-            "name": table[name].fillna("a galaxy"),
+            "object_id": ids,
+            "name": ids.where(ids.notna(), [f"row {row + 1} of {votes}" for row in range(len(ids))]),
             "label": labels,
             "ra": table["ra"],
             "dec": table["dec"],
         }
     )
+    if not unlabelled and (without := int((labels == "").sum())):
+        told = f"{votes}: {without} of {len(rows)} galaxies reach the votes of no class, or of several"
+        if without == len(rows):
+            raise DataError(f"{told}; nothing is left. Keep them as unlabelled images, or give other rules")
+        logger.warning("%s, and are left out", told)
     rows = rows if unlabelled else rows[labels != ""]
     rows = rows.reset_index(drop=True)
-    ids = rows["object_id"].tolist()
-    described = Images(rows, lambda row: read_picture(_find(Path(pictures), ids[row])), survey, COLOURS, pixel_scale)
+    called = rows["object_id"].tolist()
+    files = {path.stem: path for path in Path(pictures).glob("*") if path.suffix.lower() in SUFFIXES}
+
+    def read(row: int) -> NDArray[np.float32]:
+        if called[row] not in files:
+            raise DataError(f"{pictures} has no picture {called[row]} ({', '.join(SUFFIXES)})")
+        return read_picture(files[called[row]])
+
+    described = Images(rows, read, survey, COLOURS, pixel_scale)
     return convert(
         framed(described, factor, size, angle),
         Path(out),
@@ -185,11 +208,3 @@ def import_galaxy_zoo(
         faults=faults,
         same_objects_as=same_objects_as,
     )
-
-
-def _find(folder: Path, name: str) -> Path:
-    """The picture of a galaxy."""
-    found = next((folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()), None)
-    if found is None:
-        raise DataError(f"{folder} has no picture {name} ({', '.join(SUFFIXES)})")
-    return found

@@ -31,6 +31,9 @@ def import_lsst(
 ) -> Imported:
     """Convert one depth; the other one shows the same galaxies, and has the same identifiers.
 
+    The paper's mergers are augmented, and nothing in the files tells which images are copies of one: what is measured
+    on a test part of mergers may be better than it should be, by how much is not known.
+
     Pixel values stay what they are: ``stretch.kind = "percentile"`` in a recipe is the published normalisation,
     with its numbers fitted on the training part.
 

@@ -8,9 +8,10 @@ import pandas as pd
 from PIL import Image
 
 from galmorph.errors import DataError
+from galmorph.table_files import UNREADABLE
 from galmorph.training.importers.centred import framed
 from galmorph.training.importers.convert import Faults, Images, Imported, convert, degrees
-from galmorph.training.pictures import read_picture, refuse_twice
+from galmorph.training.pictures import pictures_in, read_picture, refuse_twice
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def _table(folder: Path, path: Path, unlabelled: bool) -> pd.DataFrame:
     else:
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        except (OSError, ValueError) as error:
+        except UNREADABLE as error:
             raise DataError(f"cannot read the table of labels {path}: {error}") from error
         if unlabelled and "label" not in table:
             table["label"] = ""
@@ -116,6 +117,10 @@ def _table(folder: Path, path: Path, unlabelled: bool) -> pd.DataFrame:
     if "object_id" not in table:
         table["object_id"] = [Path(name).stem for name in table["file"]]
     refuse_twice(table, path)
+    if others := sorted({file.name for file in pictures_in(folder)} - {*table["file"]}):
+        logger.warning(
+            "%s: %d pictures in %s have no row, such as %s, and are left out", path, len(others), folder, others[0]
+        )
     table = degrees(table, path)
     words = [name.strip() or ("" if unlabelled else None) for name in table["label"].tolist()]
     files = table["file"].tolist()

@@ -150,7 +150,44 @@ def test_shapes_differ_unless_a_size_is_set(pictures, tmp_path):
     with pytest.raises(DataError, match=r"5\.png has the shape \(3, 12, 12\)"):
         import_pictures(pictures, tmp_path / "set")
     import_pictures(pictures, tmp_path / "set", size=6)
-    assert read_cutout_set(tmp_path / "set").images.shape == (6, 3, 6, 6)
+    cutouts = read_cutout_set(tmp_path / "set")
+    assert cutouts.images.shape == (6, 3, 6, 6)
+    # No scale is known, and of several sizes none could be declared.
+    assert (cutouts.meta["pixel_scale"], cutouts.meta["framing"]["angle"]) == (1.0, 6.0)
+
+
+def test_pictures_of_several_sizes_at_one_scale_show_several_angles(pictures, tmp_path):
+    Image.fromarray(np.arange(432, dtype=np.uint8).reshape(12, 12, 3)).save(pictures / "0.png")
+    with pytest.raises(DataError, match=r"1\.png has 10 pixels a side, and others have not"):
+        import_pictures(pictures, tmp_path / "set", size=6, pixel_scale=0.5)
+    import_pictures(pictures, tmp_path / "set", size=4, pixel_scale=0.5, angle=4.0)
+    meta = read_cutout_set(tmp_path / "set").meta
+    assert (meta["pixel_scale"], meta["framing"]["angle"]) == (1.0, 4.0)
+
+
+def test_pictures_without_a_row_are_told(pictures, tmp_path, caplog):
+    shutil.copy(pictures / "0.png", pictures / "stray.png")
+    import_pictures(pictures, tmp_path / "set")
+    assert caplog.messages == [
+        f"{pictures / 'labels.csv'}: 1 pictures in {pictures} have no row, such as stray.png, and are left out"
+    ]
+
+
+def test_a_picture_of_one_colour_is_blank(pictures, tmp_path):
+    Image.new("RGB", (10, 10), (9, 9, 30)).save(pictures / "2.png")
+    with pytest.raises(DataError, match=r"2\.png is blank: every value is 9, 9, 30"):
+        import_pictures(pictures, tmp_path / "set")
+
+
+def test_those_that_are_skipped_make_room_for_others(pictures, tmp_path):
+    whole = import_pictures(pictures, tmp_path / "set", most=1)
+    ids = read_cutout_set(tmp_path / "set").labels.set_index("label")["object_id"]
+    for name in ids:
+        (pictures / f"{name}.png").write_bytes(b"broken")
+    spoilt = import_pictures(pictures, tmp_path / "set", most=1, faults="skip")
+    assert spoilt.counts == whole.counts == {"a": 1, "b": 1}
+    assert sorted(spoilt.faults) == sorted(f"{name}.png" for name in ids)
+    assert not {*read_cutout_set(tmp_path / "set").labels["object_id"]} & {*ids}
 
 
 def test_nothing_left(pictures, tmp_path):

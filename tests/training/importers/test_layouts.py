@@ -52,9 +52,45 @@ def test_deepmerge_files_that_do_not_fit(deepmerge):
     np.save(deepmerge / "SimSim_TARGET_y_Illustris2_noisy.npy", np.array([1, 1, 1, 0]))
     with pytest.raises(DataError, match="labels of the pristine and of the noisy images differ"):
         import_deepmerge(deepmerge, deepmerge / "set", experiment="sim_sim")
-    np.save(deepmerge / "SimSim_TARGET_y_Illustris2_noisy.npy", np.array([1, 2, 1, 0]))
+    np.save(deepmerge / "SimSim_SOURCE_y_Illustris2_pristine.npy", np.array([1, 0, 1]))
     with pytest.raises(DataError, match="as many labels 0 or 1"):
         import_deepmerge(deepmerge, deepmerge / "set", experiment="sim_sim")
+
+
+def test_a_label_that_deepmerge_lacks_is_named_and_refused_before_anything_is_written(deepmerge):
+    for name in ("SOURCE_y_Illustris2_pristine", "TARGET_y_Illustris2_noisy"):
+        np.save(deepmerge / f"SimSim_{name}.npy", np.array([1, np.nan, 1, 0]))
+    with pytest.raises(DataError, match=r"1 of 4 images cannot be used: SimSim_SOURCE_X\S+ image 1 has no label"):
+        import_deepmerge(deepmerge, deepmerge / "set", experiment="sim_sim")
+    result = import_deepmerge(deepmerge, deepmerge / "set", experiment="sim_sim", faults="skip")
+    assert [made.counts for made in result.values()] == [{"merger": 2, "non_merger": 1}] * 2
+
+
+def test_a_fault_in_the_target_leaves_no_source_beside_it(deepmerge):
+    images = np.load(deepmerge / "SimSim_TARGET_X_Illustris2_noisy.npy")
+    images[2] = np.nan
+    np.save(deepmerge / "SimSim_TARGET_X_Illustris2_noisy.npy", images)
+    with pytest.raises(DataError, match=r"noisy\.npy image 2 holds values that are not finite"):
+        import_deepmerge(deepmerge, deepmerge / "set", experiment="sim_sim")
+    assert not (deepmerge / "set").exists()
+
+
+def test_blank_images_have_no_part_in_what_deepmerge_is_standardised_by(tmp_path):
+    images, y = RNG.normal(3, 1, size=(40, 3, 6, 6)), np.arange(40) % 2
+    spoilt = images.copy()
+    spoilt[:4] = 0
+    for name in ("SimReal_SOURCE_{}_Illustris0", "SimReal_TARGET_{}_postmergers_SDSS"):
+        np.save(tmp_path / f"{name.format('X')}.npy", spoilt)
+        np.save(tmp_path / f"{name.format('y')}.npy", y)
+    with pytest.raises(DataError, match=r"4 of 40 images cannot be used: .* image 0 is blank"):
+        import_deepmerge(tmp_path, tmp_path / "set", experiment="sim_real", standardise=True)
+    import_deepmerge(tmp_path, tmp_path / "set", experiment="sim_real", standardise=True, faults="skip")
+    cutouts = read_cutout_set(tmp_path / "set" / "source")
+    ids = cutouts.labels["object_id"].to_numpy(dtype=str)
+    train = cutouts.images[
+        split_objects(ids, np.full(36, ""), SplitOptions(train=0.7, validation=0.1, test=0.2)) == "train"
+    ]
+    np.testing.assert_allclose(train.mean(axis=(0, 2, 3)), 0, atol=1e-5)
 
 
 def test_deepmerge_is_standardised_by_the_training_part_of_each_domain(tmp_path):
@@ -142,6 +178,8 @@ def test_galaxy10_gives_the_nine_classes(galaxy10, tmp_path):
 
 
 def test_galaxy10_answers_out_of_range_and_other_files(galaxy10, tmp_path):
+    with pytest.raises(DataError, match=r"nothing\.h5 does not exist"):
+        import_galaxy10(tmp_path / "nothing.h5", tmp_path / "set")
     with h5py.File(galaxy10, "a") as file:
         file["ans"][4] = 11
     with pytest.raises(DataError, match=r"Galaxy10_DECals\.h5 image 4 has no label"):
@@ -151,10 +189,11 @@ def test_galaxy10_answers_out_of_range_and_other_files(galaxy10, tmp_path):
         file["ans"] = np.full(20, 0.5)
     with pytest.raises(DataError, match=r"Galaxy10_DECals\.h5 image 0 has no label"):
         import_galaxy10(galaxy10, tmp_path / "set")
-    with h5py.File(galaxy10, "a") as file:
-        file["pxscale"][:] = np.nan
-    with pytest.raises(DataError, match=r"Galaxy10.*: pxscale, arcsec per pixel, has a median of nan"):
-        import_galaxy10(galaxy10, tmp_path / "set")
+    for scales in (np.nan, np.linspace(0.2, 0.4, 20)):
+        with h5py.File(galaxy10, "a") as file:
+            file["pxscale"][:] = scales
+        with pytest.raises(DataError, match=r"Galaxy10.*: pxscale, arcsec per pixel, is to be one number, and has"):
+            import_galaxy10(galaxy10, tmp_path / "set")
     with h5py.File(galaxy10, "a") as file:
         del file["pxscale"]
     with pytest.raises(DataError, match="is not Galaxy10 DECaLS"):
@@ -274,7 +313,26 @@ def test_galaxy_zoo_pictures_are_found_by_identifier(tmp_path):
     assert read_cutout_set(tmp_path / "set").labels["object_id"].tolist() == ["587722981742084144", "3"]
     table.assign(dr7objid=["587722981742084144", None, None]).to_csv(tmp_path / "gaps.csv", index=False)
     result = import_galaxy_zoo(tmp_path / "gaps.csv", tmp_path, tmp_path / "set", faults="skip", unlabelled=True)
-    assert list(result.faults.values()) == [f"a galaxy (image {n}) has no object_id" for n in (1, 2)]
+    assert list(result.faults.values()) == [f"row {n} of {tmp_path / 'gaps.csv'} has no object_id" for n in (2, 3)]
+
+
+def test_galaxies_of_no_class_are_told_and_twice_the_same_is_refused(tmp_path, caplog):
+    rows = [votes(a01_smooth=0.8, a15_no=0.9, a16_completely_round=0.7)] + [votes()] * 2
+    table = pd.DataFrame(rows).assign(dr7objid=["1", "2", "3"], ra=10.0, dec=1.0)
+    path = tmp_path / "gz2.csv.gz"
+    table.to_csv(path, index=False)
+    Image.fromarray(RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / "1.JPG")
+    assert import_galaxy_zoo(path, tmp_path, tmp_path / "set").counts == {"round_smooth": 1}
+    assert caplog.messages == [f"{path}: 2 of 3 galaxies reach the votes of no class, or of several, and are left out"]
+    table.iloc[1:].to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"2 of 2 galaxies reach the votes of no class, or of several; nothing is left"):
+        import_galaxy_zoo(path, tmp_path, tmp_path / "set")
+    table.assign(dr7objid=["1", "2", "1"]).to_csv(path, index=False)
+    with pytest.raises(DataError, match="1 galaxies stand in more than one row, such as 1"):
+        import_galaxy_zoo(path, tmp_path, tmp_path / "set")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"cannot read the table of votes .*gz2"):
+        import_galaxy_zoo(path, tmp_path, tmp_path / "set")
 
 
 @pytest.mark.real
