@@ -1,8 +1,8 @@
 """Divide objects into training, validation and test parts by their identifiers.
 
 All images of an object, in every survey and every augmented form that has its identifier, fall into the same part,
-because the part is a function of the identifier. (In the data of both papers pristine and noisy images of one galaxy could be in
-source-training and target-test.)
+because the part is a function of the identifier. (In the data of both papers pristine and noisy images of one galaxy
+could be in source-training and target-test.)
 """
 
 import hashlib
