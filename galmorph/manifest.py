@@ -60,7 +60,9 @@ class Manifest(_Strict):
     stretch: dict[str, Any]
     features: int = Field(ge=1, description="length of the feature vector")
     temperature: float = Field(gt=0)
-    rho: float = Field(ge=0, description="entropy boundary between known and unknown, in nats")
+    rho: float = Field(
+        ge=0, description="boundary of entropy separation as trained, in nats; of entropies at temperature 1"
+    )
     unknown: UnknownRule
     batch: int = Field(default=8, ge=1, description="batch size of a survey run; the last batch is padded")
     metrics: dict[str, Any]

@@ -3,29 +3,39 @@
 from collections.abc import Mapping
 
 from rich.console import Console
-from rich.table import Table
 
 from galmorph.errors import MissingExtraError
 
+#: What recipes may do with methods.
+NOTES = (
+    'In a recipe: method.name = "NAME"; method.weights changes the weights of its losses, or adds others.',
+    "Any method takes method.weights.strangers = 0.5: made-up images of two objects are kept unknown.",
+    "Any that needs a target takes the losses of the others, but ovanet's, and",
+    "method.weights.balance = 0.3: no class vanishes; for targets of the same mix.",
+)
+
 
 def methods() -> None:
-    """List the methods that a training can use: what each does, and where it comes from."""
+    """List the methods that a training can use: what each does, where it comes from, and the weights of its losses."""
     try:
         from galmorph.training.methods import METHODS
     except ImportError as error:
         raise MissingExtraError("Training", str(error.name), "training") from error
-    table = Table("name", "target", "what it does", "losses", "source", box=None, pad_edge=False)
+    console = Console(highlight=False)
+    width = max(map(len, METHODS)) + 2
     for name, method in METHODS.items():
+        _line(console, f"{name:{width}}{method.summary}. {method.reference}")
         losses = _list(method.losses)
         if method.of_two:
             losses += f"; of two classes {_list(method.of_two)} too"
-        table.add_row(name, "needed" if method.adapts else "", method.summary, losses, method.reference)
-    console = Console()
-    console.print(table)
-    console.print('\nIn a recipe: method.name = "NAME"; method.weights changes the weights of its losses.')
-    console.print("Any method takes method.weights.strangers = 0.5: made-up images of two objects are kept unknown.")
-    console.print("Any that adapts takes method.weights.balance = 0.3: no class vanishes; for targets of the same mix.")
-    console.print("It takes method.weights.neighbourhood = 0.1 too: alike images of the target lie close together.")
+        _line(console, f"{'':{width}}{losses}" + ("; needs a target" if method.adapts else ""))
+    console.print()
+    for note in NOTES:
+        _line(console, note)
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def _list(losses: Mapping[str, float]) -> str:

@@ -75,6 +75,7 @@ def train(
     try:
         # This takes seconds; Lightning minds the signal in the training proper.
         with stop_on_sigterm():
+            from galmorph.training.gather import is_first
             from galmorph.training.guarded import train_guarded
     except ImportError as error:
         raise _missing(error) from error
@@ -89,9 +90,12 @@ def train(
         summary = train_seeds(
             recipe, folder, seeds, data=data, target=target, sets=measure, part=part, device=device, callbacks=callbacks
         )
-        _show_seeds(summary, folder)
+        if is_first():
+            _show_seeds(summary, folder)
         return
     guarded = train_guarded(recipe, folder, data=data, target=target, device=device, callbacks=callbacks)
+    if not is_first():
+        return
     result, console = guarded.shipped, Console(highlight=False)
     if any(guarded.noise):
         added = ", ".join(f"{each:.3g}" for each in guarded.noise)

@@ -292,8 +292,11 @@ def _assemble(recipe: Recipe, stretch: Stretch, record: dict[str, Any]) -> Train
     )
     images = record["target"]["parts"]["train"] if record["target"] else 0
     setting = Setting(record["counts"], images, *network.lengths(bands, size))
-    if method.adapts and recipe.network.batch_norm == "domain":
-        split_norms(network)
+    if method.adapts and recipe.network.batch_norm == "domain" and not split_norms(network):
+        raise ConfigError(
+            "network.batch_norm = 'domain' is for encoders with batch normalisation, and "
+            f"{recipe.network.encoder!r} has none; leave it 'mixed'"
+        )
     module = Training(network, Objective(recipe.method, setting), recipe, record)
     return module.to(memory_format=torch.channels_last)
 

@@ -12,7 +12,7 @@ from galmorph.training.checkpoint import SUFFIX, read_checkpoint
 from galmorph.training.domains import Domains
 from galmorph.training.gather import is_first
 from galmorph.training.history import read_history
-from galmorph.training.hold import write_whole
+from galmorph.training.hold import is_unfinished, write_whole
 from galmorph.training.recipe import Recipe, load_recipe
 
 RECIPE, IDENTITY, METRICS, RESULT = "recipe.toml", "identity.json", "metrics.csv", "result.json"
@@ -95,7 +95,7 @@ def open_folder(out: Path, recipe: Recipe, domains: Domains, initial: Path | Non
                 f"{out} holds a training by another recipe, on other data or from other weights. "
                 "Choose another folder, or delete this one"
             )
-    elif out.is_dir() and {path.name for path in out.iterdir()} - {RATES, RATES_PLOT}:
+    elif out.is_dir() and {path.name for path in out.iterdir() if not is_unfinished(path)} - {RATES, RATES_PLOT}:
         raise ConfigError(f"{out} is not empty and holds no training. Choose another folder")
     out.mkdir(parents=True, exist_ok=True)
     # First, for a folder with a recipe alone would be one of something else to a call that goes on.

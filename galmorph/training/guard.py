@@ -24,6 +24,9 @@ Int = NDArray[np.integer]
 #: Images that the validity of clusters is computed on: it takes all pairs of them.
 CLUSTERED = 1000
 
+#: Fewest target images that the source-only model is sure of for their classes to tell something.
+FEWEST_SURE = 10
+
 #: Standard errors by which recall on the source has to have fallen beyond its limit.
 CERTAIN = 2.0
 
@@ -209,7 +212,7 @@ def judge(signs: Signs, options: GuardOptions) -> Verdict:
             "the log-probability of the right class on the source's validation images fell by "
             f"{-signs.likelihood_change:.3f}"
         )
-    if signs.agreement < options.agreement:
+    if signs.agreement < options.agreement and signs.sure * signs.images >= FEWEST_SURE:
         reasons.append(
             f"of the target images of which the source-only model is sure ({signs.sure:.0%}), "
             f"{1 - signs.agreement:.0%} changed class"

@@ -22,7 +22,7 @@ from galmorph.training.gather import is_first
 from galmorph.training.guard import Answers, Verdict, judge, observe_signs
 from galmorph.training.hold import write_whole
 from galmorph.training.method_options import MethodOptions
-from galmorph.training.methods import ADDED, TERMS, find_method
+from galmorph.training.methods import TERMS, find_method
 from galmorph.training.module import Training
 from galmorph.training.recipe import Recipe, load_recipe
 from galmorph.training.shipped import GUARD, PLAIN
@@ -117,7 +117,7 @@ def without_adaptation(recipe: Recipe, noise: tuple[float, ...] = ()) -> Recipe:
     Recipe
     """
     method, weights = recipe.method, recipe.method.weights
-    kept = {name: weights[name] for name in ("cross_entropy", *ADDED) if name in weights and not TERMS[name].adapts}
+    kept = {name: weight for name, weight in weights.items() if not (TERMS[name].adapts or TERMS[name].open_head)}
     plain = MethodOptions(
         name="source_only", weights=kept, class_weights=method.class_weights, label_smoothing=method.label_smoothing
     )

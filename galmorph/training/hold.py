@@ -1,6 +1,7 @@
 """A training's folder belongs to one call at a time, and its files are whole or not there."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,15 @@ from galmorph.training.gather import is_first
 #: What is locked; it stays.
 LOCK = ".lock"
 
+#: Names that files have while they are written.
+UNFINISHED = re.compile(r"\..+\.\d+")
+
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold a folder, which has to be there, until the end of the block; of several processes the first does.
+
+    Files that a call was writing when it was killed are gone then.
 
     Parameters
     ----------
@@ -35,7 +41,15 @@ def held(folder: Path) -> Iterator[None]:
             raise ConfigError(
                 f"another call works on {folder} now; wait for its end, stop it, or choose another folder"
             )
+        for path in (*folder.glob(".*"), *folder.glob("checkpoints/.*")):
+            if is_unfinished(path):
+                path.unlink(missing_ok=True)
         yield
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a file is what `write_whole` was writing when its process was killed."""
+    return UNFINISHED.fullmatch(path.name) is not None
 
 
 def write_whole(path: Path, content: bytes) -> None:

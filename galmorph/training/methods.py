@@ -49,9 +49,6 @@ TERMS: Mapping[str, type[Term]] = {
     "balance": Balance,
 }
 
-#: Losses that a method takes when a recipe gives them a weight: any method, or any that adapts if they do.
-ADDED = ("strangers", "balance", "neighbourhood")
-
 
 @dataclass(frozen=True)
 class Method:
@@ -149,7 +146,7 @@ METHODS: Mapping[str, Method] = {
         losses={"cross_entropy": 1.0, "confusion": 1.0},
     ),
     "ovanet": Method(
-        summary="a classifier of each class against all others, whose threshold is learned, open set",
+        summary="a classifier of each class against all others, open set",
         reference="OVANet (Saito & Saenko 2021)",
         losses={"cross_entropy": 1.0, "one_vs_all": 1.0, "open_entropy": 0.1},
         warmup=0.4,
@@ -197,8 +194,8 @@ class Objective(nn.Module):
     Raises
     ------
     ConfigError
-        If there is no such method, or a weight is given for a loss that it neither has nor takes, or that needs a
-        target which the method does not.
+        If there is no such method, or a weight is given for a loss that there is not, or that needs a target or
+        classifiers which the method does not have.
     """
 
     def __init__(self, options: MethodOptions, setting: Setting) -> None:
@@ -207,14 +204,16 @@ class Objective(nn.Module):
         losses = {**method.losses, **(method.of_two if setting.classes == 2 else {}), **options.weights}
         losses = {name: weight for name, weight in losses.items() if weight or name in method.losses}
         self.tuned = method.tuned and options.separation.tuner != "off"
-        if others := sorted(set(options.weights) - {*method.losses, *ADDED}):
-            raise ConfigError(
-                f"method {options.name!r} has the losses {', '.join(method.losses)}, "
-                f"and {', '.join(ADDED)} can be added; method.weights names {', '.join(others)}"
-            )
+        if others := sorted({*options.weights} - {*TERMS}):
+            raise ConfigError(f"method.weights names {', '.join(others)}; there are the losses {', '.join(TERMS)}")
         if not method.adapts and (others := [name for name in losses if TERMS[name].adapts]):
             raise ConfigError(
                 f"method {options.name!r} looks at no target, and method.weights.{others[0]} is for those that do"
+            )
+        if not method.open_head and (others := [name for name in losses if TERMS[name].open_head]):
+            raise ConfigError(
+                f"method {options.name!r} has no classifiers of one class against all others, and "
+                f"method.weights.{others[0]} is for ovanet, which has"
             )
         scale = setting.scale if options.class_weights else setting.classes
         self.weights = {name: weight if name == "cross_entropy" else weight / scale for name, weight in losses.items()}
@@ -240,7 +239,7 @@ class Objective(nn.Module):
         """The entropy separation, if the method has one."""
         return next((term for term in self.terms.values() if isinstance(term, Separation)), None)
 
-    def end_epoch(self, epoch: int, loss: float) -> None:
+    def end_epoch(self, epoch: int, loss: float, separation: float) -> None:
         """Let the tuner look at the loss of an epoch.
 
         Parameters
@@ -249,9 +248,14 @@ class Objective(nn.Module):
             Counted from 0.
         loss : float
             Mean of the total training loss: without a label of the target.
+        separation : float
+            Mean of the entropy separation, before weighting. A bounded tuner looks at the loss without it: it changes
+            with boundary and margin though the network does not, and would judge the tuner's changes by themselves.
         """
         if self.separation is not None and self.tuned:
-            self.separation.tuner.end_epoch(epoch, loss)
+            tuner = self.separation.tuner
+            own = self.weights["separation"] * separation if tuner.mode == "bounded" else 0.0
+            tuner.end_epoch(epoch, loss - own)
 
     def forward(self, outputs: Outputs, adapting: float = 1.0) -> tuple[Tensor, dict[str, Tensor], Facts]:
         """Total loss of a step.

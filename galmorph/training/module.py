@@ -117,7 +117,8 @@ class Training(pl.LightningModule):
             )
         # While the weights rise so does the loss, which would tell the tuner nothing.
         if self.onset.share(self.current_epoch) == 1:
-            self.objective.end_epoch(self.current_epoch, loss)
+            separation = float(self.trainer.callback_metrics.get("train_separation", 0.0))
+            self.objective.end_epoch(self.current_epoch, loss, separation)
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
         """Look at a batch of the validation part: the source's, or of the second loader the target's."""

@@ -214,6 +214,8 @@ def _count_features(encoder: nn.Module, bands: int, size: int) -> int:
     encoder.eval()
     with torch.inference_mode():
         output = encoder(torch.zeros(1, bands, size, size))
+    if output.ndim != 2:
+        raise ValueError(f"its output has the shape {tuple(output.shape)}, and one vector of an image is wanted")
     encoder.train(training)
     return int(output.shape[1])
 

@@ -131,7 +131,8 @@ def scan_rates(
         trainer = pl.Trainer(
             **hardware(device),
             devices=1,
-            max_epochs=-1,
+            # Enough of them for the steps; the bar counts by these.
+            max_epochs=STEPS,
             max_steps=STEPS,
             limit_val_batches=0,
             gradient_clip_val=recipe.optimiser.clip or None,

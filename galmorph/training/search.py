@@ -216,7 +216,8 @@ def _try(
     try:
         settings = with_settings(recipe, chosen)
         stops = [_Stop(trial, space.objective, first_epoch(settings), folder)] if space.pruning else []
-        result = train(settings, folder, device=device, progress=False, callbacks=stops)
+        # One device: processes of one trial would each be a search.
+        result = train(settings, folder, device=device, devices=1, progress=False, callbacks=stops)
         value = result.metrics[space.objective]
         if not np.isfinite(value):
             raise ConfigError(f"{space.objective} is {value}")

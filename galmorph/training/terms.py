@@ -70,6 +70,8 @@ class Term(nn.Module, ABC):
         Whether it needs a second view of each image.
     strangers : bool
         Whether it needs strangers made of the source batch.
+    open_head : bool
+        Whether it needs classifiers of each class against all others.
     rate : float
         Learning rate of its own parameters as a multiple of the network's.
     """
@@ -77,6 +79,7 @@ class Term(nn.Module, ABC):
     adapts: ClassVar[bool] = True
     second: ClassVar[bool] = False
     strangers: ClassVar[bool] = False
+    open_head: ClassVar[bool] = False
     rate: float = 1.0
 
     def __init__(self, options: MethodOptions, setting: Setting) -> None:
@@ -285,6 +288,7 @@ class OneVsAll(Term):
     """One classifier for each class against all others, on the source (OVANet)."""
 
     adapts = False
+    open_head = True
 
     def forward(self, outputs: Outputs) -> tuple[Tensor, Facts]:
         """Half of both parts, as in the authors' code."""
@@ -293,6 +297,8 @@ class OneVsAll(Term):
 
 class OpenEntropy(Term):
     """Entropy of those classifiers on the target (OVANet)."""
+
+    open_head = True
 
     def forward(self, outputs: Outputs) -> tuple[Tensor, Facts]:
         """Of the first view."""

@@ -150,7 +150,7 @@ def start_from(start: Start, network: Classifier, options: NetworkOptions, class
         "name": None if start.recipe is None else start.recipe["name"],
         "taken": list(dict.fromkeys(_part(name) for name in found)),
         "left": left,
-        "unknown": sorted(set(offered) - set(found.values())),
+        "unknown": sorted({*offered} - {*found.values()} - {*_sources_own(found)}),
         "missing": sorted(set(wanted) - set(found)),
     }
     _say(record)
@@ -198,6 +198,12 @@ def _source(name: str, offered: dict[str, Tensor], norms: set[str]) -> str | Non
     if layer.rpartition(".")[0] in norms:
         candidates.append(f"{layer.rpartition('.')[0]}.{leaf}")
     return next((candidate for candidate in candidates if candidate in offered), None)
+
+
+def _sources_own(found: dict[str, str]) -> list[str]:
+    """Names of the source's branches whose target's branch took the one place that there is."""
+    target = [source for name, source in found.items() if ".target." in source and ".target." not in name]
+    return [source.replace(".target.", ".source.") for source in target]
 
 
 def _check_shapes(start: Start, pairs: dict[str, tuple[Tensor, Tensor]]) -> None:

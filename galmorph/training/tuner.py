@@ -60,7 +60,8 @@ class Tuner:
     ``paper`` is the algorithm as printed, with its steps in nats and a minimum over the whole training: the margin can
     pass ln K, where the loss is dead. ``bounded`` takes steps as fractions of ``ln(K) / 2``, keeps the boundary
     between 0 and ln K where samples can be active, and margins that it sets below half of ln K, forgets the minimum at
-    each change, and takes back a change after which the loss did not fall below what it was before.
+    each change, and takes back a change after which the loss did not fall below what it was before. It has to be a loss
+    that boundary and margin have no part in.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ class Tuner:
             value = self._bound(parameter, value)
             if value == before:
                 return
-            # What the loss is worth changes with the parameters: only what follows is compared.
+            # The least of before is what the change is held against; what follows has its own.
             self.trial, self.minimum = _Trial(parameter, before, self.minimum), math.inf
         setattr(self, parameter, value)
         self.changes.append(Change(epoch, parameter, before, value, loss))

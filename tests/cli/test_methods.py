@@ -8,13 +8,17 @@ from galmorph.training.options import GuardOptions
 
 
 def test_methods_are_listed_with_their_sources(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("COLUMNS", "80")
     main(["methods"])
     lines = capsys.readouterr().out.splitlines()
     for name, method in METHODS.items():
         (line,) = [line for line in lines if line.startswith(f"{name} ")]
         assert method.summary in line
         assert method.reference in line
+        # Its losses are the keys of weights, and stand whole in the next line.
+        after = lines[lines.index(line) + 1]
+        assert all(f"{loss} {weight:g}" in after for loss, weight in method.losses.items())
+        assert ("needs a target" in after) == method.adapts
 
 
 def test_a_verdict_of_the_guard_names_the_table_of_the_recipe(capsys):

@@ -337,3 +337,16 @@ def test_images_that_are_left_out_are_listed(tmp_path):
         assert [row["domain"] + row["file"] for row in csv.DictReader(file)] == [f"source{tmp_path / '7.png'}"]
     with pytest.raises(DataError, match=r"7\.png is blank"):
         train(tiny_recipe(tmp_path, source={**source, "faults": "refuse"}, **tables), tmp_path / "other", device="cpu")
+
+
+def test_normalisation_by_domain_needs_batch_normalisation(cutouts, tmp_path):
+    network = {"encoder": "resnet50_gn", "batch_norm": "domain"}
+    recipe = tiny_recipe(cutouts, target={"path": str(cutouts)}, network=network, method={"name": "mmd"})
+    with pytest.raises(ConfigError, match="is for encoders with batch normalisation, and 'resnet50_gn' has none"):
+        train(recipe, tmp_path / "out", device="cpu", progress=False)
+
+
+def test_an_encoder_that_gives_no_vector_is_refused(cutouts, tmp_path):
+    network = {"encoder": "resnet18", "encoder_options": {"channels": [8, 8, 8, 8], "global_pool": ""}}
+    with pytest.raises(ConfigError, match=r"its output has the shape \(1, 8, \d, \d\), and one vector"):
+        train(tiny_recipe(cutouts, network=network), tmp_path / "out", device="cpu", progress=False)

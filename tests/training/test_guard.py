@@ -217,6 +217,12 @@ def test_a_class_is_expected_in_the_smaller_of_its_two_shares() -> None:
     assert observe_signs(before, after, uneven, images=500).smallest_class == pytest.approx(0.4 / 0.5)
 
 
+def test_a_few_images_of_which_it_is_sure_tell_nothing() -> None:
+    few = replace(CALM, images=300, sure=9 / 300, agreement=0.0)
+    assert judge(few, GuardOptions()).shipped == "adapted"
+    assert judge(replace(few, sure=10 / 300), GuardOptions()).shipped == "source_only"
+
+
 def test_images_of_which_nobody_is_sure_say_nothing_by_agreement() -> None:
     labels = np.array([0, 1] * 50)
     logits = np.where(np.eye(2)[labels] > 0, 1.0, -1.0)

@@ -25,6 +25,20 @@ def test_a_folder_is_held_once(tmp_path):
         pass
 
 
+def test_what_a_killed_call_was_writing_is_no_obstacle_and_goes(cutouts, tmp_path):
+    recipe, out = tiny_recipe(cutouts, fit={"epochs": 1}), tmp_path / "out"
+    (out / "checkpoints").mkdir(parents=True)
+    left = [out / ".identity.json.4711", out / "checkpoints" / ".last.safetensors.4711"]
+    left[0].write_text("{")
+    (out / "checkpoints").rmdir()
+    train(recipe, out, device="cpu", progress=False)
+    assert not left[0].exists()
+    (out / "result.json").unlink()
+    left[1].write_text("half")
+    train(recipe, out, device="cpu", progress=False)
+    assert not left[1].exists()
+
+
 def test_a_second_training_in_a_folder_is_refused_and_the_first_goes_on(trained, cutouts, tmp_path):
     recipe, out = tiny_recipe(cutouts), tmp_path / "out"
     shutil.copytree(trained.checkpoint.parent.parent, out)

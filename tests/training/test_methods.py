@@ -14,7 +14,7 @@ from galmorph.training.method_options import (
     MethodOptions,
     SeparationOptions,
 )
-from galmorph.training.methods import ADDED, METHODS, TERMS, Objective
+from galmorph.training.methods import METHODS, TERMS, Objective
 from galmorph.training.networks import Activations, build_network
 from galmorph.training.options import NetworkOptions
 from galmorph.training.outputs import Outputs, Seen
@@ -67,7 +67,8 @@ def test_weights_are_relative_to_the_plain_cross_entropy_however_uneven_classes_
 
 def test_every_method_names_losses_that_exist():
     assert all(set(method.losses) <= set(TERMS) for method in METHODS.values())
-    assert {name for method in METHODS.values() for name in method.losses} | set(ADDED) == set(TERMS)
+    added = {"strangers", "balance"}
+    assert {name for method in METHODS.values() for name in method.losses} | added == set(TERMS)
 
 
 def test_methods_of_both_papers_and_the_common_ones_are_there():
@@ -391,8 +392,33 @@ def test_separation_logs_what_it_does(outputs):
 def test_only_deepastrouda_tunes_and_only_if_it_is_to(name, tuner, changes):
     objective = make(name, separation=SeparationOptions(tuner=tuner))
     for epoch in range(7):
-        objective.end_epoch(epoch, 1.0)
+        objective.end_epoch(epoch, 1.0, 0.0)
     assert len(objective.separation.tuner.changes) == changes
+
+
+@pytest.mark.parametrize(("known", "height"), [(0.7, 0.1), (0.3, 0.1), (0.9, 0.05)])
+def test_the_bounded_tuner_keeps_no_change_by_which_the_network_gains_nothing(known, height):
+    """Of a network that stands still the entropy separation changes with boundary and margin alone."""
+    objective = make("deepastrouda", setting=Setting([1] * 9, target_images=8, embedding=7, features=5))
+    tuner, share = objective.separation.tuner, torch.linspace(0, 30, 4001)
+    entropies = losses.entropy(torch.nn.functional.pad(share[:, None], (0, 8)))
+    low, high = (share[(entropies - part * math.log(9)).abs().argmin()] for part in (height, 0.8))
+    logits = torch.zeros(100, 9)
+    logits[:, 0] = torch.where(torch.arange(100) < 100 * known, low, high)
+    rho, margin = tuner.rho, tuner.margin
+    for epoch in range(200):
+        value = float(losses.entropy_separation(logits, tuner.rho, tuner.margin))
+        objective.end_epoch(epoch, 1.0 + objective.weights["separation"] * value, value)
+        if not epoch:
+            first = value
+    assert len(tuner.changes) >= 8
+    assert [change.reverted for change in tuner.changes] == [False, True] * (len(tuner.changes) // 2)
+    assert (tuner.rho, tuner.margin) == (rho, margin)
+    # As printed it hears the whole.
+    printed = make("deepastrouda", separation=SeparationOptions(tuner="paper"))
+    printed.end_epoch(0, 1.0, 5.0)
+    assert printed.separation.tuner.minimum == 1.0
+    assert first != 0
 
 
 def test_memory_of_neighbours(outputs):
@@ -413,7 +439,7 @@ def test_state_is_a_checkpoints(outputs, name):
     first, second = make(name), make(name)
     first(outputs)
     for epoch in range(8):
-        first.end_epoch(epoch, 1.0)
+        first.end_epoch(epoch, 1.0, 0.0)
     second.load_state_dict(first.state_dict())
     torch.testing.assert_close(second(outputs)[0], first(outputs)[0])
     assert second.separation.tuner.changes == first.separation.tuner.changes
@@ -425,7 +451,15 @@ def test_state_is_a_checkpoints(outputs, name):
         (MethodOptions(name="magic"), "method.name must be one of source_only, .*; got 'magic'"),
         (
             MethodOptions(weights={"mmd": 1.0}),
-            "cross_entropy, and strangers, balance, neighbourhood can be added; method.weights names mmd",
+            "'source_only' looks at no target, and method.weights.mmd is for those that do",
+        ),
+        (
+            MethodOptions(name="mmd", weights={"mdm": 1.0}),
+            "method.weights names mdm; there are the losses cross_entropy, mmd, adversary",
+        ),
+        (
+            MethodOptions(name="mmd", weights={"open_entropy": 1.0}),
+            "'mmd' has no classifiers of one class against all others, and method.weights.open_entropy is for ovanet",
         ),
         (
             MethodOptions(weights={"balance": 0.3}),
@@ -485,3 +519,15 @@ def test_any_method_that_adapts_takes_neighbours(outputs, name):
     expected = losses.neighbourhood_loss(features, memory, outputs.head.weight, rows)
     torch.testing.assert_close(parts["neighbourhood"], expected)
     torch.testing.assert_close(total, plain(outputs)[0] + 0.2 * expected / SETTING.scale)
+
+
+@pytest.mark.parametrize("added", [name for name, term in TERMS.items() if name != "cross_entropy"])
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.adapts])
+def test_a_recipe_composes_what_losses_it_likes(outputs, name, added):
+    if added in METHODS[name].losses or (TERMS[added].open_head and not METHODS[name].open_head):
+        return
+    plain, objective = make(name).eval(), make(name, weights={added: 0.2}).eval()
+    objective.load_state_dict(plain.state_dict(), strict=False)
+    total, parts, _ = objective(outputs)
+    assert objective.second == (plain.second or TERMS[added].second)
+    torch.testing.assert_close(total, plain(outputs)[0] + 0.2 * parts[added] / SETTING.scale)

@@ -129,7 +129,10 @@ def train_briefly(path, imported, out, **network):
 def test_recipe_trains_on_its_layout(path, imported, tmp_path):
     network = {}
     if initial := load_recipe(path).network.initial:
-        first = path.parent / f"{initial.relative_to(ROOT / 'runs')}.toml"
+        # The row of another recipe, with the seed that it was trained with.
+        row, seed = initial.relative_to(ROOT / "runs").parts
+        first = path.parent / f"{row}.toml"
+        assert seed == f"seed-{load_recipe(first).seed}"
         train_briefly(first, imported, tmp_path / "first")
         network = {"initial": tmp_path / "first"}
     recipe, result = train_briefly(path, imported, tmp_path / "out", **network)
