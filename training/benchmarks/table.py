@@ -100,6 +100,9 @@ numbers called oracle. AUROC is of the score that decides what is unknown, which
 entropy, of the energy, in which OVANet's classifiers of one class against all others speak
 ([decision 22](../decisions/0022-strangers.md)), and of the anomaly score. Methods under the name of a library are its
 own, on the same network, images and steps.
+Of SDSS, and of the hostile targets made of it, the source's measures are of the other half's galaxies too, of which no
+label is learned, and the target's of the mergers of both halves, of which a test part has thirteen; not so where it was
+trained for longer, which was before.
 *Noise of the target*: where the target's images are noisier, methods that adapt see the source's as noisy
 ([decision 26](../decisions/0026-noise-of-the-target.md)); rows of this name are of the network that sees nothing else
 of the target, the twin that the guard compares with. *Source only* sees nothing of it.
