@@ -72,6 +72,8 @@ def test_interrupted_search_ends_the_same(found, recipe, tmp_path, monkeypatch):
 
     def interrupted(*args, **options):
         calls.append(args)
+        # Processes that a trial would start on several GPUs would each be a search.
+        assert options["devices"] == 1
         if len(calls) == 3:
             raise KeyboardInterrupt
         return real(*args, **options)
