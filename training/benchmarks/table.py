@@ -120,9 +120,9 @@ threshold let a twentieth of the source's known objects pass as unknown, not a t
 Of two classes *deepastrouda* clusters neighbours too; of more it does where rows say *neighbours*
 ([decision 32](../decisions/0032-neighbours-of-two.md)).
 The same seed gives other networks on another machine, since numbers are rounded elsewhere. Of one machine are digits
-with unknown classes, the mocks, SDSS without strangers, the ablation, the LSST mock trained for longer, and of closed
-digits *source only*, *mcc*, the libraries' too, and *classes shared*; of another are the rest of closed digits and of
-the libraries, SDSS with strangers, the rest of what is trained for longer, and hostile targets.
+with unknown classes, the mocks, SDSS, the ablation, the LSST mock trained for longer, hostile targets made of SDSS, and
+of closed digits *source only*, *mcc*, the libraries' too, and *classes shared*; of another are the rest of closed
+digits and of the libraries, the rest of what is trained for longer, and the other hostile targets.
 Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
 """
 
