@@ -190,7 +190,9 @@ def import_galaxy_zoo(
     rows = rows if unlabelled else rows[labels != ""]
     rows = rows.reset_index(drop=True)
     called = rows["object_id"].tolist()
-    files = {path.stem: path for path in Path(pictures).glob("*") if path.suffix.lower() in SUFFIXES}
+    there = [path for path in Path(pictures).glob("*") if path.suffix.lower() in SUFFIXES]
+    # Of several with one name the first suffix goes.
+    files = {path.stem: path for path in sorted(there, key=lambda path: -SUFFIXES.index(path.suffix.lower()))}
 
     def read(row: int) -> NDArray[np.float32]:
         if called[row] not in files:
