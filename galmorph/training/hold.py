@@ -41,7 +41,7 @@ def held(folder: Path) -> Iterator[None]:
             raise ConfigError(
                 f"another call works on {folder} now; wait for its end, stop it, or choose another folder"
             )
-        for path in (*folder.glob(".*"), *folder.glob("checkpoints/.*")):
+        for path in (*folder.glob(".*"), *folder.glob("*/.*")):
             if is_unfinished(path):
                 path.unlink(missing_ok=True)
         yield

@@ -86,7 +86,7 @@ class Method:
     @property
     def open_head(self) -> bool:
         """Whether the network needs a classifier of each class against all others."""
-        return "one_vs_all" in self.losses
+        return any(TERMS[name].open_head for name in self.losses)
 
 
 #: Every method by name.

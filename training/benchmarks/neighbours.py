@@ -45,10 +45,8 @@ def main() -> None:
                 with tempfile.TemporaryDirectory() as scratch:
                     line = measure(one, train_and_look(one, method, seed, data, Path(scratch) / "training"))
                 facts = {"case": name, "method": method, **chosen, "seed": seed}
-                shown = {key: key for key in ("accuracy", "h_score", "auroc")} | {
-                    "auroc_deciding": AREAS[line["unknown_score"]]
-                }
-                found = {name: line["target"].get(key) for name, key in shown.items()}
+                found = {key: line["target"].get(key) for key in ("accuracy", "h_score", "auroc")}
+                found["auroc_deciding"] = line["target"].get(AREAS[line["unknown_score"]])
                 print(json.dumps(facts | found), flush=True)
 
 

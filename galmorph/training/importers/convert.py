@@ -144,16 +144,12 @@ def convert(
     _tell_absent(drop, labels)
     kept = [row for row, label in enumerate(labels) if label not in drop]
     found: dict[str, str] = {}
-    if most is not None:
-        ids = images.table["object_id"].astype(str).tolist()
-        kept = _fewer(
-            kept,
-            labels,
-            ids,
-            most,
-            # Those that are skipped make room for others.
-            lambda row: faults == "refuse" or _usable(images, row, names[row], found, images.frame) is not None,
-        )
+
+    def usable(row: int) -> bool:
+        # Those that are skipped make room for others.
+        return faults == "refuse" or _usable(images, row, names[row], found, images.frame) is not None
+
+    kept = kept if most is None else _fewer(kept, labels, images.table["object_id"].astype(str).tolist(), most, usable)
     rows: list[int] = []
     sides: set[int] = set()
     if faults == "refuse" and images.frame is not None:

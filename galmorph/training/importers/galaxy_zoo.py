@@ -1,7 +1,7 @@
 """Galaxy Zoo 2 (Willett et al. 2013): classes from vote fractions, and pictures by identifier."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -189,17 +189,7 @@ def import_galaxy_zoo(
         logger.warning("%s, and are left out", told)
     rows = rows if unlabelled else rows[labels != ""]
     rows = rows.reset_index(drop=True)
-    called = rows["object_id"].tolist()
-    there = [path for path in Path(pictures).glob("*") if path.suffix.lower() in SUFFIXES]
-    # Of several with one name the first suffix goes.
-    files = {path.stem: path for path in sorted(there, key=lambda path: -SUFFIXES.index(path.suffix.lower()))}
-
-    def read(row: int) -> NDArray[np.float32]:
-        if called[row] not in files:
-            raise DataError(f"{pictures} has no picture {called[row]} ({', '.join(SUFFIXES)})")
-        return read_picture(files[called[row]])
-
-    described = Images(rows, read, survey, COLOURS, pixel_scale)
+    described = Images(rows, _reader(Path(pictures), rows["object_id"].tolist()), survey, COLOURS, pixel_scale)
     return convert(
         framed(described, factor, size, angle),
         Path(out),
@@ -210,3 +200,17 @@ def import_galaxy_zoo(
         faults=faults,
         same_objects_as=same_objects_as,
     )
+
+
+def _reader(folder: Path, ids: Sequence[str]) -> Callable[[int], NDArray[np.float32]]:
+    """Reader of the picture of each galaxy."""
+    there = [path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES]
+    # Of several with one name the first suffix goes.
+    files = {path.stem: path for path in sorted(there, key=lambda path: -SUFFIXES.index(path.suffix.lower()))}
+
+    def read(row: int) -> NDArray[np.float32]:
+        if ids[row] not in files:
+            raise DataError(f"{folder} has no picture {ids[row]} ({', '.join(SUFFIXES)})")
+        return read_picture(files[ids[row]])
+
+    return read
