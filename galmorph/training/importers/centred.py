@@ -12,11 +12,15 @@ from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import DataError, TileError
 from galmorph.tiles import Tile
 from galmorph.training.importers.convert import Images
+from galmorph.training.pictures import each_band, is_blank
 
 Float32 = NDArray[np.float32]
 
 #: Width of a point source in pixels, which pictures do not state; that of surveys' viewers at their usual zoom.
 SEEING = 3.5
+
+#: Smallest frame in pixels, and what no picture of an object has one value in.
+CENTRE = int(4 * SEEING)
 
 #: Side of the boxes that the background is measured in, in sides of the picture.
 BOX = 0.5
@@ -40,7 +44,7 @@ def framing_of(size: int, factor: float) -> Framing:
     Framing
         Of mode "radius".
     """
-    return Framing(size=size, factor=factor, min_angle=4 * SEEING, max_angle=WIDEST)
+    return Framing(size=size, factor=factor, min_angle=CENTRE, max_angle=WIDEST)
 
 
 def framed(images: Images, factor: float | None, size: int | None, angle: float | None) -> Images:
@@ -93,9 +97,12 @@ def frame_object(image: Float32, framing: Framing) -> Float32:
     Raises
     ------
     DataError
-        If nothing can be measured.
+        If nothing is to be seen at the centre, as on a viewer's page of an error, or nothing can be measured.
     """
     bands, side = len(image), image.shape[1]
+    middle = slice(max(0, (side - CENTRE) // 2), (side + CENTRE) // 2)
+    if is_blank(centre := image[:, middle, middle]):
+        raise DataError(f"it is blank at its centre: every value there is {each_band(centre)}")
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval = [180.0, 0.0]
@@ -105,9 +112,9 @@ def frame_object(image: Float32, framing: Framing) -> Float32:
     clean = np.zeros((side, side), dtype=bool)
     valid = np.ones(image.shape, dtype=bool)
     tile = Tile("picture", names, image, None, clean, clean, valid, wcs, 1.0, (), (SEEING,) * bands, names)
-    centre = pd.DataFrame({"source_id": ["centre"], "ra": [180.0], "dec": [0.0]})
+    position = pd.DataFrame({"source_id": ["centre"], "ra": [180.0], "dec": [0.0]})
     try:
-        field = extract(tile, DetectionConfig(background_box=BOX * side, default_radius=2 * SEEING), centre)
+        field = extract(tile, DetectionConfig(background_box=BOX * side, default_radius=2 * SEEING), position)
     except TileError as error:
         raise DataError(f"no object can be measured: {error}") from error
     cut: Float32 = field_cutouts(field, tile, slice(0, 1), framing).images[0]

@@ -268,7 +268,10 @@ def _usable(
             raise DataError(f"{name} holds values that are not finite")
         if is_blank(image):
             raise DataError(f"{name} is blank: every value is {each_band(image)}")
-        return image if frame is None else frame(image)
+        try:
+            return image if frame is None else frame(image)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from error
     except DataError as error:
         found[name] = str(error)
         return None

@@ -392,6 +392,17 @@ def test_framed_pictures_show_galaxies_of_any_zoom_alike(tmp_path):
     assert made.meta["framing"]["mode"] == "radius"
 
 
+def test_a_picture_of_an_error_message_has_nothing_at_its_centre(tmp_path):
+    galaxy(200, 6.0).save(tmp_path / "galaxy.png")
+    message = Image.new("RGB", (200, 200))
+    message.paste((255,) * 3, (10, 10, 90, 20))
+    message.save(tmp_path / "message.png")
+    with pytest.raises(DataError, match=r"message\.png: it is blank at its centre: every value there is 0"):
+        import_pictures(tmp_path, tmp_path / "set", unlabelled=True, factor=1.0, size=32)
+    import_pictures(tmp_path, tmp_path / "set", unlabelled=True, factor=1.0, size=32, faults="skip")
+    assert read_cutout_set(tmp_path / "set").labels["object_id"].tolist() == ["galaxy"]
+
+
 def test_galaxy10_framed_by_the_radius_is_of_one_frame_with_pictures(tmp_path):
     path = tmp_path / "Galaxy10_DECals.h5"
     with h5py.File(path, "w") as file:
