@@ -9,6 +9,7 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
+from galmorph.errors import TileError
 from galmorph.tiles import Tile
 
 Floats = NDArray[np.float32]
@@ -84,6 +85,11 @@ def subtract(tile: Tile, box: float, seeing: float, *, in_place: bool = False) -
     Returns
     -------
     Sky
+
+    Raises
+    ------
+    TileError
+        If the noise of a band is too large, or too small, to be computed with.
     """
     planes = tile.image if in_place else np.zeros_like(tile.image)
     weights = np.zeros_like(tile.image) if tile.weight is None else tile.weight
@@ -102,6 +108,11 @@ def subtract(tile: Tile, box: float, seeing: float, *, in_place: bool = False) -
         else:
             excess[i] = max(1.0, deviation**2)
         typical = float(np.median(sample(weights[i], valid)))
+        if not 0 < typical < np.inf:
+            raise TileError(
+                f"tile {tile.name}: the noise of band {tile.bands[i]} cannot be told: its pixels reach "
+                f"{np.abs(tile.image[i]).max():.3g} nanomaggies. Check its zero-point and its unit"
+            )
         np.subtract(tile.image[i], background.level, out=planes[i])
         planes[i][~valid] = 0
         level[i] = np.median(sample(np.broadcast_to(background.level, valid.shape), valid))

@@ -110,9 +110,8 @@ def in_nanomaggies(
     blank(out.image, out.valid)
     if weight is None or out.weight is None:
         return
-    _inverse_variance(weight, index, source, band, counts, out.weight)
+    _inverse_variance(weight, index, source, band, counts, factor**-2, out.weight)
     for rows in some_rows(counts):
-        out.weight[rows] /= np.float32(factor**2)
         out.valid[rows] &= out.weight[rows] > 0
 
 
@@ -180,9 +179,15 @@ def _check_unit(image: Plane, band: str, source: TileSource) -> None:
 
 
 def _inverse_variance(
-    plane: Plane, index: int | None, source: TileSource, band: str, counts: NDArray[Any], out: Floats
+    plane: Plane,
+    index: int | None,
+    source: TileSource,
+    band: str,
+    counts: NDArray[Any],
+    scale: float,
+    out: Floats,
 ) -> None:
-    """Write the inverse variance in counts^-2, 0 where it is not positive and finite."""
+    """Write `scale` times the inverse variance in counts^-2, 0 where it is not positive and finite."""
     path, layer, shape = source.weights[band], source.layout.weight, counts.shape
     if plane.pixels.ndim > 2 and len(plane.pixels) <= (index or 0):
         raise TileError(
@@ -201,15 +206,18 @@ def _inverse_variance(
     kind = layer.kind if layer else "invvar"
     power = {"invvar": 1.0, "relative": 1.0, "variance": -1.0, "rms": -2.0}[kind]
     for rows in some_rows(values):
+        # In double precision: counts may be so small that the squares of their noise are no numbers in single.
         # A power of 1 leaves numbers as they are; raising many of them to it would take its time.
         powers = values[rows] if power == 1 else np.power(values[rows], power, dtype=np.float64)
-        good = np.isfinite(powers)
+        np.multiply(powers, 1.0 if kind == "relative" else scale, out=out[rows], dtype=np.float64, casting="unsafe")
+        good = np.isfinite(out[rows])
         good &= values[rows] > 0
-        out[rows] = powers
         if not good.all():
             out[rows][~good] = 0
     if kind == "relative":
-        np.multiply(out, _noise_scale(counts, out), out=out, dtype=np.float64, casting="unsafe")
+        factor = scale * _noise_scale(counts, out)
+        np.multiply(out, factor, out=out, dtype=np.float64, casting="unsafe")
+        out[~np.isfinite(out)] = 0
 
 
 def _noise_scale(counts: NDArray[Any], weight: Floats) -> float:

@@ -23,6 +23,9 @@ GRID_TOLERANCE = 0.1
 #: beyond a piece count in it.
 LARGEST, PIECE, NEIGHBOURS = 32_766, 1024, 8
 
+#: Pixels on each side that count in one of a smooth interpolation.
+REACH = 4
+
 Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 

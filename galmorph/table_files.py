@@ -76,7 +76,19 @@ def _read_csv(path: Path, separator: str) -> pd.DataFrame:
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
         # Of `pandas` every # would begin a comment, in the middle of a label or an identifier too.
         lines = [line for line in file if not line.lstrip().startswith("#")]
-    return pd.read_csv(io.StringIO("".join(lines)), dtype=str, skipinitialspace=True, sep=separator)
+    with warnings.catch_warnings():
+        # Without a name for each field pandas would take the first one for the name of the row, and shift the others;
+        # told that it is none, it warns, but for fields at the end that are empty.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(
+                io.StringIO("".join(lines)), dtype=str, skipinitialspace=True, sep=separator, index_col=False
+            )
+        except pd.errors.ParserWarning as error:
+            raise DataError(
+                f"{path}: its rows have more fields than the header has names, so that none is known; "
+                f"the header is {lines[0].strip()!r}, the first row {lines[1].strip()!r}. Name every column"
+            ) from error
 
 
 def _read_parquet(path: Path, wanted: Wanted | None) -> tuple[pd.DataFrame, dict[str, str]]:

@@ -15,7 +15,7 @@ from galmorph.errors import BundleError, TileError, TileUnavailableError
 from galmorph.fits_files import Notes
 from galmorph.fits_planes import Plane, read_planes
 from galmorph.flux_scale import Calibrated, blank, in_nanomaggies, pixel_area, some_rows
-from galmorph.grids import match_grids, pixel_ratio, resample
+from galmorph.grids import REACH, match_grids, pixel_ratio, resample
 from galmorph.mask_bits import mask_bits
 from galmorph.sky import local_axes
 from galmorph.surveys import Stripe, Survey, TileSource
@@ -51,12 +51,11 @@ class Tile:
     weight : numpy.ndarray or None
         Inverse variance in nanomaggies^-2, 0 where there is no valid data, of the shape of `image`, float32. None
         when the tile's files do not give it.
-    mask : numpy.ndarray of bool
-        Pixels that the survey's mask calls spoiled. The shape is ``(rows, columns)``.
     saturated : numpy.ndarray of bool
-        Pixels that the survey's mask calls saturated, of the shape of `mask`.
+        Pixels that the survey's mask calls saturated in any band. The shape is ``(rows, columns)``.
     valid : numpy.ndarray of bool
-        Pixels with data: finite, not masked, of positive weight. The shape is that of `image`.
+        Pixels with data: finite, not spoiled by the mask of their band, of positive weight. The shape is that of
+        `image`.
     wcs : astropy.wcs.WCS
         Celestial, two-dimensional, of the whole tile.
     pixel_scale : float
@@ -75,7 +74,6 @@ class Tile:
     bands: tuple[str, ...]
     image: Floats
     weight: Floats | None
-    mask: Booleans
     saturated: Booleans
     valid: Booleans
     wcs: WCS
@@ -88,7 +86,7 @@ class Tile:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the whole tile."""
-        rows, columns = self.mask.shape
+        rows, columns = self.saturated.shape
         return (rows, columns) if self.stripe is None else self.stripe.shape
 
     @property
@@ -103,7 +101,7 @@ class Tile:
     def covers(self, x: ArrayLike, y: ArrayLike) -> Booleans:
         """Whether positions on the whole tile lie on the planes; not where they are NaN."""
         x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float) - self.first_row
-        rows, columns = self.mask.shape
+        rows, columns = self.saturated.shape
         return np.asarray((x >= -0.5) & (x < columns - 0.5) & (y >= -0.5) & (y < rows - 0.5))
 
     def edge_distance(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
@@ -178,14 +176,16 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
             f"objects are{found}; add one to the header, for instance by solving the image's astrometry"
         )
     wcs = first.wcs
-    mask, saturated = _read_masks(source, read, maps, survey)
+    spoiled, saturated = _read_masks(source, read, maps, survey)
     # What is in the files is let go as it is used: of a large tile it is as much as what is made of it.
     del images, first
     for band in survey.bands:
         read.pop(("mask", band), None)
     calibrated = _calibrate(source, survey, planes, maps, read, pixel_area(source, survey, pixel_scale))
     image, weight, valid = calibrated.image, calibrated.weight, calibrated.valid
-    valid &= ~mask
+    for band, good in zip(survey.bands, valid, strict=True):
+        if band in spoiled:
+            good &= ~spoiled.pop(band)
     for values in (image,) if weight is None else (image, weight):
         for plane, good in zip(values, valid, strict=True):
             blank(plane, good)
@@ -202,7 +202,6 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
         bands=survey.bands,
         image=image,
         weight=weight,
-        mask=mask,
         saturated=saturated,
         valid=valid,
         wcs=wcs,
@@ -305,40 +304,66 @@ def _read_masks(
     read: Mapping[tuple[str, str], Plane],
     maps: Mapping[str, NDArray[np.float64] | None],
     survey: Survey,
-) -> tuple[Booleans, Booleans]:
+) -> tuple[dict[str, Booleans], Booleans]:
+    """Pixels that are spoiled, by band, and those that are saturated in any; a mask for all bands is looked at once."""
     shape = read[("image", survey.bands[0])].pixels.shape[-2:]
-    mask, saturated = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    spoiled: dict[str, Booleans] = {}
+    saturated = np.zeros(shape, dtype=bool)
     layer = source.layout.mask
     if layer is None or not source.masks:
-        return mask, saturated
-    for plane, path, band in {
-        id(read[("mask", band)]): (read[("mask", band)], source.masks[band], band) for band in survey.bands
-    }.values():
-        own = read[("image", band)].pixels.shape[-2:]
+        return spoiled, saturated
+    sharing: dict[int, list[str]] = {}
+    for band in survey.bands:
+        sharing.setdefault(id(read[("mask", band)]), []).append(band)
+    for bands in sharing.values():
+        plane, path, matrix = read[("mask", bands[0])], source.masks[bands[0]], maps[bands[0]]
+        own = read[("image", bands[0])].pixels.shape[-2:]
         rows, columns = plane.pixels.shape[-2:]
         if (rows, columns) != own:
             raise TileError(f"the mask of {path} has {columns} x {rows} pixels, the image {own[1]} x {own[0]}")
-        bits = [None if bad is None else mask_bits(plane, bad, path) for bad in (layer.bad, layer.saturated)]
-        spoiled, full = _marked(plane.pixels, bits)
-        for whole, part in ((mask, spoiled), (saturated, full)):
-            matrix = maps[band]
-            whole |= part if matrix is None else resample(part.astype(np.float32), matrix, shape, smooth=False) > 0.001
-    return mask, saturated
+        bad = {band: None if layer.bad is None else mask_bits(plane, layer.bad[band], path) for band in bands}
+        full = mask_bits(plane, [bit for band in bands for bit in layer.saturated[band]], path)
+        wanted = list(dict.fromkeys([*bad.values(), full]))
+        marked = dict(zip(wanted, _marked(plane.pixels, wanted, path), strict=True))
+        if matrix is not None:
+            marked = {
+                bits: resample(where.astype(np.float32), matrix, shape, smooth=False) > 0.001
+                for bits, where in marked.items()
+            }
+        spoiled |= {band: marked[bits] for band, bits in bad.items()}
+        saturated |= marked[full]
+    return spoiled, saturated
 
 
-def _marked(pixels: NDArray[Any], bits: Sequence[int | None]) -> list[Booleans]:
-    """Where a mask has any of some bits, or, for None, any at all; for a cube in any of its planes."""
+def _marked(pixels: NDArray[Any], bits: Sequence[int | None], path: Path) -> list[Booleans]:
+    """Where a mask has any of some bits, or, for None, any value but 0; for a cube in any of its planes."""
     marked = [np.zeros(pixels.shape[-2:], dtype=bool) for _ in bits]
     for rows in some_rows(marked[0]):
         values = pixels[..., rows, :]
-        if values.dtype.kind not in "iu":
-            values = np.nan_to_num(values, nan=0, posinf=0, neginf=0).astype(np.int64)
-        values = values.view(f"u{values.dtype.itemsize}")
-        values = np.bitwise_or.reduce(values, axis=0) if values.ndim == 3 else values
-        every_bit = np.iinfo(values.dtype).max
+        values = values if values.ndim == 3 else values[None]
+        numbers = _whole(values, path) if any(bits) else values
         for target, wanted in zip(marked, bits, strict=True):
-            target[rows] = values != 0 if wanted is None else values & values.dtype.type(wanted & every_bit) != 0
+            if wanted is None:
+                # NaN is another value than 0, too.
+                np.any(values != 0, axis=0, out=target[rows])
+            elif wanted:
+                every_bit = np.iinfo(numbers.dtype).max
+                np.any(numbers & numbers.dtype.type(wanted & every_bit) != 0, axis=0, out=target[rows])
     return marked
+
+
+def _whole(values: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Values of a mask as numbers whose bits can be looked at, without a sign; what is not finite has none set."""
+    if values.dtype.kind not in "iu":
+        values = np.nan_to_num(values, nan=0, posinf=0, neginf=0)
+        if (values != np.trunc(values)).any():
+            raise TileError(
+                f"{path}: the mask holds fractions, such as {values[values != np.trunc(values)][0]:g}, which have no "
+                "bits; expected whole numbers. Give the mask as it was before it was resampled, or leave out which "
+                "bits count, so that any value but 0 does"
+            )
+        values = values.astype(np.int64)
+    return values.view(f"u{values.dtype.itemsize}")
 
 
 def _calibrate(
@@ -365,13 +390,18 @@ def _calibrate(
 
 
 def _resample(band: Calibrated, matrix: NDArray[np.float64], out: Calibrated) -> None:
-    """Write a band on another grid."""
-    shape = out.image.shape
+    """Write a band on another grid; between pixels without data and others nothing is made up."""
+    shape, ratio = out.image.shape, np.float32(pixel_ratio(matrix))
     out.valid[:] = resample(band.valid.astype(np.float32), matrix, shape, smooth=False) > 0.999
+    # A curve through pixels swings by any step from sky, or a star, to the 0 of what has no data: there, and along the
+    # edges, neighbours that have data are joined by lines.
+    reach = np.ones((2 * REACH + 1, 2 * REACH + 1), dtype=np.uint8)
+    whole = cv2.erode(band.valid.view(np.uint8), reach, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    curved = resample(whole.astype(np.float32), matrix, shape, smooth=False) > 0.999
     out.image[:] = resample(band.image, matrix, shape)
+    np.multiply(resample(band.image, matrix, shape, smooth=False), ratio, out=out.image, where=~curved)
     if band.weight is not None and out.weight is not None:
-        scale = np.float32(pixel_ratio(matrix) ** 2)
-        np.divide(resample(band.weight, matrix, shape, smooth=False), scale, out=out.weight)
+        np.divide(resample(band.weight, matrix, shape, smooth=False), ratio**2, out=out.weight)
 
 
 def _note_filter(image: Plane, band: str, source: TileSource, survey: Survey, notes: Notes) -> None:

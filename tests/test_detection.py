@@ -41,7 +41,6 @@ def make_tile(images, scale=0.262, noise=None, mask=None, seeing=1.2, saturated=
         bands=bands,
         image=np.where(valid, image, 0).astype(np.float32),
         weight=weight,
-        mask=mask,
         saturated=np.zeros(shape, bool) if saturated is None else saturated,
         valid=valid,
         wcs=header,

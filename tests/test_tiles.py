@@ -57,14 +57,14 @@ def test_bands_weights_and_masks_of_a_tile(tmp_path):
     assert tile.image.shape == (3, *SHAPE)
     assert tile.image.dtype == tile.weight.dtype == np.float32
     assert tile.image.dtype.isnative
-    np.testing.assert_array_equal(np.argwhere(tile.mask), [[3, 4], [7, 8]])
+    np.testing.assert_array_equal(np.argwhere(~tile.valid.any(axis=0)), [[3, 4], [7, 8]])
     np.testing.assert_array_equal(np.argwhere(tile.saturated), [[5, 6], [7, 8]])
-    good = ~tile.mask
+    good = tile.valid.all(axis=0)
     for i, band in enumerate("grz"):
         np.testing.assert_array_equal(tile.image[i][good], planes[band][good])
         np.testing.assert_array_equal(tile.weight[i][good], 0.25)
-    assert not tile.image[:, tile.mask].any()
-    assert not tile.weight[:, tile.mask].any()
+    assert not tile.image[:, ~good].any()
+    assert not tile.weight[:, ~good].any()
     np.testing.assert_array_equal(tile.valid, np.broadcast_to(good, tile.valid.shape))
     assert tile.pixel_scale == pytest.approx(0.262, rel=1e-6)
 
@@ -99,7 +99,7 @@ def test_the_highest_bit_of_a_mask_can_spoil_a_pixel(tmp_path, stored):
     path = write(tmp_path / "a.fits", np.ones(SHAPE))
     fits.append(path, mask)
     tile = read(path, generic(mask_hdu="1", mask_bits="63"))
-    np.testing.assert_array_equal(np.argwhere(tile.mask), [[1, 2]])
+    np.testing.assert_array_equal(np.argwhere(~tile.valid.any(axis=0)), [[1, 2]])
 
 
 @pytest.mark.parametrize("scale", [0.131, 0.262, 0.524])
@@ -434,7 +434,7 @@ def test_a_tile_knows_its_edges_the_antipode_and_nan():
     wcs.pixel_shape = SHAPE[::-1]
     nothing = np.zeros((1, *SHAPE), np.float32)
     clean = np.zeros(SHAPE, bool)
-    tile = Tile("t", ("r",), nothing, None, clean, clean, nothing == 0, wcs, 0.262, (), (1.2,), ("r",))
+    tile = Tile("t", ("r",), nothing, None, clean, nothing == 0, wcs, 0.262, (), (1.2,), ("r",))
     ra, dec = pixel_to_sky(wcs, [-0.49, -0.51, 49.49, 25.0], [0.0, 0.0, 39.49, 39.51])
     np.testing.assert_array_equal(tile.covers(*sky_to_pixel(wcs, ra, dec)), [True, False, True, False])
     far = sky_to_pixel(wcs, [330.0, 150.0, 10.0], [-2.0, 2.0, 80.0])
@@ -567,12 +567,12 @@ def test_axes_of_one_before_a_cube_are_none(tmp_path, shape, expected):
     assert plane.pixels.shape == expected
 
 
-def test_masks_may_be_of_fractions_and_of_several_planes():
+def test_masks_may_be_of_floats_and_of_several_planes():
     planes = np.array([[[0.0, 1.0, 2.0, np.nan]], [[4.0, 0.0, -np.inf, 0.0]]], dtype=np.float32)
-    spoiled, full, anything = _marked(planes, [1, 6, None])
+    spoiled, full, anything = _marked(planes, [1, 6, None], Path("m.fits"))
     assert spoiled.tolist() == [[False, True, False, False]]
     assert full.tolist() == [[True, False, True, False]]
-    assert anything.tolist() == [[True, True, True, False]]
+    assert anything.tolist() == [[True, True, True, True]]
 
 
 def test_masks_of_another_size_are_refused(tmp_path):
@@ -658,8 +658,8 @@ def test_decam_triples_read_through_generic(real_data, band):
     for source in sources:
         tile = read_tile(source, survey)
         assert len(source.files) == 3
-        assert 0.05 < tile.mask.mean() < 0.3
-        assert (tile.weight[0] > 0)[~tile.mask].mean() > 0.99
+        assert 0.7 < tile.valid.mean() < 0.95
+        assert (tile.weight[0][tile.valid[0]] > 0).all()
         assert tile.warnings == ()
 
 
@@ -688,3 +688,62 @@ def test_euclid_extensions_read_through_generic(real_data):
     (source,), _ = find_tiles([folder / "EUCLJ174517_mask.fits"], survey)
     with pytest.raises(TileError, match=r"has no HDU called VIS_FLUX; it has 0 MASK: image 100 x 100"):
         read_tile(source, survey)
+
+
+# --- masks of one band, units, other grids ----------------------------------------------------------------------------
+
+
+def test_what_the_mask_of_one_band_spoils_is_there_in_the_others(tmp_path):
+    bits = {band: np.zeros(SHAPE, np.int16) for band in "grz"}
+    bits["z"][:, :20] = 1
+    for band, image in images().items():
+        make.write_bands(tmp_path, {band: image}, WCS_DECALS, mask=bits[band])
+    tile = read(tmp_path)
+    assert not tile.valid[2, :, :20].any()
+    assert tile.valid[:2].all()
+    assert tile.valid[2, :, 20:].all()
+
+
+def test_a_mask_of_fractions_spoils_what_is_not_0_and_has_no_bits(tmp_path):
+    mask = np.zeros(SHAPE, np.float32)
+    mask[1, 1], mask[2, 2] = 0.9, np.nan
+    path = write(tmp_path / "a.fits", np.ones(SHAPE))
+    fits.append(path, mask)
+    spoiled = np.argwhere(~read(path, generic(mask_hdu="1")).valid[0])
+    assert spoiled.tolist() == [[1, 1], [2, 2]]
+    with pytest.raises(TileError, match=r"a\.fits: the mask holds fractions, such as 0\.9, which have no bits"):
+        read(path, generic(mask_hdu="1", mask_bits="0"))
+
+
+@pytest.mark.parametrize("kind", ["variance", "rms", "invvar", "relative"])
+@pytest.mark.parametrize("zero_point", [22.5, -48.6, 80.0])
+def test_fluxes_and_weights_do_not_depend_on_the_unit_of_counts(tmp_path, kind, zero_point):
+    count = 10 ** (0.4 * (22.5 - zero_point))  # nanomaggies
+    path = write(tmp_path / "a.fits", make.scene(SHAPE, [], 1.0) / count)
+    power = {"variance": -2.0, "rms": -1.0}.get(kind, 2.0)
+    fits.append(path, np.full(SHAPE, count**power if kind != "relative" else 0.5))
+    tile = read(path, generic(zero_point=str(zero_point), weight_hdu="1", weight_kind=kind))
+    assert tile.valid.all()
+    assert np.median(tile.weight) == pytest.approx(1.0, rel=0.1 if kind == "relative" else 1e-5)
+    assert tile.image.std() == pytest.approx(1.0, rel=0.05)
+
+
+def moved(columns: float) -> WCS:
+    wcs = make.make_wcs(SHAPE, 0.262)
+    wcs.wcs.crpix = [wcs.wcs.crpix[0] + columns, wcs.wcs.crpix[1]]
+    return wcs
+
+
+def test_a_resampled_band_has_no_waves_along_its_edges_and_holes(tmp_path):
+    rows, columns = np.indices(SHAPE)
+    for band, by in (("a", 0.0), ("b", 2.5)):
+        star = 200 + 5000 * np.exp(-0.5 * ((columns - 25 - by) ** 2 + (rows - 20) ** 2) / 4**2)
+        star[np.hypot(columns - 25 - by, rows - 20) < 6] = np.nan
+        fits.append(write(tmp_path / f"t_{band}.fits", star, moved(by).to_header()), np.ones(SHAPE))
+    (tmp_path / "two.toml").write_text(ALIGNED)
+    tile = read(tmp_path, load_survey(tmp_path / "two.toml"))
+    assert tile.warnings == ("resampled to the grid of band a: b",)
+    both = tile.valid.all(axis=0)
+    # Along the edge and around the hole lines join the pixels, which cut the corners of a peak.
+    assert both[:, 3:].sum() > 0.85 * both[:, 3:].size
+    np.testing.assert_allclose(tile.image[1][both], tile.image[0][both], rtol=0.025)

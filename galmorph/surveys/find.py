@@ -25,6 +25,9 @@ FITS_ENDINGS = (".fits", ".fit", ".fts")
 #: Longest name of a tile; parts, rejects and tables are named by it.
 MAX_NAME = 120
 
+#: Files by which folders are known that hold results; the FITS files in these are maps and plots, not tiles.
+MADE = frozenset({"run.json", "hats.properties"})
+
 
 @dataclass(frozen=True)
 class TileSource:
@@ -92,7 +95,8 @@ class Rejected:
 def find_tiles(inputs: Sequence[str | Path], survey: Survey) -> tuple[list[TileSource], list[Rejected]]:
     """Tiles in files, folders and globs.
 
-    A folder is searched with all its subfolders, but for hidden ones, hidden files and symbolic links to folders;
+    A folder is searched with all its subfolders, but for hidden ones, what runs and catalogues are written into
+    (`MADE`), hidden files and symbolic links to folders;
     what in it fits no layout is ignored, and so are tables and the like where a layout takes files of any name
     (`may_be_tile`). A file that is named itself, or by a glob, has to fit one. A glob knows
     ``*``, ``?``, ``[…]`` and ``**``. A file brings its tile's other files with it: those in its folder, and in the
@@ -281,6 +285,9 @@ def _walk(folder: Path, unread: list[Rejected], known: Folders) -> Iterator[Path
 
     for where, folders, names in os.walk(folder, onerror=note):
         known.add(Path(where), [*folders, *names])
+        if Path(where) != folder and not MADE.isdisjoint(names):
+            folders.clear()
+            continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(where, name) for name in sorted(names) if not name.startswith("."))
 

@@ -93,17 +93,17 @@ class MaskLayer:
         Pattern of the file name. Without ``{band}`` in it and in `hdu` there is one mask for all bands.
     hdu : str, int or None
         As for the image.
-    bad : tuple of int or str, or None
-        Bits, 0 the least significant, that spoil a pixel; None: any value but 0 does. A text is the name of a bit,
-        whose number stands in the mask's header as ``MP_NAME = number`` or ``MSKNnumber = NAME``.
-    saturated : tuple of int or str
-        Bits that say that a pixel is saturated.
+    bad : mapping of str to tuple of int or str, or None
+        Bits, 0 the least significant, that spoil a pixel of a band; None: any value but 0 does. A text is the name of
+        a bit, whose number stands in the mask's header as ``MP_NAME = number`` or ``MSKNnumber = NAME``.
+    saturated : mapping of str to tuple of int or str
+        Bits that say that a pixel of a band is saturated.
     """
 
     file: str
     hdu: str | int | None
-    bad: tuple[int | str, ...] | None
-    saturated: tuple[int | str, ...]
+    bad: Mapping[str, tuple[int | str, ...]] | None = field(hash=False)
+    saturated: Mapping[str, tuple[int | str, ...]] = field(hash=False)
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,15 @@ class Layout:
         return self.band_names.get(band, band)
 
     def match(self, name: str, bands: tuple[str, ...]) -> dict[str, str] | None:
-        """Fields, the band left out, of a file name that fits one of the patterns; None when it fits none."""
+        """Fields, the band left out, of a file name that fits one of the patterns; None when it fits none.
+
+        Of several that it fits the one with the most text counts: what is called ``x.weight.fits`` is the weight of x,
+        though every name that ends in ``.fits`` may be an image's.
+        """
         name = plain_name(name)
         if any(fnmatchcase(name, pattern) for pattern in self.exclude):
             return None
-        for pattern in self.patterns:
+        for pattern in sorted(self.patterns, key=_text_of, reverse=True):
             found = name_expression(pattern, tuple(map(self.in_files, bands))).fullmatch(name)
             if found:
                 return {key: value for key, value in found.groupdict().items() if key != "band"}
@@ -182,7 +186,7 @@ def fields_of(pattern: str) -> list[str]:
     return [name for _, name, _ in _parts(pattern) if name]
 
 
-def read_layout(values: Any, where: str, bands: tuple[str, ...]) -> Layout:
+def read_layout(values: Any, where: str, bands: tuple[str, ...], known: tuple[str, ...] = ()) -> Layout:
     """Layout from its table in a profile.
 
     Parameters
@@ -192,7 +196,9 @@ def read_layout(values: Any, where: str, bands: tuple[str, ...]) -> Layout:
     where : str
         How errors call it.
     bands : tuple of str
-        The survey's bands.
+        The survey's bands, those in use.
+    known : tuple of str
+        All that it has; those in use unless given.
 
     Returns
     -------
@@ -214,10 +220,10 @@ def read_layout(values: Any, where: str, bands: tuple[str, ...]) -> Layout:
         exclude=table.words("exclude", ()),
         align=table.flag("align", False),
         folders=table.words("folders", ()),
-        band_names=_read_band_names(table),
+        band_names=_read_band_names(table, bands, known),
         image=image,
         weight=_read_weight(table.any("weight", None), f"{where}, weight", image.file),
-        mask=_read_mask(table.any("mask", None), f"{where}, mask", image.file, bands),
+        mask=_read_mask(table.any("mask", None), f"{where}, mask", image.file, bands, known),
     )
     table.finish()
     if layout.align and layout.mask is not None and "{band}" not in f"{layout.mask.file}{layout.mask.hdu}":
@@ -268,14 +274,20 @@ def _read_weight(values: Any, where: str, image_file: str) -> WeightLayer | None
     return layer
 
 
-def _read_band_names(table: Table) -> dict[str, str]:
+def _read_band_names(table: Table, bands: tuple[str, ...], known: tuple[str, ...]) -> dict[str, str]:
     names = table.any("band_names", {})
     if not isinstance(names, Mapping) or not all(isinstance(name, str) and name for name in names.values()):
         raise table.fail("band_names", 'a table of bands and what files call them, as { g = "HSC-G" }')
+    if not set(names) <= {*bands, *known}:
+        raise table.fail("band_names", f"a table with names of the bands {', '.join(known or bands)}")
+    if len({names.get(band, band) for band in bands}) < len(bands):
+        raise table.fail("band_names", "a table with another name for each band")
     return dict(names)
 
 
-def _read_mask(values: Any, where: str, image_file: str, bands: tuple[str, ...]) -> MaskLayer | None:
+def _read_mask(
+    values: Any, where: str, image_file: str, bands: tuple[str, ...], known: tuple[str, ...]
+) -> MaskLayer | None:
     if values is None:
         return None
     table = Table(values, where)
@@ -283,10 +295,12 @@ def _read_mask(values: Any, where: str, image_file: str, bands: tuple[str, ...])
     layer = MaskLayer(
         file=_read_pattern(table, "file", image_file),
         hdu=_read_hdu(table),
-        bad=None if bad == "nonzero" else table.bits("bad", bands),
-        saturated=table.bits("saturated", bands, ()),
+        bad=None if bad == "nonzero" else table.bits("bad", bands, known=known),
+        saturated=table.bits("saturated", bands, (), known=known),
     )
     table.finish()
+    if layer.bad is not None and not any(layer.bad.values()):
+        raise table.fail("bad", 'bits that spoil a pixel, at least one, or "nonzero"')
     _check_elsewhere(table, layer.hdu)
     return layer
 
@@ -325,6 +339,11 @@ def _check_pattern(pattern: str, where: str, allowed: list[str]) -> None:
     for name in fields_of(pattern):
         if name not in allowed:
             raise SurveyError(f"{where} {pattern!r} has an unknown field {name!r}; {suggestion(name, allowed)}")
+
+
+def _text_of(pattern: str) -> int:
+    """Letters of a pattern outside its fields."""
+    return sum(len(text) for text, _, _ in _parts(pattern))
 
 
 def _parts(pattern: str) -> list[tuple[str, str | None, str | None]]:

@@ -200,7 +200,7 @@ def _read_survey(table: Table, options: tuple[Option, ...]) -> Survey:
         zero_point_keyword=table.text("zero_point_keyword", None),
         counts_keyword=table.text("counts_keyword", None),
         seeing=table.per_band("seeing", bands, known=known, positive=True),
-        layouts=_read_layouts(table, bands),
+        layouts=_read_layouts(table, bands, known),
         options=options,
         mock=table.any("mock", None),
     )
@@ -220,12 +220,14 @@ def _read_survey(table: Table, options: tuple[Option, ...]) -> Survey:
     return survey
 
 
-def _read_layouts(table: Table, bands: tuple[str, ...]) -> tuple[Layout, ...]:
+def _read_layouts(table: Table, bands: tuple[str, ...], known: tuple[str, ...]) -> tuple[Layout, ...]:
     values = table.any("layouts")
     if not isinstance(values, list) or not values:
         raise table.fail("layouts", "one or more tables, each headed by [[layouts]]")
     chosen = _chosen(table)
-    layouts = [read_layout(entry, f"{table.where}, layout {number}", bands) for number, entry in enumerate(chosen, 1)]
+    layouts = [
+        read_layout(entry, f"{table.where}, layout {number}", bands, known) for number, entry in enumerate(chosen, 1)
+    ]
     names = [layout.name for layout in layouts]
     if len(set(names)) < len(names):
         raise SurveyError(f"{table.where}: two layouts have one name ({', '.join(names)})")

@@ -107,21 +107,23 @@ class Table:
             raise self.fail(key, expected)
         return {band: float(value[band]) for band in bands}
 
-    def bits(self, key: str, bands: tuple[str, ...], default: Any = ...) -> tuple[int | str, ...]:
-        """List of bit numbers, 0 the least significant, or names of bits; or a table of such lists.
+    def bits(
+        self, key: str, bands: tuple[str, ...], default: Any = ..., *, known: tuple[str, ...] = ()
+    ) -> dict[str, tuple[int | str, ...]]:
+        """Bit numbers, 0 the least significant, or names of bits, of each band: one list for all, or a table of lists.
 
-        In a table the keys are bands, and ``all``: what counts are the lists of ``all`` and of `bands`.
+        In a table the keys are bands, perhaps others that are `known`, and ``all``, whose list goes for every band.
         """
         value = self._get(key, default)
-        if value is default:
-            return tuple(default)
         lists = value if isinstance(value, Mapping) else {"all": value}
-        for entry in lists.values():
-            if not isinstance(entry, list | tuple) or not all(_is_bit(v) for v in entry):
-                raise self.fail(
-                    key, "a list of bit numbers from 0 to 63 or of names, or a table with one for each band"
-                )
-        return tuple(dict.fromkeys(bit for name in ("all", *bands) for bit in lists.get(name, ())))
+        entries = all(isinstance(entry, list | tuple) and all(map(_is_bit, entry)) for entry in lists.values())
+        if not entries or not set(lists) <= {"all", *bands, *known}:
+            raise self.fail(
+                key,
+                "a list of bit numbers from 0 to 63 or of names, or a table with one for all and for each of the bands "
+                f"{', '.join(known or bands)}",
+            )
+        return {band: tuple(dict.fromkeys([*lists.get("all", ()), *lists.get(band, ())])) for band in bands}
 
     def flag(self, key: str, default: bool) -> bool:
         """True or false."""

@@ -41,20 +41,18 @@ def make_tile() -> Tile:
     """A tile in memory."""
     image = np.stack(list(sky_planes(SIDE, OBJECTS).values()))
     valid = np.ones(image.shape, dtype=bool)
-    mask = np.zeros(image.shape[1:], dtype=bool)
+    nowhere = np.zeros(image.shape[1:], dtype=bool)
     weight = np.full(image.shape, NOISE**-2, np.float32)
     seeing = (1.29, 1.18, 1.11)
-    return Tile(
-        "t", BANDS, image, weight, mask, mask, valid, tile_wcs(150, 2, SIDE), SCALE, (), seeing, ("g", "r", "z")
-    )
+    return Tile("t", BANDS, image, weight, nowhere, valid, tile_wcs(150, 2, SIDE), SCALE, (), seeing, ("g", "r", "z"))
 
 
 def bare(tile: Tile, config: DetectionConfig) -> int:
     """Background and extraction by sep alone."""
     side = round(config.background_box / SCALE)
     levelled = []
-    for plane in tile.image:
-        background = sep.Background(plane, mask=tile.mask, bw=side, bh=side)
+    for plane, valid in zip(tile.image, tile.valid, strict=True):
+        background = sep.Background(plane, mask=~valid, bw=side, bh=side)
         levelled.append(plane - background.back())
     image = np.mean(levelled, axis=0)
     error = np.full(image.shape, NOISE / np.sqrt(len(BANDS)), np.float32)
@@ -62,7 +60,7 @@ def bare(tile: Tile, config: DetectionConfig) -> int:
         image,
         config.threshold,
         err=error,
-        mask=tile.mask,
+        mask=~tile.valid.all(axis=0),
         minarea=16,
         deblend_nthresh=config.deblend_levels,
         deblend_cont=config.deblend_contrast,

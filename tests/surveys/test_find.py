@@ -274,3 +274,22 @@ def test_the_files_of_a_tile_are_looked_for_once_and_a_folder_is_listed_once(tmp
     # Files that are named alone, without the folder: it is listed once, where names hold stars.
     assert find_tiles(files, profile) == (tiles, [])
     assert len(calls["iterdir"]) == (survey == "euclid")
+
+
+def test_maps_whose_names_fit_the_images_pattern_too_are_no_tiles(tmp_path):
+    touch(tmp_path, "coadd.fits", "coadd.weight.fits")
+    survey = load_survey("generic", {"bands": "r", "image": "{tile}.fits", "weight": "{tile}.weight.fits"})
+    (tile,), rejected = find_tiles([tmp_path], survey)
+    assert (tile.name, rejected) == ("coadd", [])
+    assert tile.weights == {"r": tmp_path / "coadd.weight.fits"}
+    touch(tmp_path / "more", *(f"f7{role}_{band}.fits" for role in ("", "_wht", "_msk") for band in "gr"))
+    options = {"bands": "g,r", "weight": "{tile}_wht_{band}.fits", "mask": "{tile}_msk_{band}.fits"}
+    (tile,), rejected = find_tiles([tmp_path / "more"], load_survey("generic", options))
+    assert (tile.name, len(tile.files), rejected) == ("f7", 6, [])
+
+
+def test_results_among_the_tiles_are_no_tiles(tmp_path):
+    touch(tmp_path, "coadd.fits", "run/run.json", "run/skymap.fits", "run/catalog/hats.properties", "old/x.fits")
+    touch(tmp_path, "old/catalog/hats.properties", "old/catalog/point_map.fits")
+    tiles, rejected = find_tiles([tmp_path], load_survey("generic", {"bands": "r", "image": "{tile}.fits"}))
+    assert ([tile.name for tile in tiles], rejected) == (["coadd", "x"], [])

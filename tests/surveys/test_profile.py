@@ -119,7 +119,12 @@ def test_own_profile_is_loaded_by_path(profile):
             'name = "files"\nalign = true\nmask = { file = "{field}.fits" }',
             "align goes without a mask for all",
         ),
+        ('name = "files"', 'name = "files"\nmask = { hdu = 1, bad = { alll = [0] } }', "each of the bands u, g"),
+        ('name = "files"', 'name = "files"\nmask = { hdu = 1, bad = [] }', "bits that spoil a pixel, at least one"),
+        ('name = "files"', 'name = "files"\nmask = { hdu = 1, bad = { } }', "bits that spoil a pixel, at least one"),
         ('name = "files"', 'name = "files"\nband_names = 3', "band_names has to be a table"),
+        ('name = "files"', 'name = "files"\nband_names = { U = "x" }', "names of the bands u, g"),
+        ('name = "files"', 'name = "files"\nband_names = { u = "g" }', "another name for each band"),
         ('name = "files"', 'name = "files"\nfolders = ["../{night}"]', "unknown field 'night'"),
         (
             'name = "files"',
@@ -184,7 +189,7 @@ def test_options_come_as_text_and_set_the_chosen_layout_only():
     assert survey.seeing == {"VIS": 0.2, "NIR_Y": 0.2}
     assert (layout.image.hdu, layout.image.no_data) == ("{band}_FLUX", 0.0)
     assert (layout.weight.hdu, layout.weight.kind) == ("{band}_RMS", "rms")
-    assert (layout.mask.file, layout.mask.bad) == ("{tile}_mask.fits", (0, 3))
+    assert (layout.mask.file, layout.mask.bad) == ("{tile}_mask.fits", dict.fromkeys(layout.mask.bad, (0, 3)))
 
 
 @pytest.mark.parametrize(
@@ -229,9 +234,9 @@ def test_bands_of_a_public_survey_can_be_chosen_and_reordered(name):
 
 def test_bits_of_the_bands_in_use_count():
     three, four = load_survey("legacysurvey"), load_survey("legacysurvey", {"bands": "g,r,i,z"})
-    assert three.layouts[0].mask.bad == (1, 5, 6, 7)
-    assert four.layouts[0].mask.bad == (1, 5, 6, 15, 7)
-    assert four.layouts[0].mask.saturated == (2, 3, 14, 4)
+    assert three.layouts[0].mask.bad == {"g": (1, 5), "r": (1, 6), "z": (1, 7)}
+    assert four.layouts[0].mask.bad == {"g": (1, 5), "r": (1, 6), "i": (1, 15), "z": (1, 7)}
+    assert four.layouts[0].mask.saturated == {"g": (2,), "r": (3,), "i": (14,), "z": (4,)}
 
 
 def test_every_generic_option_changes_the_survey():

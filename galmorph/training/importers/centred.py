@@ -111,7 +111,7 @@ def frame_object(image: Float32, framing: Framing) -> Float32:
     names = tuple(str(number) for number in range(bands))
     clean = np.zeros((side, side), dtype=bool)
     valid = np.ones(image.shape, dtype=bool)
-    tile = Tile("picture", names, image, None, clean, clean, valid, wcs, 1.0, (), (SEEING,) * bands, names)
+    tile = Tile("picture", names, image, None, clean, valid, wcs, 1.0, (), (SEEING,) * bands, names)
     position = pd.DataFrame({"source_id": ["centre"], "ra": [180.0], "dec": [0.0]})
     try:
         field = extract(tile, DetectionConfig(background_box=BOX * side, default_radius=2 * SEEING), position)
