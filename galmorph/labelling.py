@@ -18,7 +18,7 @@ from galmorph.errors import ConfigError, DataError
 from galmorph.imaging import measure_imaging, measured_columns
 from galmorph.positions import read_labels
 from galmorph.progress import watched
-from galmorph.sky import sky_to_pixel
+from galmorph.sky import sky_to_pixel, within_reach
 from galmorph.surveys import Survey, TileSource, find_tiles
 from galmorph.tiles import Tile, read_tile, refuse_want_of_memory, why_unusable
 from galmorph.truth import match
@@ -181,7 +181,10 @@ def _cut(
 ) -> _Found:
     """Cut the labelled objects of a tile; say in `reasons` why a row that lies on it has no cutout."""
     field = extract(tile, detection, in_place=True)
-    x, y = sky_to_pixel(tile.wcs, table["ra"].to_numpy(), table["dec"].to_numpy())
+    # Of a table of a whole survey few rows lie on the tile, and where each lies takes its time.
+    near = np.flatnonzero(within_reach(tile.wcs, table["ra"].to_numpy(), table["dec"].to_numpy()))
+    x, y = np.full(len(table), np.nan), np.full(len(table), np.nan)
+    x[near], y[near] = sky_to_pixel(tile.wcs, table["ra"].to_numpy()[near], table["dec"].to_numpy()[near])
     on_tile = np.flatnonzero(tile.covers(x, y))
     here = table.iloc[on_tile]
     place, distance = match(field.objects, here, radius)

@@ -2,8 +2,10 @@
 
 import copy
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from galmorph.bundle import Bundle
+from galmorph.bundle import Bundle, Precision
 from galmorph.cutouts import Framing, field_cutter
 from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import DataError, RunError
@@ -20,6 +22,8 @@ from galmorph.gallery import pictures
 from galmorph.render import mosaic
 from galmorph.surveys import Survey, TileSource, find_tiles
 from galmorph.tiles import read_tile
+
+logger = logging.getLogger(__name__)
 
 #: Pixels of a picture: more than a model takes, since people look at it.
 PICTURE_SIZE = 128
@@ -144,7 +148,12 @@ def draw_rows(run: RunFolder, rows: pa.Table, captions: Sequence[str], path: Pat
 
 
 def features_of_image(
-    image: Path, bundle: Bundle, survey: Survey, detection: DetectionConfig, device: str = "auto"
+    image: Path,
+    bundle: Bundle,
+    survey: Survey,
+    detection: DetectionConfig,
+    device: str = "auto",
+    precision: Precision = "float32",
 ) -> NDArray[np.float32]:
     """Features of the object nearest to the centre of an image, as a survey run would have made them.
 
@@ -160,6 +169,8 @@ def features_of_image(
         How objects are found.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    precision : {"float32", "int8", "float16"}
+        Which of the bundle's graphs, as in the run that the features are compared with.
 
     Returns
     -------
@@ -169,7 +180,7 @@ def features_of_image(
     Raises
     ------
     DataError
-        If the image is no tile of the survey or shows no object.
+        If the image is no tile of the survey or shows no object near its centre.
     """
     from galmorph.inference.session import ScoringSession
 
@@ -180,20 +191,42 @@ def features_of_image(
             f"{image} is not one image of survey {survey.name}: {'; '.join(reasons) or 'no tile found'}. "
             "Name the profile that fits it with --survey"
         )
-    # Of a large image, the stripe in its middle.
-    tile = read_tile(sources[len(sources) // 2], survey)
+    # Of a large image, the stripes that show its middle: the object there may be kept by the one or the other.
+    shown = [_central(source, bundle, survey, detection) for source in sources if _shows_middle(source)]
+    found = [each for each in shown if each is not None]
+    if not found:
+        raise DataError(f"{image} shows no object near its centre; expected one there")
+    distance, side, cutout = min(found, key=itemgetter(0))
+    if distance > side / 2:
+        logger.warning("%s: the object nearest to its centre lies %.1f arcsec from it, and is taken", image, distance)
+    _, features = ScoringSession(bundle, device, precision=precision).predict(cutout)
+    return features
+
+
+def _shows_middle(source: TileSource) -> bool:
+    """Whether the rows of a tile's middle are read of a stripe; of a whole tile all are."""
+    if source.stripe is None:
+        return True
+    first, stop = source.stripe.read
+    return first <= (source.stripe.shape[0] - 1) / 2 < stop
+
+
+def _central(
+    source: TileSource, bundle: Bundle, survey: Survey, detection: DetectionConfig
+) -> tuple[float, float, NDArray[np.float32]] | None:
+    """Distance from the centre and side of the cutout (arcsec), and the cutout, of the object nearest to the centre."""
+    tile = read_tile(source, survey)
     order = bundle.check_survey(tile.name, tile.bands, tile.pixel_scale)
     field = extract(tile, detection, in_place=True)
     if not len(field.objects):
-        raise DataError(f"{image} shows no object; expected one at its centre")
+        return None
     height, width = tile.shape
     distance = np.hypot(field.objects["x"] - (width - 1) / 2, field.objects["y"] - (height - 1) / 2)
     nearest = field.objects.iloc[[int(np.argmin(distance))]]
     cutouts = field_cutter(field, tile, bundle.manifest.framing, order).cut(
         nearest["x"], nearest["y"], nearest["radius"]
     )
-    _, features = ScoringSession(bundle, device).predict(cutouts.images)
-    return features
+    return float(distance.min() * tile.pixel_scale), float(cutouts.side[0]), cutouts.images
 
 
 def _survey(values: dict[str, Any]) -> Survey:

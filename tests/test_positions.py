@@ -22,9 +22,7 @@ def csv(path, text):
 
 
 def test_rows_with_more_fields_than_names_are_refused_and_empty_ones_at_the_end_are_none(tmp_path):
-    with pytest.raises(
-        DataError, match=r"more fields than the header .* first row '1,150\.1,2\.2,18\.5'"
-    ):
+    with pytest.raises(DataError, match=r"more fields than the header .* first row '1,150\.1,2\.2,18\.5'"):
         read_positions(csv(tmp_path / "p.csv", "id,ra,dec\n1,150.1,2.2,18.5\n"))
     check(read_positions(csv(tmp_path / "p.csv", "id,ra,dec\n1,10.5,-5,\n2,200.25,0,\n3,359.9,89,\n")), ["1", "2", "3"])
 

@@ -80,6 +80,8 @@ class Account:
         If the tile as a whole was set aside.
     final : bool
         False when a later attempt could end otherwise, as after a worker's death.
+    warnings : tuple of str
+        What was odd about the tile.
     """
 
     key: str
@@ -88,6 +90,7 @@ class Account:
     rejected: int = 0
     tile_rejected: bool = False
     final: bool = True
+    warnings: tuple[str, ...] = ()
 
 
 class Journal:
@@ -231,7 +234,8 @@ def read_account(path: Path) -> Account | None:
     """Account in a file of the journal; None when there is no such file or it is damaged."""
     try:
         metadata = pq.read_schema(path).metadata or {}
-        return Account(**json.loads(metadata[_METADATA]))
+        facts = json.loads(metadata[_METADATA])
+        return Account(**facts | {"warnings": tuple(facts.get("warnings", ()))})
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         return None
 

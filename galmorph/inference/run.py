@@ -19,7 +19,7 @@ from galmorph.errors import RunError
 from galmorph.inference.attempts import process_tiles, set_aside
 from galmorph.inference.cluster import Announce, ScoringPlugin, connect, cores, local_workers, scoring
 from galmorph.inference.config import RunConfig, digest
-from galmorph.inference.devices import settle_device
+from galmorph.inference.devices import choose_providers, settle_device, this_machine
 from galmorph.inference.journal import (
     INPUTS,
     POSITIONS,
@@ -149,6 +149,12 @@ def run_tiles(
         `retry_rejected`, if the folder holds no run, or one with tiles that are not done.
     """
     begin = time.perf_counter()
+    if scheduler is None:
+        # Before files are read to know them, which takes its time.
+        device, workers = settle_device(device, workers)
+        local_workers(workers)
+        if device != "auto":
+            choose_providers(device, this_machine().providers)
     _check_positions(positions)
     journal = Journal(folder)
     if retry_rejected and not journal.run_file.exists():
@@ -162,8 +168,6 @@ def run_tiles(
         reports[source.name] = set_aside(journal, source, ledger.key(source.name), ledger.fault(source.name))
     readable = [source for source in pending if source.name not in reports]
     if readable:
-        if scheduler is None:
-            device, workers = settle_device(device, workers)
         with connect(workers, scheduler, announce) as client:
             threads = None if scheduler else max(1, cores() // local_workers(workers))
             # Not resolved: on other machines the same paths may lead through other links and mounts.
@@ -398,7 +402,7 @@ def _balance(
         rejected_tiles={row["tile"]: row["reason"] for row in whole},
         rejected_positions=pc.sum(pc.equal(rejects["kind"], "position")).as_py() or 0,
         retried={name: report.attempts for name, report in reports.items() if report.attempts > 1},
-        warnings={name: report.warnings for name, report in reports.items() if report.warnings},
+        warnings={name: account.warnings for name, account in accounts.items() if account.warnings},
         elapsed=time.perf_counter() - begin,
         seconds=seconds,
         parts=[journal.part(name) for name in sorted(accounts) if not accounts[name].tile_rejected],

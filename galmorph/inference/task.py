@@ -49,11 +49,9 @@ class TileReport:
     tile : str
         Its name.
     account : Account
-        Numbers of objects detected, scored and rejected.
+        Numbers of objects detected, scored and rejected, and what was odd about it.
     reason : str
         Why the tile was set aside; empty when it was not.
-    warnings : tuple of str
-        What was odd about it.
     seconds : dict
         Wall time of each stage, and what of it the model waited for; see `galmorph.inference.line.Turns`.
     attempts : int
@@ -63,7 +61,6 @@ class TileReport:
     tile: str
     account: Account
     reason: str = ""
-    warnings: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     attempts: int = 1
 
@@ -126,12 +123,14 @@ def process_tile(
             account = Account(key, tile_rejected=True)
             reason = why_unusable(source, error)
             journal.write_rejected_tile(source.name, reason, account)
-            return TileReport(source.name, account, reason, (), turns.seconds)
+            return TileReport(source.name, account, reason, turns.seconds)
         detected = len(prepared.objects)
-        account = Account(key, detected=detected, scored=rows.num_rows, rejected=len(rejects))
+        account = Account(
+            key, detected=detected, scored=rows.num_rows, rejected=len(rejects), warnings=prepared.warnings
+        )
         journal.write_tile(source.name, rows, rejects, account)
         turns.lap("write")
-        return TileReport(source.name, account, "", prepared.warnings, turns.seconds)
+        return TileReport(source.name, account, seconds=turns.seconds)
 
 
 @dataclass(frozen=True)

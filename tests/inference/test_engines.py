@@ -43,6 +43,20 @@ def test_workers_of_clusters_are_set_as_those_of_one_machine(name):
         assert re.search(rf"\bDASK_{name}={value}\b", text)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "docker/compose.yaml",
+        "inference/slurm/survey.sbatch",
+        "inference/slurm/jobqueue.py",
+        "inference/kubernetes/cluster.yaml",
+    ],
+)
+def test_schedulers_leave_tries_to_the_run(name):
+    text = (PROJECT / name).read_text()
+    assert re.search(r"(?i)allowed[_-]failures\W*(value\W*)?0\b", text)
+
+
 @pytest.fixture(scope="module")
 def survey(tmp_path_factory):
     """A folder with tiles and a model."""

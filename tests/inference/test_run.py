@@ -98,13 +98,16 @@ def test_everything_detected_is_scored_or_rejected(finished):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-def booked(folder, tile: str, sources: str, rejected: str = "", detected: int | None = None) -> Journal:
+def booked(
+    folder, tile: str, sources: str, rejected: str = "", detected: int | None = None, warnings: tuple[str, ...] = ()
+) -> Journal:
     """A journal in which a tile has a row for each letter of `sources` and a reject for each of `rejected`."""
     journal = Journal(folder)
     count = len(sources) + len(rejected) if detected is None else detected
     rejects = [Reject(tile, "object", "no data", number, name) for number, name in enumerate(rejected)]
     rows = pa.table({"source_id": pa.array(list(sources), pa.string())})
-    journal.write_tile(tile, rows, rejects, Account(tile, count, len(sources), len(rejected)))
+    account = Account(tile, count, len(sources), len(rejected), warnings=warnings)
+    journal.write_tile(tile, rows, rejects, account)
     return journal
 
 
@@ -114,7 +117,7 @@ def balance(journal, *tiles, **options):
 
 
 def test_the_books_are_added_up_from_the_files(tmp_path):
-    journal = booked(tmp_path, "two", "abc", "de")
+    journal = booked(tmp_path, "two", "abc", "de", warnings=("odd",))
     booked(tmp_path, "one", "", "f")
     set_aside = Account("bad", tile_rejected=True)
     journal.write_rejected_tile("bad", "no WCS", set_aside)
@@ -122,7 +125,7 @@ def test_the_books_are_added_up_from_the_files(tmp_path):
     journal.write_rejects(INPUTS, [Reject("junk.fits", "input", "no image")])
     journal.write_rejects(POSITIONS, [Reject("", "position", "lies in no tile", None, name) for name in "xyz"])
     reports = {
-        "two": TileReport("two", Account("two"), warnings=("odd",), seconds={"read": 1.0, "cut": 2.0}, attempts=2),
+        "two": TileReport("two", Account("two"), seconds={"read": 1.0, "cut": 2.0}, attempts=2),
         "bad": TileReport("bad", set_aside, seconds={"read": 0.5}),
     }
     found = balance(journal, "two", "one", "bad", unusable=unusable, reports=reports)
@@ -371,6 +374,8 @@ def test_what_is_odd_about_a_tile_is_in_the_report(tmp_path, bundle, scheduler):
         "no valid pixel in g, z",
         "no pixel is sky in all detection bands",
     ]
+    again = galmorph.classify(tmp_path / "tiles", SURVEY, bundle, tmp_path / "run", scheduler=scheduler).report
+    assert (again.resumed, again.warnings) == (1, report.warnings)
 
 
 def test_no_tile_at_all_is_an_error(tmp_path, bundle):
@@ -420,6 +425,13 @@ def test_a_model_of_other_bands_is_refused_before_anything_starts(tiles, tmp_pat
     with pytest.raises(BundleError, match=r"needs the bands g, r, i, and i is not among"):
         galmorph.classify(tiles, SURVEY, other, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("options", "words"), [({"workers": 0}, "at least 1"), ({"device": "cuba"}, "device must be")])
+def test_what_this_machine_cannot_do_is_told_before_anything_is_begun(tiles, bundle, tmp_path, options, words):
+    with pytest.raises(RunError, match=words):
+        galmorph.classify(tiles, SURVEY, bundle, tmp_path / "run", **options)
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_a_device_that_is_not_there_is_an_error(tiles, bundle, scheduler, tmp_path):

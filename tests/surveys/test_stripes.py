@@ -485,6 +485,30 @@ def test_the_middle_of_a_large_image_is_an_example(small, tile, model, monkeypat
     np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.05)
 
 
+def test_the_middle_of_an_image_is_whichever_stripe_keeps_it(small, tmp_path, model, monkeypatch, caplog):
+    """Two stripes part at the middle row; the object is a little below it, or a little above."""
+    bundle = load_bundle(model.path)
+    monkeypatch.setattr(stripes, "MOST_PIXELS", SIDE * SIDE // 2)
+    for name, row in (("below", 174.5), ("above", 184.5)):
+        galaxies = [
+            {"x": 179.5, "y": row, "flux": 30.0, "sigma": 3.0},
+            {"x": 60.0, "y": 300.0, "flux": 90.0, "sigma": 5.0},
+        ]
+        planes = {band: make.scene((SIDE, SIDE), galaxies, 0.01, seed) for seed, band in enumerate(BANDS)}
+        make.write_bands(tmp_path / name, planes, make.make_wcs((SIDE, SIDE), SCALE), noise=0.01)
+        found = features_of_image(tmp_path / name / "t1-r.fits.fz", bundle, SURVEY, CONFIG)
+        with monkeypatch.context() as patch:
+            patch.setattr(stripes, "MOST_PIXELS", 10**9)
+            expected = features_of_image(tmp_path / name / "t1-r.fits.fz", bundle, SURVEY, CONFIG)
+        np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.05)
+    assert "lies" not in caplog.text
+    planes = {band: make.scene((SIDE, SIDE), galaxies[1:], 0.01) for band in BANDS}
+    make.write_bands(tmp_path / "far", planes, make.make_wcs((SIDE, SIDE), SCALE), noise=0.01)
+    monkeypatch.setattr(stripes, "MOST_PIXELS", 10**9)
+    features_of_image(tmp_path / "far" / "t1-r.fits.fz", bundle, SURVEY, CONFIG)
+    assert "the object nearest to its centre lies 4" in caplog.text
+
+
 def test_a_check_tells_which_rows_it_speaks_of(small, tile):
     fits_found, misfits = check_files([tile], [SURVEY])
     assert not misfits

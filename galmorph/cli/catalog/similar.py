@@ -81,7 +81,8 @@ def _features(catalog: Catalog, image: Path, model: Path | None, survey: str | N
             f"{model} is not the model that the catalogue was made with ({catalog.provenance.get('model')}): features "
             "of different models say nothing of likeness"
         )
+    precision = catalog.provenance.get("precision", "float32")
     if survey is not None:
-        return features_of_image(image, bundle, load_survey(survey), DetectionConfig())
+        return features_of_image(image, bundle, load_survey(survey), DetectionConfig(), precision=precision)
     run = open_run(catalog.path)
-    return features_of_image(image, bundle, run.survey, run.detection)
+    return features_of_image(image, bundle, run.survey, run.detection, precision=precision)
