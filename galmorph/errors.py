@@ -44,6 +44,10 @@ class ConfigError(GalmorphError, ValueError):
     """A configuration or recipe has a missing, unknown or impossible setting."""
 
 
+class BudgetError(ConfigError):
+    """The time that a training may take was over before it had anything to use."""
+
+
 class DataError(GalmorphError, ValueError):
     """A table, an image or a labelled dataset is not what it has to be."""
 
@@ -59,3 +63,7 @@ class MissingExtraError(GalmorphError, ImportError):
         return (
             f"{what} needs {package}, which is not installed. Install it with: pip install 'galmorph-survey[{extra}]'"
         )
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM asks the process to end, as a batch system does before the time is over."""

@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 from cyclopts.config import Toml
 
 import galmorph
-from galmorph.errors import GalmorphError
+from galmorph.errors import GalmorphError, Terminated
 
 #: Set to anything, this environment variable lets Python's traceback through.
 TRACEBACK = "GALMORPH_TRACEBACK"
@@ -32,10 +32,6 @@ TOLD = (
 
 #: Commands that, given again, go on with what they had done when they were stopped.
 RESUMED = {"classify", "train", "search", "retrain"}
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM asks the process to end, as a batch system does before the time is over."""
 
 
 app = App(
@@ -101,6 +97,7 @@ def _stop_prevails() -> Iterator[None]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every fault is a paragraph on standard error and exit code 2."""
     app.config = None
+    given = sys.argv[1:] if arguments is None else arguments
     try:
         with _stop_prevails(), _warnings_shown():
             app.meta(arguments, exit_on_error=False, print_error=False)
@@ -109,7 +106,6 @@ def main(arguments: list[str] | None = None) -> None:
     except FileNotFoundError as error:
         _fail(f"{error.filename} does not exist" if error.filename else str(error))
     except KeyboardInterrupt as stop:
-        given = sys.argv[1:] if arguments is None else arguments
         kept = " What was finished is kept: the same command goes on from there." if {*given[:1]} & RESUMED else ""
         print(f"\nStopped.{kept}", file=sys.stderr)
         sys.exit(143 if isinstance(stop, Terminated) else 130)
@@ -129,7 +125,12 @@ def main(arguments: list[str] | None = None) -> None:
             errno.ENOTDIR,
             errno.EISDIR,
         ):
-            _fail(f"{error.filename or 'a file'} cannot be written or read: {error.strerror}")
+            more = ". Make room, and the same command goes on from there" if {*given[:1]} & RESUMED else ""
+            _fail(f"{error.filename or 'a file'} cannot be written or read: {error.strerror}{more}")
+        if _process():
+            # Most often only that another process has gone, which says why.
+            print(f"galmorph: process {_process()} ends: {type(error).__name__}: {error}", file=sys.stderr)
+            sys.exit(2)
         _fail(
             f"unexpected fault, {type(error).__name__}: {error}. This is a defect of galmorph: please report it, with "
             f"what {TRACEBACK}=1 adds to the message."
@@ -137,9 +138,23 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 class _OnScreen(logging.Handler):
+    """Tells each thing once; of the processes of a training on several devices the first tells it."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.told: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name not in TOLD:
-            print(f"galmorph: {record.getMessage()}", file=sys.stderr)
+        message = record.getMessage()
+        if record.name in TOLD or message in self.told or _process():
+            return
+        self.told.add(message)
+        print(f"galmorph: {message}", file=sys.stderr)
+
+
+def _process() -> int:
+    """Number of this one among the processes that a training started, 0 for the first and for any other command's."""
+    return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
 
 
 @contextmanager
@@ -154,5 +169,6 @@ def _warnings_shown() -> Iterator[None]:
 
 
 def _fail(message: str) -> None:
-    print(f"galmorph: {message}", file=sys.stderr)
+    if not _process():
+        print(f"galmorph: {message}", file=sys.stderr)
     sys.exit(2)

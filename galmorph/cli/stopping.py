@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from galmorph.cli import Terminated
+from galmorph.errors import Terminated
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from galmorph.cutout_set import CutoutSet, read_cutout_set, write_cutout_set
-from galmorph.errors import ConfigError, DataError, MissingExtraError
+from galmorph.errors import BudgetError, ConfigError, DataError, MissingExtraError
 from galmorph.releases.description import Adapt
 from galmorph.releases.judging import DOMAIN, SOURCE, TARGET
 from galmorph.releases.weights import travelling_weights
@@ -131,13 +131,11 @@ def adapt(
             minutes=options.minutes,
             callbacks=callbacks,
         )
-    except DataError as error:
-        if options.minutes is not None and _without_best(training):
-            raise ConfigError(
-                f"after {options.minutes:g} minutes there was no epoch to use yet: allow more in adapt.minutes, or "
-                "shorten method.warmup_epochs and method.ramp_epochs of the recipe"
-            ) from error
-        raise
+    except BudgetError as error:
+        raise BudgetError(
+            f"after {options.minutes:g} minutes there was no epoch to use yet: allow more in adapt.minutes, or "
+            "shorten method.warmup_epochs and method.ramp_epochs of the recipe"
+        ) from error
     model = export(training, out / "model")
     result = guarded.shipped
     return Adapted(
@@ -285,13 +283,3 @@ def _write_joined(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         write_cutout_set(Path(scratch) / "set", images, table, meta)
         (Path(scratch) / "set").replace(out)
-
-
-def _without_best(training: Path) -> bool:
-    """Whether a training, or its twin on the source alone, was begun and has no epoch to use yet."""
-    from galmorph.training.checkpoint import SUFFIX
-    from galmorph.training.folder import BEST, CHECKPOINTS
-    from galmorph.training.shipped import PLAIN
-
-    begun = [folder for folder in (training, training / PLAIN) if folder.is_dir()]
-    return any(not (folder / CHECKPOINTS / f"{BEST}{SUFFIX}").is_file() for folder in begun)

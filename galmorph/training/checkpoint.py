@@ -85,7 +85,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             structure = (file.metadata() or {}).get(STRUCTURE)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError) as error:
-        raise DataError(f"cannot read the checkpoint {path}: {error}") from error
+        raise DataError(
+            f"cannot read the checkpoint {path}: {error}. If a machine that stopped left it so, delete it: the same "
+            "command trains again what it held"
+        ) from error
     if structure is None:
         raise DataError(
             f"{path} holds tensors but no checkpoint of galmorph; give a file of checkpoints/ of a training"

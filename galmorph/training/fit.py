@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, Timer
 from torch.utils.data import DataLoader
 
-from galmorph.errors import ConfigError, DataError
+from galmorph.errors import BudgetError, ConfigError, DataError
 from galmorph.training.average import Averaging
 from galmorph.training.checkpoint import SUFFIX, SafeCheckpointIO, read_checkpoint
 from galmorph.training.domain_norm import split_norms
@@ -35,7 +36,7 @@ from galmorph.training.hold import held
 from galmorph.training.late import LateCheckpoint, LateStopping
 from galmorph.training.loaders import Batch, Rows, ordered_batches, training_batches
 from galmorph.training.methods import Objective, find_method
-from galmorph.training.module import Training
+from galmorph.training.module import PROCESSES, Training
 from galmorph.training.networks import build_network
 from galmorph.training.onset import onset
 from galmorph.training.recipe import Recipe, load_recipe, located, parse_recipe
@@ -87,7 +88,8 @@ def train(
     progress : bool
         Show a bar.
     minutes : float, optional
-        Most wall time, that of interrupted calls included, after which the training ends with its best epoch so far.
+        Most wall time, that of interrupted calls included: the training ends with the epoch in which it is over, and
+        has its best epoch so far.
     callbacks : sequence of Callback
         Lightning callbacks beside the built-in ones.
 
@@ -99,8 +101,10 @@ def train(
     Raises
     ------
     ConfigError
-        If the recipe is not valid, `device` is not there, `out` holds a training by another recipe or data or is
-        another call's now, the loss ceased to be a number, or `minutes` were over before an epoch that can be the best.
+        If the recipe is not valid, `device` is not there, `out` holds a training by another recipe or data, one that
+        began on another number of devices, or is another call's now, or the loss ceased to be a number.
+    BudgetError
+        If `minutes` were over before an epoch that can be the best.
     DataError
         If the data cannot be used.
     """
@@ -121,7 +125,7 @@ def train(
             images = monitored_images(recipe, labels)
             trainer = _trainer(recipe, images, out, device, devices, progress, minutes, callbacks)
             last = out / CHECKPOINTS / f"{LAST}{SUFFIX}"
-            epoch = read_checkpoint(last)["epoch"] + 1 if last.is_file() else 0
+            epoch = _next_epoch(last, trainer.world_size) if last.is_file() else 0
             trainer.fit(
                 module,
                 training_part(recipe, domains, trainer.world_size, epoch),
@@ -129,12 +133,25 @@ def train(
                 ckpt_path=str(last) if epoch else None,
             )
     if not (out / CHECKPOINTS / f"{BEST}{SUFFIX}").is_file():
-        raise ConfigError(
+        raise BudgetError(
             f"the training in {out} ended after {trainer.current_epoch} epochs, and its best is sought among those "
             f"after the first {first_epoch(recipe)}, when the losses that adapt have their full weight. "
             "Give more minutes, and it goes on"
         )
     return write_result(out)
+
+
+def _next_epoch(last: Path, processes: int) -> int:
+    """Epoch that a training goes on with after its last checkpoint; fails on another number of processes."""
+    state = read_checkpoint(last)
+    begun = state.get(PROCESSES, 1)
+    if begun != processes:
+        raise ConfigError(
+            f"{last} is of a training on {begun} processes (one a device), and this call has {processes}: "
+            "steps of an epoch and the schedule of the learning rate go by it, and would go wrong. Go on with as many "
+            "(CUDA_VISIBLE_DEVICES says which GPUs are seen), or begin anew in another folder"
+        )
+    return int(state["epoch"]) + 1
 
 
 def settle(recipe: Recipe | Path, data: Path | None, target: Path | None, device: Device) -> Recipe:
@@ -320,20 +337,28 @@ def _trainer(
     ]
     averaging = [Averaging(recipe.fit.average)] if recipe.fit.average else []
     stopping = LateStopping(first, monitor=monitor, mode=mode, patience=recipe.fit.patience)
-    return pl.Trainer(
-        **hardware(device),
-        devices=devices,
-        max_epochs=recipe.fit.epochs,
-        max_time=None if minutes is None else timedelta(minutes=minutes),
-        gradient_clip_val=recipe.optimiser.clip or None,
-        callbacks=[*averaging, stopping, History(out / METRICS), *checkpoints, *extra],
-        plugins=[SafeCheckpointIO()],
-        default_root_dir=out,
-        logger=False,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        enable_progress_bar=progress,
-    )
+    # By epochs: one that was cut off would count as whole.
+    timer = [] if minutes is None else [Timer(timedelta(minutes=minutes), interval="epoch", verbose=False)]
+    try:
+        return pl.Trainer(
+            **hardware(device),
+            devices=devices,
+            max_epochs=recipe.fit.epochs,
+            gradient_clip_val=recipe.optimiser.clip or None,
+            callbacks=[*averaging, stopping, *timer, History(out / METRICS), *checkpoints, *extra],
+            plugins=[SafeCheckpointIO()],
+            default_root_dir=out,
+            logger=False,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+        )
+    except (RuntimeError, ValueError, MisconfigurationException) as error:
+        # What Lightning finds in the environment, too, as in a batch job of several tasks.
+        raise ConfigError(
+            f"a training on device {device!r} cannot be set up: {error}. Under SLURM ask for one task that starts all "
+            "devices (--ntasks=1), or for a task for each (--ntasks-per-node) and start these by srun"
+        ) from error
 
 
 def hardware(device: Device) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The folder of a training: what is in it, and whether it may be gone on with."""
 
-import csv
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from galmorph.training.checkpoint import SUFFIX, read_checkpoint
 from galmorph.training.domains import Domains
 from galmorph.training.gather import is_first
 from galmorph.training.history import read_history
-from galmorph.training.hold import is_unfinished, write_whole
+from galmorph.training.hold import is_unfinished, write_rows, write_whole
 from galmorph.training.recipe import Recipe, load_recipe
 
 RECIPE, IDENTITY, METRICS, RESULT = "recipe.toml", "identity.json", "metrics.csv", "result.json"
@@ -148,8 +147,7 @@ def _write_rejects(path: Path, domains: Domains) -> None:
     datasets = {"source": domains.source} | ({} if domains.target is None else {"target": domains.target})
     rows = [(name, *row) for name, dataset in datasets.items() for row in dataset.rejects.items()]
     if rows:
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows([("domain", "file", "reason"), *rows])
+        write_rows(path, [("domain", "file", "reason"), *rows])
 
 
 def write_result(out: Path) -> TrainResult:

@@ -7,6 +7,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from galmorph.training.hold import write_rows
+
 #: Columns before the metrics.
 FIRST = "epoch"
 
@@ -34,12 +36,8 @@ class History(Callback):
         epoch = trainer.current_epoch
         rows: list[dict[str, Any]] = [row for row in _read(self.path) if int(row[FIRST]) < epoch]
         rows.append({FIRST: epoch, **metrics})
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[-1]))
-            writer.writeheader()
-            writer.writerows(rows)
-        temporary.replace(self.path)
+        names = list(rows[-1])
+        write_rows(self.path, [names, *([row[name] for name in names] for row in rows)])
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

@@ -1,8 +1,11 @@
 """A training's folder belongs to one call at a time, and its files are whole or not there."""
 
+import contextlib
+import csv
+import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,10 +64,37 @@ def write_whole(path: Path, content: bytes) -> None:
         The file; replaced if it is there.
     content : bytes
         All of it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, with the file's name, which a full disk alone does not tell.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            # On disk before it has its name: a machine that stops would else leave it empty.
+            os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file, whole, as `write_whole` does.
+
+    Parameters
+    ----------
+    path : Path
+        The file; replaced if it is there.
+    rows : iterable of sequences
+        The first are the names of the columns.
+    """
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    write_whole(path, text.getvalue().encode())

@@ -22,6 +22,9 @@ from galmorph.training.recipe import Recipe
 from galmorph.training.step import observe
 from galmorph.training.watch import target_criteria
 
+#: In a checkpoint: how many processes the training is on.
+PROCESSES = "processes"
+
 
 class Training(pl.LightningModule):
     """A network, what it minimises and how.
@@ -154,5 +157,6 @@ class Training(pl.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what an export needs beside the weights."""
+        """Add what an export needs beside the weights, and what a training that goes on has to agree with."""
         checkpoint["record"] = self.record
+        checkpoint[PROCESSES] = self.trainer.world_size

@@ -24,6 +24,7 @@ from galmorph.training.fit import Device, first_epoch, moved, train
 from galmorph.training.folder import CHECKPOINTS, METRICS
 from galmorph.training.history import read_history
 from galmorph.training.hold import held, write_whole
+from galmorph.training.options import SEEDS_END
 from galmorph.training.recipe import Recipe, load_recipe
 from galmorph.training.search_space import Scalar, Space, load_space, with_settings
 
@@ -152,7 +153,7 @@ def _search(
     study = _open(out, settings, space, domains)
     while (done := len(_done(study))) < trials:
         # The sampler's state is not in the study: its seed is that of the trial, so that a search goes on the same.
-        study.sampler = optuna.samplers.TPESampler(seed=settings.seed + done, n_startup_trials=STARTUP)
+        study.sampler = optuna.samplers.TPESampler(seed=(settings.seed + done) % SEEDS_END, n_startup_trials=STARTUP)
         trial = study.ask()
         _try(study, trial, settings, space, out / TRIALS / f"{done:04d}", device)
         _write(study, settings, space, out)
@@ -287,7 +288,7 @@ def _write(study: optuna.Study, recipe: Recipe, space: Space, out: Path) -> None
         }
         for number, trial in enumerate(_done(study))
     ]
-    pd.DataFrame(rows).to_csv(out / TABLE, index=False)
+    write_whole(out / TABLE, pd.DataFrame(rows).to_csv(index=False).encode())
     best = _best(study)
     if best is not None:
         chosen = ", ".join(f"{name} = {value}" for name, value in best.params.items())

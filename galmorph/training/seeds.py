@@ -1,6 +1,5 @@
 """One recipe with several seeds: a training for each, and the mean and spread of what they give."""
 
-import csv
 import json
 import logging
 import statistics
@@ -23,7 +22,7 @@ from galmorph.training.folder import IDENTITY, SEEDS, TrainResult, seed_folder
 from galmorph.training.gather import is_first
 from galmorph.training.guarded import GuardedResult, compare_trainings, train_guarded, write_verdict
 from galmorph.training.history import FIRST
-from galmorph.training.hold import write_whole
+from galmorph.training.hold import write_rows, write_whole
 from galmorph.training.options import SEEDS_END
 from galmorph.training.recipe import Recipe, load_recipe
 from galmorph.training.shipped import GUARD, PLAIN, shipped
@@ -105,15 +104,13 @@ class SeedSummary:
         if not is_first():
             return
         write_whole(out / SEEDS, (json.dumps(self.to_dict(), indent=2) + "\n").encode())
-        with (out / TABLE).open("w", newline="") as file:
-            writer = csv.writer(file)
-            seeds = [f"seed_{seed}" for seed in self.seeds]
-            writer.writerow(["set", "part", "measure", "mean", "std", "together", *seeds])
-            for name, measures in {TRAINING: self.training, **self.evaluations}.items():
-                for measure, spread in measures.items():
-                    joint = self.together.get(name, {}).get(measure)
-                    told = [name, self.parts.get(name), measure, spread.mean, spread.std, joint]
-                    writer.writerow([*told, *spread.values])
+        seeds = [f"seed_{seed}" for seed in self.seeds]
+        rows: list[list[object]] = [["set", "part", "measure", "mean", "std", "together", *seeds]]
+        for name, measures in {TRAINING: self.training, **self.evaluations}.items():
+            for measure, spread in measures.items():
+                joint = self.together.get(name, {}).get(measure)
+                rows.append([name, self.parts.get(name), measure, spread.mean, spread.std, joint, *spread.values])
+        write_rows(out / TABLE, rows)
 
 
 def train_seeds(
@@ -182,19 +179,24 @@ def train_seeds(
         read_cutout_set(path)
     # Models are exported and measured by the first of several processes.
     sets = sets if is_first() else ()
-    results: list[GuardedResult] = []
-    measured: dict[str, list[Evaluation]] = {str(path): [] for path in sets}
-    for seed in seeds:
-        folder = seed_folder(out, seed)
-        own = replace(settings, seed=seed)
-        guarded = train_guarded(
-            own, folder, data=data, target=target, device=device, progress=progress, callbacks=callbacks
+    results: list[GuardedResult] = [
+        train_guarded(
+            replace(settings, seed=seed),
+            seed_folder(out, seed),
+            data=data,
+            target=target,
+            device=device,
+            progress=progress,
+            callbacks=callbacks,
         )
-        results.append(guarded)
-        if sets:
-            bundle = _bundle(folder, data, target)
-            for path in sets:
-                measured[str(path)].append(evaluate(bundle, path, part=part, resamples=0))
+        for seed in seeds
+    ]
+    # After all trainings: others of several processes would wait in the next one for the first, and not for ever.
+    measured: dict[str, list[Evaluation]] = {str(path): [] for path in sets}
+    for seed in seeds if sets else ():
+        bundle = _bundle(seed_folder(out, seed), data, target)
+        for path in sets:
+            measured[str(path)].append(evaluate(bundle, path, part=part, resamples=0))
     summary = SeedSummary(
         recipe=settings.name,
         seeds=tuple(seeds),

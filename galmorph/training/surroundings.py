@@ -8,12 +8,16 @@ import warnings
 from collections.abc import Iterator
 
 import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from galmorph.errors import Terminated
 
 #: Lightning's advice on things that are so on purpose, or that are its own affair.
 EXPECTED = (
     ".*does not have many workers",  # arrays in memory are read faster without
     ".*exists and is not empty",  # a resumed training
     ".*GPU available but not used",  # the user said cpu
+    ".*callbacks used to create the checkpoint need to be provided",  # a budget of time that is none any more
     ".*have no `val_dataloader`",  # a scan of learning rates
     ".*LeafSpec.* is deprecated",  # Lightning's own use of torch
 )
@@ -65,10 +69,12 @@ def _quiet_logs() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C be a KeyboardInterrupt: Lightning makes it an exit and has the process ignore further ones."""
+    """Let Ctrl-C be a KeyboardInterrupt, which Lightning makes an exit and ignores after, and SIGTERM `Terminated`."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
+    except SIGTERMException as error:
+        raise Terminated from error
     except SystemExit as error:
         raise KeyboardInterrupt from error
     finally:

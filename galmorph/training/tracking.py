@@ -31,8 +31,9 @@ class Tracking(Callback):
 
     A run has the recipe's settings as parameters, the metrics of each epoch, and as tags the digests of source and
     target, versions, and where folder and best checkpoint lie; recipe and table of metrics are its artefacts. A store
-    that fails later on costs no training: what could not be sent is sent with the next epoch's metrics. One object
-    can be given to several trainings, one after the other.
+    that fails later on costs no training: what could not be sent is sent with the next epoch's metrics, and a training
+    that goes on and is not in the store any more has a new run. One object can be given to several trainings, one
+    after the other.
 
     Parameters
     ----------
@@ -52,14 +53,16 @@ class Tracking(Callback):
         self.client: Any = open_store(self.uri)
         self.run = ""
         self.waiting: list[Any] = []
+        self.module: Training
+        self.folder: Path
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a run, or go on with that of an interrupted training."""
         if not trainer.is_global_zero or not isinstance(pl_module, Training):
             return
-        folder = Path(trainer.default_root_dir)
-        self.run, self.waiting = self._known(folder) or self._new(folder, pl_module), []
-        self.client.update_run(self.run, status="RUNNING")
+        self.run, self.waiting, self.module, self.folder = "", [], pl_module, Path(trainer.default_root_dir)
+        with _kept_going():
+            self._begin()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Record the metrics of an epoch."""
@@ -83,6 +86,7 @@ class Tracking(Callback):
             for name in (RECIPE, METRICS):
                 self.client.log_artifact(self.run, str(folder / name))
             self.client.set_terminated(self.run, "FINISHED")
+        self.run = ""
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """End the run of a training that does not end well."""
@@ -93,16 +97,33 @@ class Tracking(Callback):
 
     def _send(self) -> None:
         """Send metrics, of earlier epochs too if these could not be sent."""
+        if not self.run:
+            self._begin()
         while self.waiting:
             self.client.log_batch(self.run, metrics=self.waiting[:BATCH])
             del self.waiting[:BATCH]
 
+    def _begin(self) -> None:
+        """Begin a run, or go on with the folder's."""
+        run = self._known(self.folder) or self._new(self.folder, self.module)
+        self.client.update_run(run, status="RUNNING")
+        self.run = run
+
     def _known(self, folder: Path) -> str:
         """The run of a folder in this store, empty if there is none."""
+        from mlflow.exceptions import MlflowException
+
         if not (folder / RUN).is_file():
             return ""
         facts = json.loads((folder / RUN).read_text())
-        return str(facts["run"]) if facts["uri"] == self.uri else ""
+        if facts["uri"] != self.uri:
+            return ""
+        try:
+            self.client.get_run(facts["run"])
+        except MlflowException:
+            logger.warning("%s has no run %s of %s any more, and a new one is begun", self.uri, facts["run"], folder)
+            return ""
+        return str(facts["run"])
 
     def _new(self, folder: Path, module: Training) -> str:
         """A run with everything that is known before the first epoch."""

@@ -16,9 +16,9 @@ from make_sky import BANDS, make_tile
 from packaging.requirements import Requirement
 
 from galmorph import cli
-from galmorph.cli import Terminated, app, main
+from galmorph.cli import app, main
 from galmorph.cli.doctor import EXTRAS
-from galmorph.errors import RunError
+from galmorph.errors import RunError, Terminated
 
 VERBS = ["demo", "doctor", "surveys", "mock", "cutouts", "methods", "train", "export", "evaluate", "plan", "classify"]
 CATALOG_VERBS = ["info", "query", "candidates"]

@@ -1,12 +1,14 @@
 """What galmorph warns of is on the screen, once."""
 
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from galmorph import cli
 from galmorph.cli import _warnings_shown, main
 
 
@@ -17,6 +19,50 @@ def test_warnings_are_shown_but_for_those_that_commands_tell(capsys):
         logging.getLogger("galmorph.positions").info("nothing to worry about")
     logging.getLogger("galmorph.positions").warning("nobody listens any more")
     assert capsys.readouterr().err == "galmorph: 3 of 4 rows left out\n"
+
+
+def test_processes_of_a_training_say_things_once(capsys, monkeypatch):
+    def say():
+        with _warnings_shown():
+            for _ in range(2):
+                logging.getLogger("galmorph.training.domains").warning("1 of 96 images has one value everywhere")
+        with pytest.raises(SystemExit) as stopped:
+            main(["train", "nowhere.toml"])
+        assert stopped.value.code == 2
+        return capsys.readouterr().err
+
+    told = say()
+    assert told.count("1 of 96 images") == told.count("nowhere.toml: No such file") == 1
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert say() == ""
+
+
+def test_a_fault_of_another_process_is_told_as_such(capsys, monkeypatch):
+    def fault(*arguments, **options):
+        raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr(cli, "app", SimpleNamespace(meta=fault))
+    for rank, words in (
+        ("0", "unexpected fault, RuntimeError"),
+        ("1", "process 1 ends: RuntimeError: Connection closed"),
+    ):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        with pytest.raises(SystemExit):
+            main(["train"])
+        assert f"galmorph: {words}" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_with_its_file_and_what_to_do(capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device", "out/metrics.csv")
+
+    monkeypatch.setattr(cli, "app", SimpleNamespace(meta=full))
+    with pytest.raises(SystemExit):
+        main(["train", "recipe.toml"])
+    assert capsys.readouterr().err == (
+        "galmorph: out/metrics.csv cannot be written or read: No space left on device. Make room, and the same command "
+        "goes on from there\n"
+    )
 
 
 def test_a_command_shows_them(tmp_path, capsys):

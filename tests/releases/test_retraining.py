@@ -18,12 +18,12 @@ from galmorph.bundle import load_bundle, write_bundle
 from galmorph.cli import main
 from galmorph.cli.retrain import retrain as command
 from galmorph.cutout_set import read_cutout_set, write_cutout_set
-from galmorph.errors import ConfigError
+from galmorph.errors import BudgetError, ConfigError
 from galmorph.label_tables import write_label_table
 from galmorph.registry import Registry
 from galmorph.releases import notice
-from galmorph.releases.adapting import join_sets, raw_words
-from galmorph.releases.description import parse_release
+from galmorph.releases.adapting import adapt, join_sets, raw_words
+from galmorph.releases.description import Adapt, parse_release
 from galmorph.releases.gate_options import AgreementGate, CalibrationGate, Gates, Int8Gate, SourceGate, UnknownGate
 from galmorph.releases.journal import Journal
 from galmorph.releases.judging import Material, judge
@@ -47,6 +47,17 @@ LOOPBACK = {
     "dashboard_address": "127.0.0.1:0",
     "worker_dashboard_address": "127.0.0.1:0",
 }
+
+
+def test_a_budget_that_was_too_small_is_told_by_its_name(tmp_path):
+    source, target = make_cutouts(tmp_path / "source", each=12), make_cutouts(tmp_path / "target", each=12, seed=7)
+    recipe = tiny_recipe(
+        source, target={"path": str(target)}, method={"name": "mmd", "warmup_epochs": 1, "ramp_epochs": 1}
+    )
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml())
+    options = Adapt(recipe=tmp_path / "recipe.toml", start="scratch", use_labels=False, minutes=1e-6, device="cpu")
+    with pytest.raises(BudgetError, match=r"no epoch to use yet: allow more in adapt\.minutes"):
+        adapt(options, tmp_path / "out", target=target, labelled=False, weights=None)
 
 
 class Shifted:

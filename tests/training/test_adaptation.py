@@ -1,6 +1,8 @@
 """Every method from end to end: two domains in, a bundle out."""
 
 import shutil
+import warnings
+from collections import Counter
 
 import numpy as np
 import onnxruntime as ort
@@ -13,7 +15,7 @@ from pytorch_lightning.callbacks import Callback
 
 from galmorph.bundle import load_bundle
 from galmorph.cutout_set import read_cutout_set
-from galmorph.errors import ConfigError, DataError
+from galmorph.errors import BudgetError, ConfigError, DataError
 from galmorph.training import export as exporting
 from galmorph.training.calibrate import calibrate
 from galmorph.training.checkpoint import read_checkpoint
@@ -196,6 +198,31 @@ def test_time_that_is_over_before_any_epoch_can_be_the_best(cutouts, target, tmp
     with pytest.raises(ConfigError, match=r"ended after 1 epochs.*after the first 1,.*Give more minutes"):
         train(recipe, tmp_path / "out", device="cpu", progress=False, minutes=1e-6)
     assert train(recipe, tmp_path / "out", device="cpu", progress=False, minutes=10).epochs == 3
+
+
+class Batches(Callback):
+    """Counts batches by epoch."""
+
+    def __init__(self):
+        self.seen = Counter()
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.seen[trainer.current_epoch] += 1
+
+
+def test_time_that_is_over_within_an_epoch_lets_it_end(cutouts, target, tmp_path):
+    recipe = recipe_for(cutouts, target, "mmd", fit={"epochs": 4, "batch_size": 6})
+    whole = train(recipe, tmp_path / "whole", device="cpu", progress=False, callbacks=[full := Batches()])
+    cut, rest = Batches(), Batches()
+    with pytest.raises(BudgetError):
+        train(recipe, tmp_path / "out", device="cpu", progress=False, minutes=1e-6, callbacks=[cut])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        resumed = train(recipe, tmp_path / "out", device="cpu", progress=False, callbacks=[rest])
+    assert cut.seen + rest.seen == full.seen
+    assert full.seen[0] > 1
+    (first, tensors), (second, _) = flat(whole.last), flat(resumed.last)
+    assert all(torch.equal(first[name], second[name]) for name in tensors)
 
 
 def test_a_target_without_a_table_for_it(cutouts, target, tmp_path):

@@ -11,10 +11,13 @@ import torch
 from make_cutouts import make_cutouts
 from make_recipe import tiny_recipe
 
+from galmorph.errors import ConfigError
 from galmorph.training.checkpoint import read_checkpoint
 from galmorph.training.data import read_source
 from galmorph.training.domains import part_rows
+from galmorph.training.fit import train
 from galmorph.training.history import read_history
+from galmorph.training.recipe import load_recipe
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -92,6 +95,13 @@ def finished(tmp_path_factory):
 
 def reports(folder):
     return [torch.load(folder / f"out-{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+def test_a_training_of_two_processes_does_not_go_on_with_one(finished):
+    folder = finished[0]
+    recipe = load_recipe(folder / "kept" / "recipe.toml")
+    with pytest.raises(ConfigError, match=r"of a training on 2 processes .* and this call has 1: steps of an epoch"):
+        train(recipe, folder / "kept", device="cpu", devices=1, progress=False)
 
 
 def test_both_processes_end_with_the_same(finished):

@@ -350,3 +350,11 @@ def test_an_encoder_that_gives_no_vector_is_refused(cutouts, tmp_path):
     network = {"encoder": "resnet18", "encoder_options": {"channels": [8, 8, 8, 8], "global_pool": ""}}
     with pytest.raises(ConfigError, match=r"its output has the shape \(1, 8, \d, \d\), and one vector"):
         train(tiny_recipe(cutouts, network=network), tmp_path / "out", device="cpu", progress=False)
+
+
+def test_a_batch_job_that_asks_for_tasks_is_told_how_to_ask(cutouts, tmp_path, monkeypatch):
+    job = {"JOB_ID": "7", "NTASKS": "8", "JOB_NAME": "train", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+    for name, value in job.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with pytest.raises(ConfigError, match=r"cannot be set up: .*--ntasks=8.*Under SLURM ask for one task"):
+        train(tiny_recipe(cutouts), tmp_path / "out", device="cpu", progress=False)

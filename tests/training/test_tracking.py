@@ -130,6 +130,26 @@ def test_a_store_that_fails_on_the_way_costs_nothing(recipe, store, tracking, mo
     assert [metric.step for metric in tracking.client.get_metric_history(identity, "valid_loss")] == [0, 1]
 
 
+def test_a_training_whose_run_is_gone_has_a_new_one(recipe, store, tracking, caplog):
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, store / "six", device="cpu", progress=False, callbacks=[tracking, Stopping()])
+    (store / "six" / "mlflow.json").write_text(json.dumps({"uri": tracking.uri, "run": "0" * 32}))
+    train(recipe, store / "six", device="cpu", progress=False, callbacks=[tracking])
+    assert "any more, and a new one is begun" in caplog.text
+    run = json.loads((store / "six" / "mlflow.json").read_text())["run"]
+    assert tracking.client.get_run(run).info.status == "FINISHED"
+
+
+def test_what_fails_after_a_training_is_not_that_trainings_failure(recipe, store, tracking, run):
+    class Early(Callback):
+        def setup(self, trainer, pl_module, stage):
+            raise RuntimeError("no twin")
+
+    with pytest.raises(RuntimeError, match="no twin"):
+        train(recipe, store / "seven", device="cpu", progress=False, callbacks=[Early(), tracking])
+    assert tracking.client.get_run(run[1].info.run_id).info.status == "FINISHED"
+
+
 def test_a_store_that_is_none(tmp_path):
     (tmp_path / "broken.db").write_text("no database at all, and long enough to see it")
     with pytest.raises(ConfigError, match="MLflow cannot open sqlite:///"):
