@@ -21,6 +21,8 @@ from galmorph.digests import file_sha256
 from galmorph.errors import ConfigError, DataError
 
 IMAGES, LABELS, DESCRIPTION = "images.npy", "labels.parquet", "dataset.json"
+#: What was left out of a set, and why; beside it where there is any.
+REJECTS = "rejects.csv"
 
 #: Columns that every table of labels has. An empty label means unlabelled.
 REQUIRED_COLUMNS = ("object_id", "label")
@@ -89,6 +91,32 @@ def write_cutout_set(path: Path, images: NDArray[np.float32], labels: pd.DataFra
         (path / DESCRIPTION).unlink(missing_ok=True)
         for name in (IMAGES, LABELS, DESCRIPTION):
             (new / name).replace(path / name)
+
+
+def refuse_other_folder(path: Path) -> None:
+    """Fail where a folder holds something and no set of cutouts, before anything is written into it.
+
+    Parameters
+    ----------
+    path : Path
+        Folder that a set is to be written into; it need not be there.
+
+    Raises
+    ------
+    DataError
+        If it holds other things.
+    """
+    if path.is_dir() and not (path / DESCRIPTION).is_file():
+        # Writing a set may have been stopped in between.
+        own = {IMAGES, LABELS, REJECTS}
+        others = sorted(
+            entry.name for entry in path.iterdir() if not entry.name.startswith(".") and entry.name not in own
+        )
+        if others:
+            raise DataError(
+                f"{path} is not empty and holds no set of cutouts, but {', '.join(others[:3])}"
+                f"{f' and {len(others) - 3} more' if len(others) > 3 else ''}. Choose another folder"
+            )
 
 
 def _write_images(path: Path, images: NDArray[np.float32]) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import galmorph
-from galmorph.cutout_set import UNIT, write_cutout_set
+from galmorph.cutout_set import REJECTS, UNIT, write_cutout_set
 from galmorph.cutouts import Framing, field_cutouts
 from galmorph.detection import DetectionConfig, extract
 from galmorph.errors import ConfigError, DataError
@@ -30,9 +30,6 @@ DEFAULT_FRAMING = Framing(size=64)
 
 #: A detection within this many arcsec of a label's position is the labelled object.
 MATCH_RADIUS = 2.0
-
-#: Table of the rows that gave no cutout, in the folder of the set.
-REJECTS = "rejects.csv"
 
 #: Reason of a row whose position no tile covers.
 NOWHERE = "lies on no tile"

@@ -136,6 +136,7 @@ def classify(
         refuse_import()  # before the folder is asked for, which the process that imports holds
     survey_tiles = _tiles(tiles, survey, model, options, release)
     profile, bundle = survey_tiles.profile, survey_tiles.bundle
+    _note_survey(bundle, profile, announce)
     folder, announce = Path(out), announce or logger.info
     table = None if positions is None else read_positions(Path(positions))
     with held(Journal(folder)):
@@ -272,6 +273,18 @@ def _tiles(
     if not sources:
         raise RunError(_no_tiles(profile, [item.reason for item in unusable]))
     return _Survey(profile, bundle, sources, unusable)
+
+
+def _note_survey(bundle: Bundle, profile: Survey, announce: Announce) -> None:
+    """Say that a model knows other surveys than that of the tiles."""
+    manifest = bundle.manifest
+    target = (manifest.training.get("target") or {}).get("facts", {})
+    known = dict.fromkeys([manifest.survey, *([target["survey"]] if "survey" in target else [])])
+    if profile.name not in known:
+        announce(
+            f"model {manifest.name} was trained on {' and '.join(known)}, and these tiles are of {profile.name}: "
+            "`galmorph drift` tells how much that matters"
+        )
 
 
 def _config(

@@ -7,27 +7,27 @@ SNIPPETS = {
     "Python": """\
 import galmorph
 catalog = galmorph.open_catalog({path})
-print(catalog.query('SELECT label, count(*) AS n FROM catalog WHERE "primary" GROUP BY label ORDER BY n DESC'))
+print(catalog.query('SELECT label, count(*) AS n FROM catalog WHERE "primary" AND NOT unknown GROUP BY label ORDER BY n DESC'))
 """,
     "DuckDB": """\
 import duckdb
 catalog = duckdb.read_parquet({glob})
-print(duckdb.sql('SELECT label, count(*) AS n FROM catalog WHERE "primary" GROUP BY label ORDER BY n DESC'))
+print(duckdb.sql('SELECT label, count(*) AS n FROM catalog WHERE "primary" AND NOT unknown GROUP BY label ORDER BY n DESC'))
 """,
     "LSDB": """\
 import lsdb
-catalog = lsdb.open_catalog({path}, columns=["ra", "dec", "label", "primary"])
-print(catalog.query("primary").compute())
+catalog = lsdb.open_catalog({path}, columns=["ra", "dec", "label", "primary", "unknown"])
+print(catalog.query("primary and not unknown").compute())
 """,
     "pandas": """\
 import pandas
 catalog = pandas.read_parquet({dataset}, partitioning=None)
-print(catalog[catalog["primary"]].groupby("label").size())
+print(catalog[catalog["primary"] & ~catalog["unknown"]].groupby("label").size())
 """,
     "polars": """\
 import polars
 catalog = polars.scan_parquet({glob})
-print(catalog.filter("primary").group_by("label").len().collect())
+print(catalog.filter("primary", ~polars.col("unknown")).group_by("label").len().collect())
 """,
 }
 

@@ -10,9 +10,10 @@ from rich.markup import escape
 
 from galmorph.bundle import load_bundle
 from galmorph.cli.stopping import stop_on_sigterm
+from galmorph.cutout_set import REJECTS, refuse_other_folder
 from galmorph.cutouts import Framing
 from galmorph.detection import DetectionConfig
-from galmorph.labelling import DEFAULT_FRAMING, MATCH_RADIUS, REJECTS, Labelled, make_labelled_cutouts
+from galmorph.labelling import DEFAULT_FRAMING, MATCH_RADIUS, Labelled, make_labelled_cutouts
 from galmorph.surveys import load_survey
 
 #: Reasons that are shown; all are in the table of rejects.
@@ -57,6 +58,7 @@ def cutouts(
     detection
         How objects are found.
     """
+    refuse_other_folder(out)
     profile, bands = load_survey(survey, option), None
     if model is not None:
         bundle = load_bundle(model)

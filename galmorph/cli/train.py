@@ -75,6 +75,7 @@ def train(
     try:
         # This takes seconds; Lightning minds the signal in the training proper.
         with stop_on_sigterm():
+            from galmorph.training.folder import METRICS
             from galmorph.training.gather import is_first
             from galmorph.training.guarded import train_guarded
     except ImportError as error:
@@ -99,12 +100,19 @@ def train(
     result, console = guarded.shipped, Console(highlight=False)
     if any(guarded.noise):
         added = ", ".join(f"{each:.3g}" for each in guarded.noise)
-        console.print(f"in training images got more noise, of up to {added} by band (views.noise in the recipe)")
+        console.print(
+            f"training images were given noise, up to {added} by band, since the target is noisier (views.noise)"
+        )
     if guarded.verdict is not None:
         show_verdict(guarded.verdict, console)
-    numbers = ", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items())
-    console.print(f"{result.epochs} epochs, the best is {result.best_epoch}: {numbers}", markup=False, soft_wrap=True)
-    console.print(f"next: galmorph export {quote(str(result.checkpoint))} --out BUNDLE", markup=False, soft_wrap=True)
+    recall, right = (100 * result.metrics[name] for name in ("valid_recall", "valid_accuracy"))
+    console.print(
+        f"the best of {result.epochs} epochs is number {result.best_epoch}, counted from 0: of the validation part "
+        f"{right:.1f} % are right, {recall:.1f} % in the mean of the classes (all numbers: {folder / METRICS})",
+        markup=False,
+        soft_wrap=True,
+    )
+    console.print(f"next: galmorph export {quote(str(folder))} --out BUNDLE", markup=False, soft_wrap=True)
 
 
 def _find_rate(

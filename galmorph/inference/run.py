@@ -5,7 +5,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -303,13 +303,26 @@ def _forget_tables(journal: Journal, known: dict[str, Any], names: set[str], sur
 
 def _refuse_changes(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raise when a run would go on with other settings."""
-    changed = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    one, other = dict(_flat(before)), dict(_flat(now))
+    changed = [name for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)]
     if changed:
-        details = "; ".join(f"{name} was {_short(before.get(name))} and is {_short(now.get(name))}" for name in changed)
+        details = "; ".join(
+            f"{name} was {_short(one.get(name))} and is {_short(other.get(name))}" for name in changed[:3]
+        )
+        details += f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise RunError(
             f"{folder} holds a run with other settings, whose rows would not fit together with new ones: {details}. "
             "Give a new folder with --out, or the settings of the run."
         )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings within tables, by names such as ``detection.threshold``."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _short(value: object) -> str:

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from galmorph.bundle import Bundle, load_bundle
 from galmorph.catalogs import Catalog, open_catalog
-from galmorph.cutout_set import DESCRIPTION, IMAGES, LABELS, read_cutout_set
+from galmorph.cutout_set import DESCRIPTION, IMAGES, LABELS, REJECTS, read_cutout_set
 from galmorph.errors import ConfigError, DataError
 from galmorph.label_tables import read_label_tables, write_label_table
-from galmorph.labelling import REJECTS, make_labelled_cutouts
+from galmorph.labelling import make_labelled_cutouts
 from galmorph.reference import read_sample
 from galmorph.releases.choose import Order, order_for_vetting, sample_evenly, strata
 from galmorph.releases.known import answers_of, identities_of, labels_of, parts_of, people_on

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from galmorph.errors import ConfigError
-from galmorph.manifest import Manifest
+from galmorph.manifest import UNIT, Manifest
 
 #: The built-in template, beside this file.
 TEMPLATE = "card.md"
@@ -65,7 +65,12 @@ def _values(manifest: Manifest) -> dict[str, str]:
         "private": ", ".join(manifest.private_classes) or "none",
         "survey": manifest.survey,
         "bands": ", ".join(manifest.bands),
-        "pixel_scale": f"{manifest.pixel_scale:g}",
+        "pixel_scale": f"{manifest.pixel_scale:g} arcsec per pixel"
+        if manifest.unit == UNIT
+        else "pixels of no known scale",
+        "unit": "nanomaggies per square arcsec"
+        if manifest.unit == UNIT
+        else f"{manifest.unit}, which no survey's tiles have",
         "framing": f"{framing.size} x {framing.size} pixels, {frame}",
         "encoder": recipe["network"]["encoder"] + _together(training["seed"]),
         "method": recipe["method"]["name"] + _harm(training.get("guard") or {}),

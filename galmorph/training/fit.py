@@ -138,7 +138,24 @@ def train(
             f"after the first {first_epoch(recipe)}, when the losses that adapt have their full weight. "
             "Give more minutes, and it goes on"
         )
-    return write_result(out)
+    result = write_result(out)
+    _tell_guessing(result.metrics["valid_recall"], module.record)
+    return result
+
+
+def _tell_guessing(recall: float, record: dict[str, Any]) -> None:
+    """Warn of a network that is right no more often than one that guesses, by the mean of the classes' recalls."""
+    classes, images = len(record["counts"]), record["parts"]["validation"]
+    chance = 1 / classes
+    if recall <= chance + 2 * math.sqrt(chance * (1 - chance) / images):
+        logger.warning(
+            "the best epoch has a recall of %.2f on the validation part, and guessing has %.2f of %d classes: nothing was "
+            "learned that could be told apart from it. Train for longer, lower optimiser.learning_rate (--find-lr suggests "
+            "one), or look at the images and their labels",
+            recall,
+            chance,
+            classes,
+        )
 
 
 def _next_epoch(last: Path, processes: int) -> int:

@@ -16,7 +16,7 @@ from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 
 import galmorph
-from galmorph.cutout_set import PIXEL_VALUES, read_cutout_set, write_cutout_set
+from galmorph.cutout_set import PIXEL_VALUES, REJECTS, read_cutout_set, refuse_other_folder, write_cutout_set
 from galmorph.cutouts import Framing
 from galmorph.errors import DataError
 from galmorph.progress import watched
@@ -32,9 +32,6 @@ UNKNOWN = 1.0
 
 #: Faults that a message names.
 SHOWN = 3
-
-#: Table of what was left out, in the folder of the set.
-REJECTS = "rejects.csv"
 
 
 @dataclass(frozen=True)
@@ -139,6 +136,7 @@ def convert(
     """
     _check(most=most, angle=angle, size=size)
     out = Path(out)
+    refuse_other_folder(out)
     names = _told_apart(images.table["name"].astype(str))
     labels = images.table["label"].tolist()
     _tell_absent(drop, labels)
