@@ -7,12 +7,14 @@ SNIPPETS = {
     "Python": """\
 import galmorph
 catalog = galmorph.open_catalog({path})
-print(catalog.query('SELECT label, count(*) AS n FROM catalog WHERE "primary" AND NOT unknown GROUP BY label ORDER BY n DESC'))
+counts = 'SELECT label, count(*) AS n FROM catalog WHERE "primary" AND NOT unknown GROUP BY label ORDER BY n DESC'
+print(catalog.query(counts))
 """,
     "DuckDB": """\
 import duckdb
 catalog = duckdb.read_parquet({glob})
-print(duckdb.sql('SELECT label, count(*) AS n FROM catalog WHERE "primary" AND NOT unknown GROUP BY label ORDER BY n DESC'))
+counts = 'SELECT label, count(*) AS n FROM catalog WHERE "primary" AND NOT unknown GROUP BY label ORDER BY n DESC'
+print(duckdb.sql(counts))
 """,
     "LSDB": """\
 import lsdb

@@ -21,6 +21,8 @@ def drift(
     out: Path | None = None,
     survey: str | None = None,
     tiles: int = 24,
+    positions: Path | None = None,
+    release: str | None = None,
     workers: int | None = None,
     seed: int = 0,
     option: dict[str, str] | None = None,
@@ -40,6 +42,10 @@ def drift(
         Profile of the tiles: a built-in name (see `galmorph surveys`) or a TOML file.
     tiles
         Tiles to classify at most, chosen at random; 0 takes all.
+    positions
+        Table with RA and Dec (Parquet, FITS, VOTable, ECSV or CSV) to measure on tiles instead of detecting.
+    release
+        Name of the data release of tiles, in place of the profile's.
     workers
         Processes that classify tiles.
     seed
@@ -57,6 +63,8 @@ def drift(
         survey=survey,
         out=out,
         tiles=tiles,
+        positions=positions,
+        release=release,
         options=option,
         detection=detection,
         workers=workers,

@@ -25,6 +25,9 @@ DEFAULT_MIX: Mapping[str, float] = MappingProxyType(
     }
 )
 
+#: Farthest from the equator that a mock may begin, degrees: rows of tiles go on to the north.
+MOST_DEC = 80.0
+
 
 @dataclass(frozen=True)
 class MockConfig:
@@ -53,6 +56,9 @@ class MockConfig:
         AB magnitude of a star whose central pixel just saturates, in every band.
     class_mix : mapping of str to float
         Relative numbers of the labelled classes; classes left out do not occur.
+    centre : tuple of float, optional
+        Centre of the first tile, right ascension (modulo 360) and declination in degrees, instead of the place that
+        belongs to the seed.
 
     Raises
     ------
@@ -69,6 +75,7 @@ class MockConfig:
     counts_slope: float = 0.6
     saturation: float = 14.8
     class_mix: Mapping[str, float] = field(default_factory=lambda: DEFAULT_MIX)
+    centre: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         # A plain dictionary can be sent to worker processes.
@@ -87,6 +94,10 @@ class MockConfig:
                 "magnitudes need 12 <= bright_limit < faint_limit <= 20 and a counts_slope above 0, at most 2; "
                 f"got {self.bright_limit}, {self.faint_limit}, {self.counts_slope}"
             )
+        if self.centre is not None:
+            object.__setattr__(self, "centre", tuple(self.centre))
+            if not abs(self.centre[1]) <= MOST_DEC:
+                raise ConfigError(f"the declination of centre must be within {MOST_DEC} degrees, got {self.centre[1]}")
         if not 8.0 <= self.saturation <= 20.0:
             raise ConfigError(f"saturation must be between magnitudes 8 and 20, got {self.saturation}")
         strangers = sorted(set(self.class_mix) - set(MOCK_CLASSES))

@@ -217,7 +217,7 @@ def _settings(
     quantise: float,
 ) -> dict[str, Any]:
     """Everything that decided the mock, fit for TOML."""
-    sky = asdict(config) | {"class_mix": dict(config.class_mix)}
+    sky = {key: value for key, value in asdict(config).items() if value is not None}
     return {
         "galmorph": galmorph.__version__,
         "seed": seed,

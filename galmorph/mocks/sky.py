@@ -13,8 +13,14 @@ from galmorph.taxonomy import map_labels
 
 Float = NDArray[np.float64]
 
-#: Declination of the first row of tiles, degrees.
-FIRST_DEC = 2.5
+#: Right ascension and declination of the first tile of seed 0, degrees.
+FIRST_RA, FIRST_DEC = 150.0, 2.5
+
+#: Degrees of right ascension and of declination between mocks of different seeds.
+APART = 2.0
+
+#: Seeds on one declination, and declinations: from the first one to the north, then from the southernmost.
+SEEDS_AROUND, NORTH, SOUTH = 180, 28, 28
 
 #: Arcsec that labelled objects keep from the border of the mock: a survey, too, has few objects at its edge.
 MARGIN = 10.0
@@ -46,17 +52,30 @@ class MockTile:
 def tile_grid(tiles: int, seed: int, config: MockConfig) -> list[MockTile]:
     """Centres of `tiles` tiles in rows of equal declination, about as many rows as columns.
 
-    Mocks of different seeds lie 2 degrees apart, so that their catalogues can be joined.
+    They begin at the place of the seed, unless the settings name another.
     """
     columns = int(np.ceil(np.sqrt(tiles)))
     step = config.tile_side * (1 - config.overlap) / 3600
+    first_ra, first_dec = place_of(seed) if config.centre is None else config.centre
     grid = []
     for number in range(tiles):
-        dec = FIRST_DEC + step * (number // columns)
-        ra = (150.0 + 2.0 * seed - step * (number % columns) / np.cos(np.radians(dec))) % 360.0
+        dec = first_dec + step * (number // columns)
+        ra = (first_ra - step * (number % columns) / np.cos(np.radians(dec))) % 360.0
         name = f"{round(ra * 1000):06d}{'p' if dec >= 0 else 'm'}{round(abs(dec) * 1000):05d}"
         grid.append(MockTile(name, ra, dec, number))
     return grid
+
+
+def place_of(seed: int) -> tuple[float, float]:
+    """Centre of the first tile of a seed's mock: right ascension and declination in degrees.
+
+    Mocks of different seeds lie 2 degrees of right ascension or declination apart, so that their catalogues can be
+    joined: objects of two mocks neither lie in one place nor have one identifier, which the tile's name goes into. From
+    seed 10,260 on places come again.
+    """
+    row, column = divmod(seed, SEEDS_AROUND)
+    row = (row + SOUTH) % (SOUTH + 1 + NORTH) - SOUTH
+    return FIRST_RA + APART * column, FIRST_DEC + APART * row
 
 
 def tile_wcs(tile: MockTile, pixel_scale: float, config: MockConfig) -> tuple[WCS, int]:

@@ -1,13 +1,9 @@
 """Another champion: what is done is written down first, then the alias changes in one transaction."""
 
-import contextlib
-import fcntl
 import getpass
 import os
 import socket
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from galmorph.errors import RegistryError
@@ -80,17 +76,6 @@ def change_champion(
     if aliases.get(CHALLENGER) == number:
         client.delete_registered_model_alias(name, CHALLENGER)
     return record
-
-
-@contextlib.contextmanager
-def one_at_a_time(store: Path | None) -> Iterator[None]:
-    """Hold a lock beside an sqlite file; changes of a server's are made in the order in which it takes them."""
-    if store is None:
-        yield
-        return
-    with store.with_name(f"{store.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _user() -> str:

@@ -7,13 +7,13 @@ from typing import Any
 from galmorph.bundle import load_bundle
 from galmorph.digests import file_sha256
 from galmorph.errors import RegistryError
-from galmorph.registry.champion import change_champion, one_at_a_time
+from galmorph.registry.champion import change_champion
 from galmorph.registry.files import Files
 from galmorph.registry.lineage import PREFIX as TAG
 from galmorph.registry.lineage import lineage
 from galmorph.registry.names import Reference, check_name
 from galmorph.registry.promotion import CHALLENGER, CHAMPION, Promotion, champions, effective, read_promotions
-from galmorph.registry.store import open_store, sqlite_file, store_uri
+from galmorph.registry.store import one_at_a_time, open_store, sqlite_file, store_uri
 from galmorph.registry.version import Version, aliases_of, read_version
 
 

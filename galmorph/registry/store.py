@@ -1,7 +1,11 @@
 """Where MLflow keeps its records: an sqlite file, or a server by its address."""
 
+import contextlib
+import fcntl
 import logging
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -112,11 +116,37 @@ def open_store(uri: str, purpose: str = "Tracking") -> Any:
         raise MissingExtraError(purpose, str(error.name), "tracking") from error
     logging.getLogger("alembic").setLevel(logging.WARNING)
     file = sqlite_file(uri)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        client.search_experiments(max_results=1)
+        if file is not None and not file.exists():
+            _make(file, MlflowClient)
+        return _asked(MlflowClient, uri)
     except Exception as error:  # whatever a store's driver raises
         raise ConfigError(f"MLflow cannot open {uri}: {error}") from error
-    return client
+
+
+@contextlib.contextmanager
+def one_at_a_time(store: Path | None) -> Iterator[None]:
+    """Hold a lock beside an sqlite file; changes of a server's are made in the order in which it takes them."""
+    if store is None:
+        yield
+        return
+    with store.with_name(f"{store.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make(file: Path, client: Any) -> None:
+    """Make an sqlite file under another name first, so that one that is there has all its tables, and only once."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(file), tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}-") as scratch:
+        if not file.exists():
+            new = Path(scratch) / file.name
+            _asked(client, f"{SQLITE}{new}")
+            new.replace(file)
+
+
+def _asked(client: Any, uri: str) -> Any:
+    """A client of a store that has answered a first question."""
+    made = client(tracking_uri=uri, registry_uri=uri)
+    made.search_experiments(max_results=1)
+    return made

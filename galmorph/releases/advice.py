@@ -1,5 +1,6 @@
 """What to do about a new model, from what the steps before gave."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,9 @@ class Advice:
     stop: bool = False
 
 
-def advise(judge: Facts, register: Facts, diff: Facts, *, name: str | None, in_use: str) -> Advice:
+def advise(
+    judge: Facts, register: Facts, diff: Facts, *, name: str | None, in_use: str, registry: str | None = None
+) -> Advice:
     """Say what to do about the new model of a release.
 
     Parameters
@@ -37,6 +40,8 @@ def advise(judge: Facts, register: Facts, diff: Facts, *, name: str | None, in_u
         Of the model in the registry; None without one, where a model that passed is in use.
     in_use : str
         The champion as it is now (``models:/NAME/VERSION``), or a folder.
+    registry : str or None
+        Where it is, if the description names a place.
 
     Returns
     -------
@@ -47,7 +52,8 @@ def advise(judge: Facts, register: Facts, diff: Facts, *, name: str | None, in_u
         return Advice(f"{judge['skipped']}. The tiles are scored with the present model.")
     version = register["version"]
     used = bool(register["promoted"]) if name is None else version == in_use
-    back = () if name is None else (f"galmorph models rollback {name} --why '…'",)
+    where = "" if registry is None else f" --registry {shlex.quote(registry)}"
+    back = () if name is None else (f"galmorph models rollback {name} --why '…'{where}",)
     if not judge["passed"]:
         failed = ", ".join(dict.fromkeys(each["gate"] for each in judge["verdicts"] if not each["passed"]))
         asked = f"did not pass the gates {failed}" if failed else "was asked nothing: no gate is set"
@@ -63,5 +69,5 @@ def advise(judge: Facts, register: Facts, diff: Facts, *, name: str | None, in_u
     return Advice(
         f"The new model passed all gates and waits.{note} Promote it, and give the same command again to score the "
         "tiles with it.",
-        (f"galmorph models promote {version} --why '…'",),
+        (f"galmorph models promote {version} --why '…'{where}",),
     )

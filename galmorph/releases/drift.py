@@ -273,8 +273,8 @@ def describe_shift(shift: Shift) -> list[str]:
 
 
 def _drop_error(shift: Shift) -> float:
-    """Standard error of the drop of accuracy."""
-    before, now = shift.accuracy
+    """Standard error of the drop of accuracy, which is that of the share of confident objects."""
+    before, now = shift.confident
     return float(np.sqrt((before * (1 - before) + now * (1 - now)) / max(shift.comparable, 1)))
 
 

@@ -22,11 +22,12 @@ from galmorph.bundle import Bundle, load_bundle
 from galmorph.catalogs import Catalog, open_catalog
 from galmorph.cutout_set import DESCRIPTION, IMAGES, LABELS, REJECTS, read_cutout_set
 from galmorph.errors import ConfigError, DataError
-from galmorph.label_tables import read_label_tables, write_label_table
+from galmorph.label_tables import write_label_table
 from galmorph.labelling import make_labelled_cutouts
 from galmorph.reference import read_sample
 from galmorph.releases.choose import Order, order_for_vetting, sample_evenly, strata
 from galmorph.releases.known import answers_of, identities_of, labels_of, parts_of, people_on
+from galmorph.releases.labels import read_verdicts
 from galmorph.releases.objects import read_rows, seen_of_rows, seen_of_sample
 from galmorph.releases.regions import regions_of
 from galmorph.run_folder import RunFolder, open_run
@@ -102,8 +103,8 @@ def gather(
     known : sequence of str or Path
         Sets of cutouts that the model was trained on, labelled or not.
     labels : sequence of str or Path
-        Tables of labels, see `galmorph.label_tables`; an object is known by its identifier in the catalogue, or else by
-        its position.
+        Tables of labels, see `galmorph.label_tables`; an object is known by its identifier in the catalogue if that
+        lies where the person looked, or else by its position.
     old_catalog : str or Path, optional
         Catalogue of the earlier release: what it called an object is written beside it.
     trust : float, optional
@@ -141,7 +142,7 @@ def gather(
     rows, features = _on_tiles(run, *read_rows(opened, CANDIDATES, seed))
     sets = [read_cutout_set(Path(path)) for path in known]
     identity = identities_of(rows, sets)
-    people = people_on(rows, read_label_tables(labels, bundle.manifest.classes), identity)
+    people = people_on(rows, read_verdicts(labels, bundle.manifest.classes), identity)
     chosen = choose_rows(rows, bundle, count, identity, people, beyond=beyond, seed=seed)
     table = pd.DataFrame(
         {

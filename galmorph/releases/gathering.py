@@ -6,13 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from galmorph.bundle import Bundle
 from galmorph.cutout_set import DESCRIPTION, IMAGES, LABELS, CutoutSet, read_cutout_set
-from galmorph.label_tables import read_label_tables
 from galmorph.releases.description import Release
 from galmorph.releases.gather import TO_VET, gather
+from galmorph.releases.labels import read_verdicts, settle_on
 from galmorph.training.recipe import load_recipe
 
 
@@ -46,7 +47,7 @@ def gather_target(release: Release, present: Bundle, catalog: Path, out: Path) -
     labels = [Path(table) for table in options.labels]
     if not target.is_dir():
         if options.cutouts is not None:
-            _with_labels(read_cutout_set(options.cutouts), read_label_tables(labels), target)
+            _with_labels(read_cutout_set(options.cutouts), read_verdicts(labels), target)
         else:
             _sample(release, present, catalog, labels, target)
     made = read_cutout_set(target)
@@ -70,7 +71,7 @@ def _sample(release: Release, present: Bundle, catalog: Path, labels: list[Path]
             present,
             Path(scratch) / "set",
             count=options.images,
-            known=_known(release, present),
+            known=known_sets(release, present),
             labels=labels,
             old_catalog=release.old_catalog,
             vet=options.vet,
@@ -79,8 +80,21 @@ def _sample(release: Release, present: Bundle, catalog: Path, labels: list[Path]
         (Path(scratch) / "set").replace(out)
 
 
-def _known(release: Release, present: Bundle) -> list[Path]:
-    """The set that the present model learned from, if it is the recipe's and tells where its objects are."""
+def known_sets(release: Release, present: Bundle) -> list[Path]:
+    """The set that the present model learned from, if it is the recipe's and tells where its objects are.
+
+    Parameters
+    ----------
+    release : Release
+        With the recipe.
+    present : Bundle
+        The present model.
+
+    Returns
+    -------
+    list of Path
+        One or none.
+    """
     source = load_recipe(release.adapt.recipe).source
     if source.kind != "cutouts":
         return []
@@ -90,9 +104,13 @@ def _known(release: Release, present: Bundle) -> list[Path]:
 
 
 def _with_labels(given: CutoutSet, verdicts: pd.DataFrame, out: Path) -> None:
-    """The set with people's labels, by identifier, in place of its own; under another name first."""
-    labels = pd.Series(verdicts["label"].to_numpy(), index=verdicts["object_id"].to_numpy())
-    named = given.labels["object_id"].astype(str).map(labels).fillna("").astype(str)
+    """The set with people's labels in place of its own, under another name first."""
+    ids = given.labels["object_id"].astype(str)
+    first = np.flatnonzero(~ids.duplicated())
+    objects = given.labels.iloc[first]
+    settled = settle_on(objects, verdicts, [objects["object_id"]])
+    labels = pd.Series(settled["label"].to_numpy(), index=ids.to_numpy()[first[settled["place"]]])
+    named = ids.map(labels).fillna("").astype(str)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         new = Path(scratch) / "set"

@@ -174,13 +174,13 @@ class _Bench:
 
     @cached_property
     def _labelled(self) -> tuple[Case, Case]:
-        """Labelled objects of the new release that the new model has not learned the labels of."""
+        """Labelled objects of the new release that the new model has not learned from, there or in the source."""
         if not self.material.labelled:
             raise DataError(f"no table of labels speaks of the objects of {self.material.target}")
         parts, cutouts = self._parts, self._cutouts
         names = label_words(cutouts, self.models[1].manifest.training["recipe"]["source"].get("class_map", ""))
         ids = cutouts.labels["object_id"].astype(str).to_numpy(dtype=np.str_)
-        learned = parts.ids[(parts.domain == TARGET) & (parts.part != "test")]
+        learned = parts.ids[parts.part != "test"]
         rows = np.flatnonzero((names != "") & ~np.isin(ids, learned))
         if not rows.size:
             raise DataError(f"{self.material.target} has no labelled object that the new model was not trained on")

@@ -1,6 +1,5 @@
 """What is known of the objects of a release from earlier: identifier, part of the split, and labels."""
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,21 +10,23 @@ from galmorph.bundle import Bundle
 from galmorph.catalogs import Catalog
 from galmorph.cutout_set import CutoutSet
 from galmorph.errors import DataError
+from galmorph.releases.labels import NEAR, RADIUS, separations, settle_on
 from galmorph.taxonomy import map_labels
 from galmorph.training.options import SplitOptions
 from galmorph.training.split import split_objects, split_target
 from galmorph.truth import match
 
-logger = logging.getLogger(__name__)
-
-#: Two positions within this many arcsec are one object.
-RADIUS = 1.0
+#: At the end of an identifier that an object of a known set has.
+MARK = "+"
 #: Where a label comes from.
 PEOPLE, TRAINING, CATALOGUE = "people", "training", "catalogue"
 
 
 def identities_of(rows: pd.DataFrame, sets: Sequence[CutoutSet]) -> pd.DataFrame:
     """Identifier of each object, that of a known set where it is in one, and its label there.
+
+    An object that has the identifier of another one in a known set, as later releases of a survey give it, gets it with
+    a `MARK`: what was learned of the other is not of this one.
 
     Parameters
     ----------
@@ -60,7 +61,24 @@ def identities_of(rows: pd.DataFrame, sets: Sequence[CutoutSet]) -> pd.DataFrame
         ids[place[found]] = unique["object_id"].astype(str).to_numpy(dtype=object)[found]
         names[place[found]] = unique["label"].to_numpy(dtype=object)[found]
         taken[place[found]] = True
+    if sets:
+        _mark(ids, rows, taken, sets)
     return pd.DataFrame({"object_id": ids, "label": names, "known": taken})
+
+
+def _mark(ids: NDArray[np.object_], rows: pd.DataFrame, taken: NDArray[np.bool_], sets: Sequence[CutoutSet]) -> None:
+    """Mark identifiers of objects that are in no set where another object of one has them."""
+    known = pd.concat([each.labels[["object_id", "ra", "dec"]] for each in sets])
+    known = known.drop_duplicates("object_id")
+    known.index = pd.Index(known["object_id"].astype(str), dtype=object)
+    while True:
+        alike = np.flatnonzero(~taken & np.isin(ids, known.index))
+        there = known.iloc[known.index.get_indexer(pd.Index(ids[alike]))]
+        apart = separations(rows.iloc[alike], there) > NEAR
+        others = alike[apart | np.isin(ids[alike], ids[taken])]
+        if not len(others):
+            return
+        ids[others] = ids[others] + MARK
 
 
 def parts_of(object_ids: NDArray[np.str_], sets: Sequence[CutoutSet], bundle: Bundle) -> NDArray[np.str_]:
@@ -112,14 +130,14 @@ def parts_of(object_ids: NDArray[np.str_], sets: Sequence[CutoutSet], bundle: Bu
 
 
 def people_on(rows: pd.DataFrame, verdicts: pd.DataFrame, identity: pd.DataFrame) -> pd.DataFrame:
-    """What people say of each object: by its identifier here or in a known set, or else by its position.
+    """What people say of each object: by its identifier here or in a known set if they looked there, or by its place.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         Of a catalogue, `n` of them.
     verdicts : pandas.DataFrame
-        See `galmorph.label_tables`.
+        Of `galmorph.releases.labels.read_verdicts`.
     identity : pandas.DataFrame
         Of `identities_of`.
 
@@ -129,23 +147,10 @@ def people_on(rows: pd.DataFrame, verdicts: pd.DataFrame, identity: pd.DataFrame
         `n` rows: `label`, `who` and `when`, empty where nobody says anything.
     """
     result = pd.DataFrame({"label": "", "who": "", "when": ""}, index=np.arange(len(rows)))
-    if not len(verdicts):
-        return result
-    place = np.full(len(verdicts), -1, dtype=np.intp)
-    for ids in (rows["object_id"].astype(str), identity["object_id"].astype(str)):
-        here = pd.Series(np.arange(len(rows)), index=ids.to_numpy())
-        here = here[~here.index.duplicated()]
-        by_id = verdicts["object_id"].map(here).fillna(-1).to_numpy(dtype=np.intp)
-        place = np.where(place < 0, by_id, place)
-    left = np.flatnonzero(place < 0)
-    near, _ = match(rows, verdicts.iloc[left].reset_index(drop=True), RADIUS)
-    place[left] = near
-    found = np.flatnonzero(place >= 0)
-    if len(found) < len(verdicts):
-        logger.warning("%d labelled objects are not in the catalogue", len(verdicts) - len(found))
-    when = verdicts["when"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    for name, values in (("label", verdicts["label"]), ("who", verdicts["who"]), ("when", when)):
-        result.loc[place[found], name] = values.to_numpy(dtype=object)[found]
+    settled = settle_on(rows, verdicts, [rows["object_id"], identity["object_id"]])
+    when = settled["when"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    for name, values in (("label", settled["label"]), ("who", settled["who"]), ("when", when)):
+        result.loc[settled["place"], name] = values.to_numpy(dtype=object)
     return result
 
 

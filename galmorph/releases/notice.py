@@ -37,6 +37,8 @@ def drift(
     survey: str | Path | Survey | None = None,
     out: str | Path | None = None,
     tiles: int = TILES,
+    positions: str | Path | None = None,
+    release: str | None = None,
     options: Mapping[str, str] | None = None,
     detection: DetectionConfig | None = None,
     workers: int | None = None,
@@ -57,6 +59,10 @@ def drift(
         Folder for ``drift.json``, ``drift.txt`` and ``drift.png``; tiles need one, for the run that classifies them.
     tiles : int
         Tiles to classify at most, chosen at random; 0 takes all.
+    positions : str or Path, optional
+        Table of positions to measure on tiles instead of detecting.
+    release : str, optional
+        Name of the data release of tiles, in place of the profile's.
     options : mapping, optional
         Settings of a profile that takes some.
     detection : DetectionConfig, optional
@@ -89,7 +95,17 @@ def drift(
         if folder is None:
             raise DataError("tiles are classified to be compared, and the run needs a folder: give out (--out)")
         files = [file for each in chosen for file in each.files]
-        run = classify(files, profile, bundle, folder / RUN, detection=detection, workers=workers, embedding=True)
+        run = classify(
+            files,
+            profile,
+            bundle,
+            folder / RUN,
+            positions=positions,
+            release=release,
+            detection=detection,
+            workers=workers,
+            embedding=True,
+        )
         catalog = run.catalog
     result = drift_of_catalog(catalog, bundle, limits or Limits(), seed)
     if folder is not None:

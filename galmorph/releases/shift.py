@@ -102,8 +102,11 @@ class Shift:
     unknown_p : float
         Its p-value.
     accuracy : tuple of float
-        Accuracy before, measured, and now, estimated without a label: the share of objects more confident than a
-        threshold above which there are before as many as are right (Garg et al. 2022). NaN without known labels.
+        Accuracy before, measured on known labels, and now, estimated without a label: changed as much as the share of
+        objects more confident than a threshold, above which there are before as many of those with known labels as are
+        right (Garg et al. 2022). NaN without known labels.
+    confident : tuple of float
+        That share of all comparable objects before and now, those without known label among them.
     """
 
     objects: int
@@ -120,6 +123,7 @@ class Shift:
     unknown: tuple[float, float]
     unknown_p: float
     accuracy: tuple[float, float]
+    confident: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,7 @@ def compare(
     basis = use_features and before.features is not None and now.features is not None
     looks = _scaled(before.take(alike[0]).looks(basis), now.take(alike[1]).looks(basis))
     apart = (discrepancy(*looks, seed=seed), separation(*looks, seed=seed)) if len(alike[0]) >= FEWEST else None
+    accuracy, confident = _accuracy(first, second)
     columns = {name: (first.probabilities[:, k], second.probabilities[:, k]) for k, name in enumerate(classes)}
     shift = Shift(
         objects=len(now),
@@ -188,7 +193,8 @@ def compare(
         shares={name: (_share(first, k), _share(second, k)) for k, name in enumerate(classes)},
         unknown=(float(first.unknown.mean()), float(second.unknown.mean())),
         unknown_p=_proportions(first.unknown, second.unknown),
-        accuracy=_accuracy(first, second),
+        accuracy=accuracy,
+        confident=confident,
     )
     return shift, View(first, second, *_plane(*looks))
 
@@ -262,14 +268,13 @@ def _proportions(first: Bool, second: Bool) -> float:
     return float(2 * norm.sf(abs(shares[0] - shares[1]) / np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))))
 
 
-def _accuracy(before: Seen, now: Seen) -> tuple[float, float]:
-    """Accuracy before, and an estimate of what it is now."""
+def _accuracy(before: Seen, now: Seen) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Accuracy before and an estimate of what it is now, and the shares of confident objects that it is made of."""
     if before.right is None or not np.isfinite(before.right).any():
-        return np.nan, np.nan
+        return (np.nan, np.nan), (np.nan, np.nan)
     known = np.isfinite(before.right)
     accuracy = float(before.right[known].mean())
-    confidence = before.probabilities.max(axis=1)[known]
-    threshold = float(np.quantile(confidence, 1 - accuracy))
-    # Of the first sample's own objects as many are counted as are right, whatever ties there are.
-    own = float((confidence >= threshold).mean())
-    return accuracy, float(np.clip((now.probabilities.max(axis=1) >= threshold).mean() + accuracy - own, 0, 1))
+    threshold = float(np.quantile(before.probabilities.max(axis=1)[known], 1 - accuracy))
+    # Of both samples all objects: now nobody knows which of them are of no class of the model.
+    own, others = (float((each.probabilities.max(axis=1) >= threshold).mean()) for each in (before, now))
+    return (accuracy, float(np.clip(accuracy + others - own, 0, 1))), (own, others)

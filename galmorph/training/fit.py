@@ -149,9 +149,9 @@ def _tell_guessing(recall: float, record: dict[str, Any]) -> None:
     chance = 1 / classes
     if recall <= chance + 2 * math.sqrt(chance * (1 - chance) / images):
         logger.warning(
-            "the best epoch has a recall of %.2f on the validation part, and guessing has %.2f of %d classes: nothing was "
-            "learned that could be told apart from it. Train for longer, lower optimiser.learning_rate (--find-lr suggests "
-            "one), or look at the images and their labels",
+            "the best epoch has a recall of %.2f on the validation part, and guessing one of %.2f among %d classes: "
+            "nothing was learned that could be told from it. Train for longer, lower optimiser.learning_rate (--find-lr "
+            "suggests one), or look at the images and their labels",
             recall,
             chance,
             classes,

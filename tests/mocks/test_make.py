@@ -12,6 +12,9 @@ from galmorph.cutout_set import read_cutout_set
 from galmorph.cutouts import Framing
 from galmorph.errors import ConfigError
 from galmorph.mocks import MockConfig, make_mock
+from galmorph.mocks.demo_survey import DEMO_SEED
+from galmorph.mocks.gallery import GALLERY_SEED
+from galmorph.mocks.sky import tile_grid
 from galmorph.surveys import find_tiles, load_survey
 from galmorph.taxonomy import map_labels
 from galmorph.tiles import read_tile
@@ -40,6 +43,42 @@ def test_another_seed_is_another_sky(mock, tmp_path, decals, small_sky):
     other = make_mock(tmp_path, decals, 1, 1501, config=small_sky)
     assert not set(other.truth["mag_r"]) & set(mock.truth["mag_r"])
     assert not set(other.tiles) & set(mock.tiles)
+
+
+def test_every_seed_has_a_place_of_its_own():
+    seeds = [*range(3001), DEMO_SEED, GALLERY_SEED]
+    places = {seed: tile_grid(1, seed, MockConfig())[0] for seed in seeds}
+    assert len({tile.name for tile in places.values()}) == 3001
+    dec = np.array([tile.dec for tile in places.values()])
+    ra = np.array([tile.ra for tile in places.values()])
+    assert (np.abs(dec) < 60).all()
+    # Two degrees apart, whether in right ascension or in declination.
+    for at in np.unique(dec):
+        around = np.sort(ra[dec == at])
+        assert np.diff(around).min() == pytest.approx(2.0)
+    assert np.diff(np.unique(dec)).min() == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("seed", "name"),
+    [
+        (1, "152000p02500"),
+        (20, "190000p02500"),
+        (179, "148000p02500"),
+        (180, "150000p04500"),
+        (200, "190000p04500"),
+        (180 * 29, "150000m53500"),
+    ],
+)
+def test_places_of_seeds(seed, name):
+    assert tile_grid(1, seed, MockConfig())[0].name == name
+
+
+def test_a_mock_may_lie_elsewhere():
+    first, second = tile_grid(2, 1, MockConfig(centre=(361.0, -40.0)))
+    assert (first.name, first.dec) == ("001000m40000", second.dec)
+    with pytest.raises(ConfigError, match=r"within 80\.0 degrees, got 85"):
+        MockConfig(centre=(0.0, 85.0))
 
 
 def test_two_depths_see_the_same_objects_with_other_noise(tmp_path):

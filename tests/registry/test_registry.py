@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +14,7 @@ from galmorph.bundle import load_bundle
 from galmorph.cli import main
 from galmorph.errors import ConfigError, MissingExtraError, RegistryError
 from galmorph.registry import Reference, Registry, fetch_bundle, is_reference, store_uri
+from galmorph.registry import store as store_module
 from galmorph.registry.files import Files
 from galmorph.registry.promotion import Promotion, champions, effective
 
@@ -132,6 +134,27 @@ def test_a_stop_between_record_and_alias_changes_nothing(registry, bundles, monk
     assert [record.version for record in registry.history("stopped")] == [1]
     registry.promote(two, "better")
     assert [(record.number, record.version) for record in registry.history("stopped")] == [(1, 1), (3, 2)]
+
+
+def test_a_store_that_is_made_by_several_at_once_is_made_once(tmp_path):
+    opens = "import sys; from galmorph.registry import Registry; Registry(sys.argv[1], create=True).names()"
+    several = [
+        subprocess.Popen(
+            [sys.executable, "-c", opens, str(tmp_path / "runs" / "m.db")], stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    told = [each.communicate()[1] for each in several]
+    assert [each.returncode for each in several] == [0] * 3, told
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["m.db", "m.db.lock"]
+
+
+def test_a_store_is_not_there_before_it_is_whole(tmp_path, monkeypatch):
+    seen = []
+    ask = store_module._asked
+    monkeypatch.setattr(store_module, "_asked", lambda *given: seen.append((tmp_path / "m.db").exists()) or ask(*given))
+    Registry(tmp_path / "m.db", create=True)
+    assert seen == [False, True]
 
 
 def test_altered_files_are_refused(registry, bundles):

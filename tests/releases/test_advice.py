@@ -76,6 +76,15 @@ def test_what_counts_is_the_champion_as_it_is_now(register):
     assert (advice.commands, advice.stop) == (("galmorph models promote models:/blobs/2 --why '…'",), False)
 
 
+@pytest.mark.parametrize(("register", "in_use"), [(PROMOTED, NEW), (WAITS, OLD)])
+def test_commands_name_the_registry_that_the_description_names(register, in_use):
+    commands = [
+        advise(PASSED, register, {}, name="blobs", in_use=in_use, registry=registry).commands
+        for registry in ("/data/my models.db", None)
+    ]
+    assert commands[0] == (f"{commands[1][0]} --registry '/data/my models.db'",)
+
+
 def test_a_model_that_waits_says_why():
     advice = in_registry(PASSED, WAITS | {"note": "the champion is version 3 by now"}, "models:/blobs/3")
     assert "passed all gates and waits. the champion is version 3 by now. Promote it" in advice.text

@@ -24,6 +24,7 @@ CALM = Shift(
     unknown=(0.05, 0.05),
     unknown_p=0.9,
     accuracy=(0.9, 0.9),
+    confident=(0.9, 0.9),
 )
 
 
@@ -94,6 +95,31 @@ def test_only_objects_of_like_brightness_are_compared(before):
     assert nothing is None
 
 
+def with_strangers(sample: Seen, share: float) -> Seen:
+    """Some of the objects without known label, and less sure than the others, as those of private classes are."""
+    rows = np.random.default_rng(3).random(len(sample)) < share
+    flat = np.where(rows[:, None], 0.5 + 0.2 * (sample.probabilities - 0.5), sample.probabilities)
+    return replace(sample, probabilities=flat, right=np.where(rows, np.nan, sample.right))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.15, 0.35])
+def test_a_sample_beside_itself_loses_no_accuracy(before, share):
+    sample = with_strangers(before, share)
+    shift, _ = compare(sample, sample, CLASSES)
+    assert shift.accuracy[1] == pytest.approx(shift.accuracy[0], abs=1e-12)
+    assert shift.confident[1] == shift.confident[0] < 1
+    assert judge(shift, Limits()) == ("as before", ())
+
+
+def test_a_loss_is_estimated_beside_strangers_too(before):
+    lost = with_strangers(before, 0.35)
+    rows = np.random.default_rng(4).random(len(lost)) < 0.3
+    vague = np.where(rows[:, None], 0.5 + 0.2 * (lost.probabilities - 0.5), lost.probabilities)
+    shift, _ = compare(with_strangers(before, 0.35), replace(lost, probabilities=vague), CLASSES)
+    assert shift.accuracy[0] - shift.accuracy[1] == pytest.approx(0.3 * shift.confident[0], abs=0.05)
+    assert any("labels are right" in reason for reason in judge(shift, Limits())[1])
+
+
 def test_without_features_scores_are_compared(before):
     shift, _ = compare(before, replace(seen(900, 1), features=None), CLASSES)
     assert shift.basis == "scores"
@@ -125,8 +151,11 @@ def test_too_few_objects_give_no_shift(before):
         ({"unknown": (0.05, 0.12), "unknown_p": 1e-6}, "recalibrate", "12% of comparable objects are called unknown"),
         ({"unknown": (0.05, 0.4), "unknown_p": 1e-9}, "retrain", "40%"),
         ({"unknown": (0.4, 0.05), "unknown_p": 1e-9}, "recalibrate", "before 40%"),
-        ({"accuracy": (0.9, 0.7)}, "retrain", "an estimate without labels"),
-        ({"accuracy": (0.9, 0.75), "comparable": 20}, "as before", None),
+        ({"accuracy": (0.9, 0.7), "confident": (0.9, 0.7)}, "retrain", "an estimate without labels"),
+        ({"accuracy": (0.9, 0.75), "confident": (0.9, 0.75), "comparable": 20}, "as before", None),
+        # The error is that of the shares of confident objects, which may be near a half where the accuracy is near one.
+        ({"accuracy": (0.99, 0.88), "confident": (0.97, 0.86), "comparable": 100}, "retrain", "about 88%"),
+        ({"accuracy": (0.99, 0.88), "confident": (0.56, 0.45), "comparable": 100}, "as before", None),
         ({"accuracy": (np.nan, np.nan), "auc": np.nan}, "as before", None),
     ],
 )

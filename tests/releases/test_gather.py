@@ -15,7 +15,8 @@ from galmorph.cutout_set import read_cutout_set, write_cutout_set
 from galmorph.errors import ConfigError, DataError
 from galmorph.label_tables import read_label_table
 from galmorph.releases.gather import gather
-from galmorph.releases.known import parts_of
+from galmorph.releases.gathering import _with_labels
+from galmorph.releases.known import identities_of, parts_of, people_on
 from galmorph.training.options import SplitOptions
 from galmorph.training.split import split_objects
 
@@ -78,8 +79,8 @@ def test_objects_keep_identifiers_labels_and_parts(release, rows, tmp_path, caps
     people = pd.DataFrame(
         {
             "object_id": [str(far["object_id"].iloc[0]), "named otherwise"],
-            "ra": [0.0, old["ra"][0]],
-            "dec": [0.0, old["dec"][0]],
+            "ra": [far["ra"].iloc[0], old["ra"][0]],
+            "dec": [far["dec"].iloc[0], old["dec"][0]],
             "label": ["star", "elliptical"],
             "who": "ann",
             "when": "2026-03-01",
@@ -98,7 +99,7 @@ def test_objects_keep_identifiers_labels_and_parts(release, rows, tmp_path, caps
     table = made.labels.set_index("object_id")
     assert made.images.shape == (len(table), 3, 16, 16)
     assert made.meta["gathered_for"] == "tiny"
-    # By its identifier, whatever the position says; and by its position, over what the training set says.
+    # By its identifier, and by its position over what the training set says.
     assert table.loc[str(far["object_id"].iloc[0]), ["label", "label_source", "who"]].tolist() == [
         "star",
         "people",
@@ -128,6 +129,80 @@ def test_objects_keep_identifiers_labels_and_parts(release, rows, tmp_path, caps
     found = read_cutout_set(again.path).labels.set_index("object_id")
     assert (found.loc[listed["object_id"], "label"] == "spiral").all()
     assert not (again.path / "to_vet.csv").exists()
+
+
+def verdicts_of(objects, **changes):
+    """What ann says of objects, as a table of labels has it."""
+    table = objects[["object_id", "ra", "dec"]].assign(
+        object_id=objects["object_id"].astype(str),
+        label=[f"L{n}" for n in range(len(objects))],
+        who="ann",
+        when=pd.Timestamp("2026-03-01", tz="UTC"),
+    )
+    return table.assign(**changes).reset_index(drop=True)
+
+
+def test_labels_are_of_objects_where_people_looked(rows, caplog):
+    # An earlier release has one object less at the head of its list: each identifier is the next one's there.
+    earlier = verdicts_of(rows.iloc[1:], object_id=rows["object_id"].astype(str).to_numpy()[:-1])
+    found = people_on(rows, earlier, identities_of(rows, []))
+    assert found["label"].tolist() == ["", *earlier["label"]]
+    told = f"{len(earlier)} of {len(earlier)} labels name an object more than 3 arcsec from where the person looked"
+    assert told in caplog.text
+
+
+def test_two_objects_of_one_identifier_keep_their_labels(rows):
+    twice = verdicts_of(rows.iloc[:2], object_id="17", who=["ann", "bob"])
+    found = people_on(rows, twice, identities_of(rows, []))
+    assert found["label"].tolist()[:3] == ["L0", "L1", ""]
+    # And one object of two identifiers has one, the last that she gave.
+    again = verdicts_of(rows.iloc[[0, 0]], object_id=["17", "18"])
+    again.loc[0, "when"] += pd.Timedelta(days=1)
+    assert people_on(rows, again, identities_of(rows, []))["label"].tolist()[:2] == ["L0", ""]
+
+
+@pytest.mark.parametrize(("arcsec", "label"), [(0.9, "L0"), (2.9, "L0"), (3.1, "")])
+def test_an_identifier_counts_within_a_few_arcsec(rows, arcsec, label, caplog):
+    alone = rows.iloc[[0]].reset_index(drop=True)
+    moved = verdicts_of(alone, dec=alone["dec"] + arcsec / 3600)
+    assert people_on(alone, moved, identities_of(alone, []))["label"].tolist() == [label]
+    assert ("1 of 1 labels are of no object here" in caplog.text) == (not label)
+
+
+def test_the_object_where_people_looked_goes_before_a_neighbour_of_that_identifier(rows):
+    pair = rows.iloc[[0, 0]].reset_index(drop=True).assign(object_id=[1, 2])
+    pair.loc[1, "dec"] += 2 / 3600
+    at_the_second = verdicts_of(pair.iloc[[1]], object_id="1")
+    assert people_on(pair, at_the_second, identities_of(pair, []))["label"].tolist() == ["", "L0"]
+
+
+@pytest.mark.parametrize("positions", [True, False])
+def test_a_set_that_is_there_gets_labels_where_people_looked(release, tmp_path, positions):
+    given = read_cutout_set(release[0] / "known")
+    earlier = verdicts_of(given.labels.iloc[1:], object_id=given.labels["object_id"].to_numpy()[:-1])
+    if not positions:
+        write_cutout_set(
+            tmp_path / "bare", np.asarray(given.images), given.labels.drop(columns=["ra", "dec"]), given.meta
+        )
+        given = read_cutout_set(tmp_path / "bare")
+    _with_labels(given, earlier, tmp_path / "set")
+    # Without positions nobody can tell, and the identifier is believed.
+    labels = [f"L{n}" for n in range(len(earlier))]
+    assert read_cutout_set(tmp_path / "set").labels["label"].tolist() == (["", *labels] if positions else [*labels, ""])
+
+
+def test_another_object_of_a_known_identifier_is_not_taken_for_it(release, rows):
+    known = read_cutout_set(release[0] / "known")
+    plain = identities_of(rows, [known])
+    old = plain.index[plain["known"]][0]
+    other = plain.index[~plain["known"]][0]
+    # The catalogue of the new release has the known object's identifier elsewhere.
+    ids = rows["object_id"].astype(str).astype(object)
+    ids[other] = plain["object_id"][old]
+    found = identities_of(rows.assign(object_id=ids), [known])
+    assert found["object_id"][old] == plain["object_id"][old]
+    assert found["object_id"][other] == f"{plain['object_id'][old]}+"
+    assert found["object_id"].is_unique
 
 
 def test_a_catalogues_label_is_trusted_only_when_asked_and_only_to_learn_from(release, tmp_path):

@@ -2,6 +2,7 @@ import io
 import json
 import shutil
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,10 +17,13 @@ from galmorph.cli import main
 from galmorph.errors import BundleError, CatalogError, DataError
 from galmorph.manifest import UnknownRule
 from galmorph.reference import ReferenceSample, join_samples, read_sample, write_sample
+from galmorph.releases.description import Adapt, Release, Tiles
 from galmorph.releases.drift import Limits
+from galmorph.releases.gate_options import EstimateGate, Gates, SourceGate
 from galmorph.releases.notice import drift_of_catalog
 from galmorph.releases.objects import read_rows
 from galmorph.releases.regions import regions_of
+from galmorph.releases.steps.notice import NOTICE
 
 FEATURES = 2 * len(BANDS)
 
@@ -171,6 +175,22 @@ def test_what_cannot_be_compared_is_refused(catalog, bundle, tmp_path):
         galmorph.drift(tmp_path / "nothing", bundle)
     with pytest.raises(DataError, match="no tile of survey mock-decals"):
         galmorph.drift(tmp_path / "nothing", bundle, survey="mock-decals")
+
+
+def test_tiles_are_looked_at_as_they_will_be_scored(catalog, bundle, tmp_path, monkeypatch):
+    options, positions = {"a": "b"}, tmp_path / "positions.csv"
+    tiles = Tiles(inputs=("tiles",), survey="mock-decals", release="DR10", options=options, positions=positions)
+    gates = Gates(source=SourceGate(), estimate=EstimateGate())
+    release = Release(name="dr10", model="m", tiles=tiles, adapt=Adapt(recipe=tmp_path / "recipe.toml"), gates=gates)
+    work = Mock(release=release, present=lambda: bundle, place=lambda *_: tmp_path / "drift")
+    monkeypatch.setattr("galmorph.releases.notice.choose_tiles", lambda *given: ([Mock(files=["file"])], given))
+    classify = Mock(return_value=Mock(catalog=catalog))
+    monkeypatch.setattr("galmorph.releases.notice.classify", classify)
+    NOTICE.do(work)
+    files, (_, survey, given, *_), *_ = classify.call_args.args
+    assert (files, survey, given) == (["file"], "mock-decals", options)
+    assert classify.call_args.kwargs["release"] == "DR10"
+    assert classify.call_args.kwargs["positions"] == positions
 
 
 def test_a_large_catalogue_is_sampled_by_its_identifiers(catalog):

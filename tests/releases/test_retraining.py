@@ -24,11 +24,20 @@ from galmorph.registry import Registry
 from galmorph.releases import notice
 from galmorph.releases.adapting import adapt, join_sets, raw_words
 from galmorph.releases.description import Adapt, parse_release
-from galmorph.releases.gate_options import AgreementGate, CalibrationGate, Gates, Int8Gate, SourceGate, UnknownGate
+from galmorph.releases.gate_options import (
+    AgreementGate,
+    CalibrationGate,
+    Gates,
+    Int8Gate,
+    SourceGate,
+    TargetGate,
+    UnknownGate,
+)
 from galmorph.releases.journal import Journal
 from galmorph.releases.judging import Material, judge
 from galmorph.releases.retraining import STEPS, retrain
 from galmorph.releases.weights import travelling_weights
+from galmorph.taxonomy import map_labels
 from galmorph.training.checkpoint import read_checkpoint
 from galmorph.training.export import export
 from galmorph.training.fit import train
@@ -187,6 +196,17 @@ def test_labels_of_the_release_are_learned_from_within_the_split(finished, work)
     assert target["objects"] == 40 - learned
     assert adapted["start"] == "warm"
     assert load_bundle(adapted["model"]).manifest.training["initial"]["name"] == "blobs"
+
+
+def test_what_was_learned_from_does_not_judge_where_labels_are_not_learned(work):
+    bundle, source = load_bundle(work / "model"), read_cutout_set(work / "source")
+    # A release that shows the source's own objects, of which the model learned without those of the release.
+    gates = Gates(resamples=100, target=TargetGate(measure="accuracy", gain=-1.0, least_objects=1))
+    (verdict,) = judge(bundle, bundle, Material(work / "source", work / "source", True), gates)
+    recipe = tiny_recipe(work / "source", split={"stratified": True})
+    words = np.array(map_labels(source.labels["label"].tolist(), "shape"), dtype=np.str_)
+    parts = split_objects(source.labels["object_id"].to_numpy(dtype=str), words, recipe.split)
+    assert verdict.objects == (parts == "test").sum() < len(parts) / 2
 
 
 def test_another_call_does_nothing_again(finished, release, work):

@@ -4,17 +4,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from galmorph.cutout_set import read_cutout_set
 from galmorph.digests import file_sha256
 from galmorph.releases.steps.work import Step, Work
 
 
 def _depends(work: Work) -> dict[str, Any]:
-    return {
-        "wanted": _wanted(work),
-        "model": work.facts("begin")["sha256"],
-        "tiles": asdict(work.release.tiles),
-        "gather": asdict(work.release.gather),
-        "labels": [file_sha256(Path(table)) for table in work.release.gather.labels],
+    notice, given = work.done["notice"].key, work.release.gather
+    if not _wanted(work):
+        return {"wanted": False, "notice": notice, "retrain_at": work.release.notice.retrain_at}
+    facts = {"wanted": True, "gather": asdict(given), "labels": [file_sha256(Path(table)) for table in given.labels]}
+    if given.cutouts is not None:
+        return facts | {"cutouts": read_cutout_set(given.cutouts).digests()}
+    from galmorph.releases.gathering import known_sets
+
+    known = known_sets(work.release, work.present())
+    return facts | {
+        "notice": notice,
+        "known": [read_cutout_set(path).digests() for path in known],
+        "old_catalog": work.release.old_catalog,
     }
 
 

@@ -24,6 +24,8 @@ def _do(work: Work) -> dict[str, Any]:
         survey=tiles.survey,
         out=folder,
         tiles=work.release.notice.tiles,
+        positions=tiles.positions,
+        release=tiles.release,
         options=dict(tiles.options) or None,
         workers=work.release.score.workers,
     )

@@ -11,8 +11,9 @@ from galmorph.releases.steps.work import Step, Work
 def advice_of(work: Work) -> Advice:
     """What to do, when all steps before the report are done."""
     options, facts = work.release.register, work.facts
-    name = None if options is None else options.name
-    return advise(facts("judge"), facts("register"), facts("diff"), name=name, in_use=work.in_use_words())
+    name, registry = (None, None) if options is None else (options.name, options.registry)
+    in_use = work.in_use_words()
+    return advise(facts("judge"), facts("register"), facts("diff"), name=name, in_use=in_use, registry=registry)
 
 
 def _depends(work: Work) -> dict[str, Any]:
