@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx.compose import add_prefix_graph, merge_graphs
 from onnx.utils import Extractor
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -22,7 +23,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from galmorph.bundle import GRAPHS
-from galmorph.errors import BundleError
+from galmorph.errors import BundleError, GalmorphError
 from galmorph.manifest import FewerBits
 from galmorph.training.calibrate import Calibration
 from galmorph.training.evaluate import predict
@@ -103,9 +104,10 @@ def compact_graphs(
     Returns
     -------
     graphs : dict of str to bytes
-        By file name; those that are worse than the recipe allows are left out.
+        By file name; those that are worse than the recipe allows, or cannot be made or run, are left out.
     results : dict of str to dict
         What was measured of each precision, see `compare_decisions`, its threshold, and why it was refused if it was.
+        Of one that cannot be made or run there is only the last.
     """
     graphs: dict[str, bytes] = {}
     results: dict[FewerBits, dict[str, Any]] = {}
@@ -118,19 +120,31 @@ def compact_graphs(
         "float16": lambda: halve(graph),
     }
     for precision in options.precisions:
-        smaller = makers[precision]()
-        after = _decisions(smaller, calibration, judges)
-        # The threshold is fitted to every other image and judged on those between.
-        threshold = lowered_threshold(calibration.threshold, before.score[::2], after.score[::2])
-        halves = [Decisions(one.label[1::2], one.score[1::2]) for one in (before, after)]
-        result = compare_decisions(halves[0], halves[1], labels[1::2], (calibration.threshold, threshold))
-        fault = _fault(result, options)
-        results[precision] = {"threshold": threshold} | result | ({"refused": fault} if fault else {})
-        if fault:
-            logger.warning("the bundle goes without %s: %s", precision, fault)
+        try:
+            smaller = makers[precision]()
+            after = _decisions(smaller, calibration, judges)
+        except Exception as error:  # whatever a converter or onnxruntime stumbles over, float32 is not lost
+            result = {"refused": _why_not_made(error)}
+        else:
+            result = _judge(before, after, labels, calibration.threshold, options)
+        results[precision] = result
+        if "refused" in result:
+            logger.warning("the bundle goes without %s: %s", precision, result["refused"])
         else:
             graphs[GRAPHS[precision]] = smaller
     return graphs, results
+
+
+def _judge(
+    before: Decisions, after: Decisions, labels: NDArray[np.integer], limit: float, options: ExportOptions
+) -> dict[str, Any]:
+    """What is told of a graph in fewer bits, where `limit` is the threshold of the one in float32."""
+    # The threshold is fitted to every other image and judged on those between.
+    threshold = lowered_threshold(limit, before.score[::2], after.score[::2])
+    halves = [Decisions(one.label[1::2], one.score[1::2]) for one in (before, after)]
+    result = compare_decisions(halves[0], halves[1], labels[1::2], (limit, threshold))
+    fault = _fault(result, options)
+    return {"threshold": threshold} | result | ({"refused": fault} if fault else {})
 
 
 def _decisions(graph: bytes, calibration: Calibration, judges: Sequence[Judges]) -> Decisions:
@@ -217,6 +231,14 @@ def _fault(result: Mapping[str, Any], options: ExportOptions) -> str:
     return " and ".join(faults)
 
 
+def _why_not_made(error: Exception) -> str:
+    """Why there is no graph to judge, in words."""
+    if isinstance(error, GalmorphError):
+        return str(error)
+    what = " ".join(str(error).split())[:200]
+    return f"it cannot be made or run ({type(error).__name__}: {what}); report this with the recipe"
+
+
 def quantise(graph: bytes, examples: Float32) -> bytes:
     """A graph whose convolutions compute in 8-bit integers.
 
@@ -275,20 +297,31 @@ def halve(graph: bytes) -> bytes:
         If the graph has no convolution.
     """
     model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(graph))
-    stretch = set(_stretch_nodes(model))
-    kept = [node for node in model.graph.node if node.name in stretch]
-    border = next(node for node in model.graph.node if node.op_type == "Conv").input[0]
+    crossing, parts = _crossing(model), Extractor(model)
+    kept = parts.extract_model([one.name for one in model.graph.input], crossing).graph
     # The converter lets the input through float16, where bright stars would overflow: it gets what is stretched.
-    rest = Extractor(model).extract_model([border], [output.name for output in model.graph.output])
-    converted = OnnxModel(convert_float_to_float16(rest, keep_io_types=True))
-    converted.topological_sort()
-    halved = converted.model.graph
-    taken = {name for node in kept for name in node.input}
-    constants = [one for one in model.graph.initializer if one.name in taken]
-    for field, values in (("node", [*kept, *halved.node]), ("initializer", [*constants, *halved.initializer])):
-        model.graph.ClearField(field)
-        getattr(model.graph, field).extend(values)
+    rest = parts.extract_model(crossing, [one.name for one in model.graph.output])
+    for part in (kept, rest.graph):
+        part.ClearField("value_info")
+    halved = OnnxModel(convert_float_to_float16(rest, keep_io_types=True))
+    halved.topological_sort()
+    # A constant of both parts is there in both precisions, which need names of their own.
+    kept = add_prefix_graph(kept, "float32.", rename_inputs=False, rename_outputs=False)
+    joined = [(name, name) for name in crossing]
+    model.graph.CopyFrom(merge_graphs(kept, halved.model.graph, joined, name=model.graph.name, doc_string=""))
     return _checked(model)
+
+
+def _crossing(model: onnx.ModelProto) -> list[str]:
+    """Names of what the part after the stretch takes: the stretched image, and what is made of the image's shape."""
+    stretched = _stretched(model)
+    after, taken = {stretched}, set[str]()
+    for node in model.graph.node:
+        if not after.isdisjoint(node.input):
+            after.update(filter(None, node.output))
+            taken.update(filter(None, node.input))
+    constants = {one.name for one in model.graph.initializer}
+    return sorted((taken - after - constants) | {stretched})
 
 
 def _checked(model: onnx.ModelProto) -> bytes:
@@ -298,16 +331,22 @@ def _checked(model: onnx.ModelProto) -> bytes:
     return content
 
 
-def _stretch_nodes(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes before the first convolution."""
-    makers = {output: node for node in model.graph.node for output in node.output}
+def _stretched(model: onnx.ModelProto) -> str:
+    """Name of the stretched image, which the first convolution takes."""
     first = next((node for node in model.graph.node if node.op_type == "Conv"), None)
     if first is None:
         raise BundleError(
             "the network has no convolution, and smaller precisions are made of convolutional networks; "
             "leave out export.precisions in the recipe"
         )
-    names, waiting = set(), [first.input[0]]
+    name: str = first.input[0]
+    return name
+
+
+def _stretch_nodes(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes before the first convolution."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    names, waiting = set(), [_stretched(model)]
     while waiting:
         node = makers.get(waiting.pop())
         if node is not None and node.name not in names:

@@ -12,6 +12,7 @@ import torch
 from make_recipe import tiny_recipe
 
 from galmorph.bundle import load_bundle
+from galmorph.errors import BundleError
 from galmorph.inference.session import ScoringSession
 from galmorph.training import compact
 from galmorph.training.compact import (
@@ -24,6 +25,7 @@ from galmorph.training.compact import (
     lowered_threshold,
     quantise,
 )
+from galmorph.training.ensemble import as_served
 from galmorph.training.export import export
 from galmorph.training.fit import train
 from galmorph.training.graph import export_graph
@@ -31,13 +33,26 @@ from galmorph.training.networks import build_network
 from galmorph.training.options import ExportOptions, NetworkOptions
 from galmorph.training.stretch import Stretch
 
+#: Takes what a graph gives for labels and entropies.
+ENTROPY = SimpleNamespace(
+    threshold=1.0,
+    unknown_score="entropy",
+    score=lambda labels, scores: SimpleNamespace(label=np.array(labels), entropy=np.array(scores)),
+)
+
+SMALL = {"encoder": "resnet18", "encoder_options": {"channels": [8, 8, 16, 16]}}
+
+
+def make_graph(orientations=1, **network):
+    torch.manual_seed(0)
+    stretch = Stretch("asinh", [0.05] * 3, scale=5.0)
+    made = build_network(NetworkOptions(**network), stretch, bands=3, size=32, classes=4)
+    return export_graph(as_served([made.eval()], orientations), (3, 32, 32))
+
 
 @pytest.fixture(scope="module")
 def graph():
-    torch.manual_seed(0)
-    options = NetworkOptions(encoder="resnet18", encoder_options={"channels": [8, 8, 16, 16]})
-    stretch = Stretch("asinh", [0.05] * 3, scale=5.0)
-    return export_graph(build_network(options, stretch, bands=3, size=32, classes=4).eval(), (3, 32, 32))
+    return make_graph(**SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +76,27 @@ def test_smaller_graphs_compute_nearly_the_same(graph, images, make, tolerance):
         assert np.abs(after - before).max() < tolerance * np.abs(before).max()
         assert not np.array_equal(after, before)
     assert len(smaller) < 0.7 * len(graph)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"encoder": "deepmerge", "head": "cosine"},
+        {"encoder": "convnext_atto", "encoder_options": {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]}},
+        {"encoder": "test_efficientnet", "orientations": 4},
+        {
+            "encoder": "vit_tiny_patch16_224",
+            "encoder_options": {"img_size": 32, "patch_size": 16, "depth": 1, "embed_dim": 32, "num_heads": 2},
+        },
+    ],
+    ids=lambda network: network["encoder"],
+)
+def test_float16_is_made_of_networks_that_look_at_shapes_or_share_constants_with_the_stretch(network, images):
+    whole = make_graph(**network)
+    for before, after in zip(run(whole, images), run(halve(whole), images), strict=True):
+        assert after.dtype == np.float32
+        assert np.abs(after - before).max() < 0.005 * np.abs(before).max()
+        assert not np.array_equal(after, before)
 
 
 def test_int8_has_a_scale_for_each_channel_and_leaves_the_stretch_alone(graph, images):
@@ -146,14 +182,9 @@ def test_a_threshold_is_fitted_to_every_other_image_and_judged_on_those_between(
     labels = {b"whole": [[0, 0, 0, 0], [0, 1, 0, 1]], b"less": [[1, 0, 1, 0], [1, 0, 1, 0]]}
     monkeypatch.setattr(compact, "quantise", lambda graph, examples: b"less")
     monkeypatch.setattr(compact, "predict", lambda graph, images, rows: (labels[graph][images], scores[graph][images]))
-    calibration = SimpleNamespace(
-        threshold=1.0,
-        unknown_score="entropy",
-        score=lambda labels, scores: SimpleNamespace(label=np.array(labels), entropy=np.array(scores)),
-    )
     judges = [Judges(0, np.arange(4), np.zeros(4, int)), Judges(1, np.arange(4), np.array([0, 1, 0, 1]))]
     given = ExportOptions(precisions=("int8",), **options)
-    graphs, results = compact_graphs(b"whole", given, calibration, np.zeros(0), judges)
+    graphs, results = compact_graphs(b"whole", given, ENTROPY, np.zeros(0), judges)
     told = results["int8"]
     assert told["threshold"] == pytest.approx(0.5)
     assert (told["images"], told["accuracy_float32"], told["accuracy"]) == (4, 1.0, 0.5)
@@ -223,3 +254,33 @@ def test_a_graph_that_decides_otherwise_is_refused(trained, tmp_path, monkeypatc
     assert bundle.precisions == ("float32",)
     assert "export.accuracy_drop" in json.dumps(bundle.manifest.precisions["int8"]["refused"])
     assert "goes without int8: accuracy falls from" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("Graph is\n not a DAG"), "it cannot be made or run (RuntimeError: Graph is not a DAG)"),
+        (BundleError("the network has no convolution"), "the network has no convolution"),
+    ],
+)
+def test_a_graph_that_cannot_be_made_leaves_the_others(monkeypatch, caplog, error, reason):
+    def stumble(graph):
+        raise error
+
+    monkeypatch.setattr(compact, "halve", stumble)
+    monkeypatch.setattr(compact, "quantise", lambda graph, examples: b"less")
+    monkeypatch.setattr(compact, "predict", lambda graph, images, rows: (np.zeros(4, int), np.zeros(4)))
+    judges = [Judges(np.zeros(0), np.arange(4), np.zeros(4, int))]
+    options = ExportOptions(precisions=("float16", "int8"))
+    graphs, results = compact_graphs(b"whole", options, ENTROPY, np.zeros(0), judges)
+    assert graphs == {"model.int8.onnx": b"less"}
+    assert set(results["float16"]) == {"refused"}
+    assert results["float16"]["refused"].startswith(reason)
+    assert f"goes without float16: {reason}" in caplog.text
+
+
+def test_a_bundle_goes_without_a_graph_that_does_not_load(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(compact, "halve", lambda graph: b"no graph")
+    bundle = load_bundle(export(trained, tmp_path / "bundle", precisions=("float16",)))
+    assert bundle.precisions == ("float32",)
+    assert bundle.manifest.precisions["float16"]["refused"].startswith("it cannot be made or run (")
