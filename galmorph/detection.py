@@ -29,13 +29,12 @@ PIXEL_STACK = 1_000_000
 #: Sub-objects that sep's deblending has room for.
 SUB_OBJECTS = 100_000
 #: What is said of a tile where the correlation of noise cannot be measured.
-#: Among so many objects, one that takes up a larger share of the image is worth a warning.
-MANY, SPRAWLING = 50, 0.05
-
 NO_QUIET_SKY = (
     "no pixel is sky in all detection bands: the noise of neighbouring pixels is taken for independent, and some "
     "objects may be noise"
 )
+#: Among so many objects, one that takes up a larger share of the image is worth a warning.
+MANY, SPRAWLING = 50, 0.05
 
 
 @dataclass(frozen=True)
@@ -242,14 +241,14 @@ def _detect(tile: Tile, sky: Sky, config: DetectionConfig, seeing: float) -> _De
     image[masked] = 0
     quiet &= ~every_other(masked)
     correlation = _correlation(every_other(significance), quiet)
-    warnings = () if quiet.any() or masked.all() else (NO_QUIET_SKY,)
+    warnings: tuple[str, ...] = () if quiet.any() or masked.all() else (NO_QUIET_SKY,)
     area = math.pi / 4 * (seeing / tile.pixel_scale) ** 2
     found, segments = _search(tile, significance, config, correlation, max(3, round(config.min_area * area)))
     largest = found["npix"].max(initial=0) / max(1, masked.size - np.count_nonzero(masked))
     if len(found) >= MANY and largest > SPRAWLING:
         warnings += (
-            f"one of {len(found)} objects takes up {100 * largest:.0f} % of the image, and may hold neighbours that are "
-            "lost in it: in deep or crowded images lower deblend_contrast (to 0.001), or raise threshold (to 8)",
+            f"one of {len(found)} objects takes up {100 * largest:.0f} % of the image, and others may be lost in it: "
+            "in deep or crowded images lower deblend_contrast (to 0.001), or raise threshold (to 8)",
         )
     own = int(np.count_nonzero(tile.keeps(found["y"] + tile.first_row)))
     return _Detection(image, weight, masked, correlation, segments, found, own, warnings)

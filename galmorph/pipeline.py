@@ -136,8 +136,8 @@ def classify(
         refuse_import()  # before the folder is asked for, which the process that imports holds
     survey_tiles = _tiles(tiles, survey, model, options, release)
     profile, bundle = survey_tiles.profile, survey_tiles.bundle
-    _note_survey(bundle, profile, announce)
     folder, announce = Path(out), announce or logger.info
+    _note_survey(bundle, profile, announce)
     table = None if positions is None else read_positions(Path(positions))
     with held(Journal(folder)):
         config = _config(survey_tiles, positions, detection, embedding, precision, device, scheduler, folder, announce)

@@ -541,3 +541,19 @@ def test_a_large_spiral_is_one_object_among_hundreds(real_data):
     others = objects.drop(index=spiral.name)
     within = np.hypot(others["x"] - spiral["x"], others["y"] - spiral["y"]) * 0.262 < 0.5 * spiral["radius"]
     assert not (within & (others["flux_r"] > 0.02 * spiral["flux_r"])).any()
+
+
+def test_one_object_among_many_that_sprawls_is_told():
+    rng = np.random.default_rng(5)
+    small = [
+        {"x": x + rng.uniform(-2, 2), "y": y + rng.uniform(-2, 2), "flux": 2.0, "sigma": 2.0}
+        for x in range(20, 400, 45)
+        for y in range(20, 400, 45)
+    ]
+    wide = {"x": 200.0, "y": 200.0, "flux": 2000.0, "sigma": 22.0}
+    for galaxies, told in ((small, False), ([*small, wide], True)):
+        field = extract(make_tile([make.scene((400, 400), galaxies, 0.01, seed) for seed in range(2)]), CONFIG)
+        assert len(field.objects) >= 50
+        assert any("others may be lost in it" in line for line in field.warnings) == told
+    alone = extract(make_tile([make.scene((120, 120), [wide | {"x": 60.0, "y": 60.0}], 0.01)]), CONFIG)
+    assert not any("lost" in line for line in alone.warnings)

@@ -6,8 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from galmorph.cutout_set import UNIT
 from galmorph.errors import ConfigError
-from galmorph.manifest import UNIT, Manifest
+from galmorph.manifest import Manifest
 
 #: The built-in template, beside this file.
 TEMPLATE = "card.md"

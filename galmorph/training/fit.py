@@ -150,8 +150,8 @@ def _tell_guessing(recall: float, record: dict[str, Any]) -> None:
     if recall <= chance + 2 * math.sqrt(chance * (1 - chance) / images):
         logger.warning(
             "the best epoch has a recall of %.2f on the validation part, and guessing one of %.2f among %d classes: "
-            "nothing was learned that could be told from it. Train for longer, lower optimiser.learning_rate (--find-lr "
-            "suggests one), or look at the images and their labels",
+            "nothing was learned that could be told from it. Train for longer, lower optimiser.learning_rate (see "
+            "--find-lr), or look at the images and their labels",
             recall,
             chance,
             classes,

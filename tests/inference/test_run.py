@@ -27,6 +27,7 @@ from make_sky import BANDS, make_tile
 from make_tiles import make_wcs, write_bands
 
 import galmorph
+from galmorph import pipeline
 from galmorph.detection import DetectionConfig
 from galmorph.errors import BundleError, GalmorphError, RunError
 from galmorph.inference import run
@@ -261,6 +262,24 @@ def test_an_interrupted_run_says_how_to_go_on(tiles, bundle, tmp_path):
 def test_other_settings_are_refused_in_the_same_folder(finished, tiles, bundle, scheduler):
     with pytest.raises(RunError, match="embedding was False and is True"):
         galmorph.classify(tiles, SURVEY, bundle, finished.report.folder, scheduler=scheduler, embedding=True)
+    other = DetectionConfig(deblend_levels=16)
+    with pytest.raises(RunError, match=r"detection\.deblend_levels was 32 and is 16\. Give"):
+        galmorph.classify(tiles, SURVEY, bundle, finished.report.folder, scheduler=scheduler, detection=other)
+
+
+def test_a_model_of_another_survey_is_told(bundle):
+    told = []
+    for name, target, words in (
+        (SURVEY, None, []),
+        ("sdss", {"facts": {"survey": SURVEY}}, []),
+        ("sdss", None, ["was trained on sdss, and these tiles are of mock-decals"]),
+        ("sdss", {"facts": {"survey": "kids"}}, ["was trained on sdss and kids, and these tiles are of mock-decals"]),
+    ):
+        training = {**bundle.manifest.training, "target": target}
+        known = replace(bundle, manifest=bundle.manifest.model_copy(update={"survey": name, "training": training}))
+        pipeline._note_survey(known, load_survey(SURVEY), told.append)
+        assert [word in line for word, line in zip(words, told, strict=True)] == [True] * len(words)
+        told.clear()
 
 
 def test_settings_that_are_equal_are_one_run(tiles, bundle, scheduler, tmp_path):

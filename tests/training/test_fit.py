@@ -358,3 +358,12 @@ def test_a_batch_job_that_asks_for_tasks_is_told_how_to_ask(cutouts, tmp_path, m
         monkeypatch.setenv(f"SLURM_{name}", value)
     with pytest.raises(ConfigError, match=r"cannot be set up: .*--ntasks=8.*Under SLURM ask for one task"):
         train(tiny_recipe(cutouts), tmp_path / "out", device="cpu", progress=False)
+
+
+def test_a_network_that_only_guesses_is_told(cutouts, tmp_path, caplog):
+    still = tiny_recipe(cutouts, fit={"epochs": 1}, optimiser={"learning_rate": 1e-12, "warmup_epochs": 0.0})
+    train(still, tmp_path / "still", device="cpu", progress=False)
+    assert "nothing was learned that could be told from it" in caplog.text
+    caplog.clear()
+    train(tiny_recipe(cutouts), tmp_path / "out", device="cpu", progress=False)
+    assert "guessing" not in caplog.text

@@ -173,6 +173,19 @@ def test_pictures_without_a_row_are_told(pictures, tmp_path, caplog):
     ]
 
 
+def test_a_folder_of_other_things_is_left_alone(pictures, tmp_path):
+    other = tmp_path / "precious"
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match=r"precious is not empty and holds no set of cutouts, but thesis\.txt"):
+        import_pictures(pictures, other)
+    assert [path.name for path in other.iterdir()] == ["thesis.txt"]
+    # One's own is made anew, also if that was stopped half-way.
+    import_pictures(pictures, tmp_path / "set")
+    (tmp_path / "set" / "dataset.json").unlink()
+    assert import_pictures(pictures, tmp_path / "set").counts == {"a": 3, "b": 3}
+
+
 def test_a_picture_of_one_colour_is_blank(pictures, tmp_path):
     Image.new("RGB", (10, 10), (9, 9, 30)).save(pictures / "2.png")
     with pytest.raises(DataError, match=r"2\.png is blank: every value is 9, 9, 30"):
@@ -250,6 +263,10 @@ def test_an_import_trains_and_its_bundle_sees_no_tile(tmp_path):
     result = train(recipe, tmp_path / "out", device="cpu", progress=False)
     bundle = load_bundle(export(result.checkpoint, tmp_path / "bundle"))
     assert bundle.manifest.unit == "pixel values"
+    card = (bundle.path / "README.md").read_text()
+    assert "in pixel values, which no survey's tiles have" in " ".join(card.split())
+    assert "pixels of no known scale" in card
+    assert "nanomaggies" not in card
     assert evaluate(bundle.path, tmp_path / "set", part="all", resamples=0).objects == {"a": 30, "b": 30}
     with pytest.raises(BundleError, match="trained on pixel values"):
         bundle.check_survey("survey x", ["red", "green", "blue"], 1.0)
