@@ -203,6 +203,31 @@ def test_every_kind_of_value_reads_back_from_a_votable(tmp_path):
     np.testing.assert_array_equal(np.ma.filled(table["list"], np.nan), [[1.5, 2], [3, np.nan], [5, 6]])
 
 
+TRUTHS = [True, None, False, None, True, False]
+
+
+def test_missing_truth_values_stay_missing_in_a_votable(tmp_path):
+    table = pa.table({"n": range(6), "maybe": TRUTHS, "sure": [True] * 6, "never": pa.nulls(6, pa.bool_())})
+    write_table(table, "votable", tmp_path / "out.vot")
+    found = votable.parse_single_table(tmp_path / "out.vot", verify="exception").to_table()
+    assert found["maybe"].tolist() == TRUTHS
+    assert found["sure"].tolist() == [True] * 6
+    assert found["never"].tolist() == [None] * 6
+    assert found["n"].tolist() == list(range(6))
+
+
+def test_missing_truth_values_are_undefined_in_fits(tmp_path):
+    table = pa.table({"n": range(6), "maybe": TRUTHS, "word": list("abcdef"), "sure": [True, False] * 3})
+    write_table(table, "fits", tmp_path / "out.fits")
+    with fits.open(tmp_path / "out.fits", logical_as_bytes=True) as opened:
+        letters = {b"T": True, b"F": False, b"": None}
+        assert [letters[byte] for byte in opened[1].data["maybe"].tolist()] == TRUTHS
+    with pytest.warns(UserWarning, match="'maybe' contains NULL"):
+        found = Table.read(tmp_path / "out.fits")
+    assert found["sure"].tolist() == [True, False] * 3
+    assert found["word"].tolist() == list("abcdef")
+
+
 def test_a_votable_of_many_rows_is_written_at_once():
     many = pa.table({f"c{number}": np.arange(100_000.0) for number in range(10)})
     start = time.process_time()
