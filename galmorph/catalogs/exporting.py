@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galmorph.catalogs.nearest import no_column
-from galmorph.catalogs.output import format_of, write_table
+from galmorph.catalogs.output import SUFFIXES, format_of, write_table
 from galmorph.catalogs.standards import as_ds9
 from galmorph.errors import CatalogError
 
@@ -63,10 +63,9 @@ def export(
     """
     path = Path(output)
     regions = path.suffix.lower() in _REGIONS
-    if not regions and format_of(path) == "table" and path.suffix.lower() != ".txt":
+    if not regions and path.suffix.lower() not in SUFFIXES:
         raise CatalogError(
-            f"the name {path.name} tells no format; expected one that ends in .fits, .vot, .csv, .parquet, .json, .txt "
-            "or .reg"
+            f"the name {path.name} tells no format; expected one that ends in {', '.join([*SUFFIXES, *_REGIONS])}"
         )
     wanted = [name for name in catalog.schema.names if name != "embedding"] if columns is None else list(columns)
     strangers = [name for name in wanted if name not in catalog.schema.names]

@@ -148,7 +148,9 @@ def as_votable(table: pa.Table) -> bytes:
     if not table.num_rows:
         return stream.getvalue()
     head, tag, rest = stream.getvalue().partition(b'<STREAM encoding="base64">')
-    return b"".join([head, tag, b64encode(rows_of(columns, [missing for _, missing in filled])), rest[rest.index(b"</STREAM>") :]])
+    return b"".join(
+        [head, tag, b64encode(rows_of(columns, [missing for _, missing in filled])), rest[rest.index(b"</STREAM>") :]]
+    )
 
 
 def as_ds9(table: pa.Table) -> bytes:

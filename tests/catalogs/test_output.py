@@ -14,6 +14,7 @@ from astropy.table import Table
 
 from galmorph.catalogs import FORMATS, standards, write_table
 from galmorph.catalogs.output import as_text, format_of
+from galmorph.cli import main
 from galmorph.errors import CatalogError
 
 TABLE = pa.table(
@@ -272,3 +273,39 @@ def test_names_stay_different():
 )
 def test_the_name_of_the_file_tells_the_format(name, format_):
     assert format_of(name and Path(name)) == format_
+
+
+@pytest.mark.parametrize(
+    "name", ["out.ecsv", "out.csv.gz", "out.tsv", "out.fits.gz", "out.feather", "out.xml.gz", "out.dat"]
+)
+def test_ends_that_mean_no_format_are_refused(name):
+    with pytest.raises(
+        CatalogError, match=f"the name {name} tells no format; .*ends in .txt, .csv, .parquet.*--format"
+    ):
+        format_of(Path(name))
+
+
+COMMANDS = {
+    "query": ["SELECT 1"],
+    "info": [],
+    "candidates": ["--kind", "unknown"],
+    "crossmatch": ["CATALOG"],
+    "diff": ["CATALOG"],
+    "similar": ["--to", "1"],
+}
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_commands_refuse_the_end_before_they_open_anything(verb, tmp_path, capsys):
+    nowhere = str(tmp_path / "nowhere")
+    rest = [nowhere if word == "CATALOG" else word for word in COMMANDS[verb]]
+    with pytest.raises(SystemExit) as stopped:
+        main(["catalog", verb, nowhere, *rest, "--output", str(tmp_path / "out.ecsv")])
+    assert stopped.value.code != 0
+    assert "the name out.ecsv tells no format" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out.ecsv").exists()
+
+
+def test_a_format_that_is_told_goes_with_any_name(catalog, tmp_path):
+    main(["catalog", "info", str(catalog.path), "--format", "csv", "--output", str(tmp_path / "out.dat")])
+    assert (tmp_path / "out.dat").read_text().startswith('"path","survey"')

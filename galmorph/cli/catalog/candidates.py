@@ -47,13 +47,13 @@ def candidates(
     mosaic
         Picture to write of the candidates, from the tiles of the run.
     """
+    chosen, words = format or format_of(output), ""
     found = open_catalog(catalog).candidates(kind, top, Wishes(redder_than, pairs, like or ()))
     if mosaic is not None:
         from galmorph.run_folder import draw_rows, open_run
 
         captions = [f"{row['score']:.3f}\n{row['label']}" for row in found.to_pylist()]
         draw_rows(open_run(catalog), found, captions, mosaic)
-    chosen, words = format or format_of(output), ""
     if truth is not None:
         from galmorph.catalogs.purity import judge
 
