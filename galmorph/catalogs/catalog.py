@@ -113,7 +113,15 @@ class Catalog:
             lambda now: describe(run_query(now.files, sql, within=within, timeout=timeout, memory=memory), now.schema)
         )
 
-    def candidates(self, kind: str, top: int = 10, wishes: "Wishes | None" = None) -> pa.Table:
+    def candidates(
+        self,
+        kind: str,
+        top: int = 10,
+        wishes: "Wishes | None" = None,
+        *,
+        timeout: float = 60.0,
+        memory: str = "2GB",
+    ) -> pa.Table:
         """Best candidates of a kind, one row per object.
 
         Parameters
@@ -124,6 +132,10 @@ class Catalog:
             How many, at most.
         wishes : Wishes, optional
             What else is asked: a least colour, pairs in contact, likeness to examples.
+        timeout : float
+            Seconds after which a query is stopped.
+        memory : str
+            Most memory for a query, and most for its result, such as "500MB" or "2GB".
 
         Returns
         -------
@@ -137,9 +149,11 @@ class Catalog:
         """
         from galmorph.catalogs.candidates import find_candidates
 
-        return self._steadily(
-            lambda now: describe(find_candidates(now.files, now.schema, now.provenance, kind, top, wishes), now.schema)
-        )
+        def ask(now: Catalog) -> pa.Table:
+            about = now.files, now.schema, now.provenance
+            return describe(find_candidates(*about, kind, top, wishes, timeout=timeout, memory=memory), now.schema)
+
+        return self._steadily(ask)
 
     def similar(
         self,

@@ -37,6 +37,7 @@ def run_query(
     *,
     variables: Mapping[str, Any] | None = None,
     within: "Sequence[Region]" = (),
+    object_ids: Sequence[int] | None = None,
     timeout: float = 60.0,
     memory: str = "2GB",
 ) -> pa.Table:
@@ -55,6 +56,8 @@ def run_query(
         Values that the query gets with `getvariable('name')`.
     within : sequence of Region
         Parts of the sky: the table has only rows that lie in all of them. Files that can have none are not opened.
+    object_ids : sequence of int, optional
+        The only rows that the table has; all by default.
     timeout : float
         Seconds after which the query is stopped.
     memory : str
@@ -71,7 +74,7 @@ def run_query(
         If the text is not one SELECT over the table, or the query fails, takes too long or too much memory.
     """
     largest = _bytes(memory)
-    with _asking(files, variables or {}, within, memory) as connection:
+    with _asking(files, variables or {}, within, object_ids, memory) as connection:
         check_select(connection, sql)
         try:
             return _run(connection, sql, timeout, largest)
@@ -89,12 +92,16 @@ def run_query(
 
 @contextmanager
 def _asking(
-    files: Sequence[Path], variables: Mapping[str, Any], within: "Sequence[Region]", memory: str
+    files: Sequence[Path],
+    variables: Mapping[str, Any],
+    within: "Sequence[Region]",
+    object_ids: Sequence[int] | None,
+    memory: str,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A locked connection in which the table is what a question may see."""
     try:
         with locked_session(files, memory) as connection:
-            _make_table(connection, files, within)
+            _make_table(connection, files, within, object_ids)
             for name, value in variables.items():
                 connection.execute(f"SET VARIABLE {name} = ?", [value])
             yield connection
@@ -102,26 +109,38 @@ def _asking(
         raise CatalogError(f"the catalogue cannot be read: {_first_lines(error)}") from error
 
 
-def _make_table(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], within: "Sequence[Region]") -> None:
-    """The view that queries see: all rows, or those in every region."""
+def _make_table(
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[Path],
+    within: "Sequence[Region]",
+    object_ids: Sequence[int] | None,
+) -> None:
+    """The view that queries see: all rows, or those in every region and of the identifiers."""
     touched = [file for file in files if all(region.cover.overlap(*span_of(file)) for region in within)]
     paths = ", ".join("'" + str(file).replace("'", "''") + "'" for file in touched or files[:1])
     conditions, joins = [region.condition for region in within if region.condition], ""
     for number, region in enumerate(region for region in within if not region.condition):
-        ranges = pa.table({"low": region.cover.low, "high": region.cover.high})
         name = f"_ranges_{number}"
-        connection.register("_given", ranges)
-        connection.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM _given ORDER BY low")  # noqa: S608
-        connection.unregister("_given")
+        _keep(connection, name, pa.table({"low": region.cover.low, "high": region.cover.high}))
         joins += f" ASOF JOIN {name} ON _rows._healpix_29 >= {name}.low"
         conditions.append(f"_rows._healpix_29 < {name}.high")
         # Bounds that DuckDB skips rows by.
         conditions.append(f"_rows._healpix_29 BETWEEN {region.cover.low[0]} AND {region.cover.high[-1]}")
-    kept = f" WHERE {' AND '.join(conditions) if touched else 'false'}" if within else ""
+    if object_ids is not None:
+        _keep(connection, "_wanted", pa.table({"object_id": pa.array(object_ids, pa.int64())}))
+        conditions.append("_rows.object_id IN (SELECT object_id FROM _wanted)")
+    kept = f" WHERE {' AND '.join(conditions) if touched else 'false'}" if conditions else ""
     connection.execute(
         f"CREATE TEMP VIEW {TABLE} AS SELECT _rows.* "  # noqa: S608 - paths are quoted, conditions are numbers
         f"FROM read_parquet([{paths}], hive_partitioning = false) AS _rows{joins}{kept}"
     )
+
+
+def _keep(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    """Make a table that the view needs, in its order."""
+    connection.register("_given", rows)
+    connection.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM _given")  # noqa: S608
+    connection.unregister("_given")
 
 
 def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -21,6 +21,8 @@ def candidates(
     truth: str | None = None,
     radius: str = "3arcsec",
     mosaic: Path | None = None,
+    timeout: float = 60.0,
+    memory: str = "2GB",
     format: Format = None,  # noqa: A002 - the option's name
     output: Output = None,
 ) -> None:
@@ -46,9 +48,14 @@ def candidates(
         Largest separation of a candidate from its entry of that list.
     mosaic
         Picture to write of the candidates, from the tiles of the run.
+    timeout
+        Seconds after which a query is stopped.
+    memory
+        Most memory for a query and for its result.
     """
     chosen, words = format or format_of(output), ""
-    found = open_catalog(catalog).candidates(kind, top, Wishes(redder_than, pairs, like or ()))
+    wishes = Wishes(redder_than, pairs, like or ())
+    found = open_catalog(catalog).candidates(kind, top, wishes, timeout=timeout, memory=memory)
     if mosaic is not None:
         from galmorph.run_folder import draw_rows, open_run
 
