@@ -71,7 +71,11 @@ def export(
     strangers = [name for name in wanted if name not in catalog.schema.names]
     if strangers:
         raise no_column(catalog.path, strangers, catalog.schema.names)
-    conditions = ([] if all_rows else ['"primary"']) + ([f"({where})"] if where.strip() else [])
+    if where.strip():
+        from galmorph.catalogs.query import check_condition  # DuckDB takes a while to load
+
+        check_condition(where)
+    conditions = ([] if all_rows else ['"primary"']) + ([f"(\n{where}\n)"] if where.strip() else [])
     kept = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     names = ", ".join('"' + name.replace('"', '""') + '"' for name in wanted)
     sql = f"SELECT {names} FROM catalog{kept} ORDER BY _healpix_29, object_id"  # noqa: S608 - examined before it runs
