@@ -203,7 +203,11 @@ def check_condition(text: str) -> None:
 
 def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     """A statement as DuckDB's parser sees it."""
-    found: dict[str, Any] = json.loads(connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0])
+    text = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0]
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except RecursionError as error:
+        raise CatalogError("the query is nested too deeply to be examined: write it with fewer levels") from error
     return found
 
 
