@@ -1,11 +1,13 @@
 """Ranked candidates: lenses, mergers and what the model does not know, by the queries in the folder catalogs/."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from galmorph.catalogs.pairs import rank_pairs
 from galmorph.catalogs.query import run_query
@@ -44,6 +46,9 @@ def find_candidates(
     kind: str,
     top: int,
     wishes: Wishes | None = None,
+    *,
+    timeout: float = 60.0,
+    memory: str = "2GB",
 ) -> pa.Table:
     """Best candidates of a kind among the primary rows.
 
@@ -65,6 +70,10 @@ def find_candidates(
         How many rows, at most.
     wishes : Wishes, optional
         What else is asked.
+    timeout : float
+        Seconds after which a query is stopped.
+    memory : str
+        Most memory for a query, and most for its result.
 
     Returns
     -------
@@ -95,10 +104,11 @@ def find_candidates(
         "red_column": [f"flux_{bands[-1]}"],
         "redder_than": wishes.redder_than,
     }
-    found = run_query(files, query_text("merger_pairs" if wishes.pairs else name), variables=variables)
+    text = query_text("merger_pairs" if wishes.pairs else name)
+    ask = partial(run_query, files, variables=variables, timeout=timeout, memory=memory)
     if wishes.pairs:
-        return rank_pairs(found, top)
-    return _by_likeness(files, found, wishes.like, top) if wishes.like else found
+        return _pairs(ask, text, top)
+    return _by_likeness(ask, text, files, wishes.like, top) if wishes.like else ask(text)
 
 
 def _check(kind: str, top: int, wishes: Wishes) -> None:
@@ -112,13 +122,31 @@ def _check(kind: str, top: int, wishes: Wishes) -> None:
         raise CatalogError("pairs are mergers, ranked by how near the two are: neither another kind, nor by likeness")
 
 
-def _by_likeness(files: Sequence[Path], found: pa.Table, like: Sequence[int], top: int) -> pa.Table:
+def _pairs(ask: Callable[..., pa.Table], text: str, top: int) -> pa.Table:
+    """The brighter ones of the best pairs: all columns are fetched of these alone."""
+    rows = ask(f"SELECT object_id, ra, dec, radius, snr FROM (\n{text}\n) ORDER BY object_id")  # noqa: S608
+    best = rank_pairs(rows, top)
+    found = _in_order(ask, text, best["object_id"])
+    for name in ("separation", "companion", "score"):
+        found = found.add_column(0, name, best[name])
+    return found
+
+
+def _by_likeness(
+    ask: Callable[..., pa.Table], text: str, files: Sequence[Path], like: Sequence[int], top: int
+) -> pa.Table:
     """Candidates that are most like examples; the score is the likeness."""
     examples = embeddings_of(files, like)
-    nearest = find_similar(files, examples, top, leave_out=like, among=found["object_id"].to_numpy())
-    place = {identifier: number for number, identifier in enumerate(found["object_id"].to_pylist())}
-    rows = found.take(pa.array([place[identifier] for identifier in nearest["object_id"].to_pylist()], pa.int64()))
+    among = ask(f"SELECT object_id FROM (\n{text}\n)")["object_id"].to_numpy()  # noqa: S608
+    nearest = find_similar(files, examples, top, leave_out=like, among=among)
+    rows = _in_order(ask, text, nearest["object_id"])
     return rows.set_column(rows.column_names.index("score"), "score", nearest[SIMILARITY])
+
+
+def _in_order(ask: Callable[..., pa.Table], text: str, object_ids: pa.ChunkedArray) -> pa.Table:
+    """What a query says of some rows, in their order."""
+    rows = ask(text, object_ids=object_ids.to_pylist())
+    return rows.take(pc.index_in(object_ids, rows["object_id"].combine_chunks()))
 
 
 def query_text(name: str) -> str:

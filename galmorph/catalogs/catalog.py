@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from galmorph.catalogs.info import CatalogInfo, collect_info
 from galmorph.catalogs.nearest import no_column
 from galmorph.catalogs.partitions import Partition
-from galmorph.catalogs.properties import COLLECTION_FILE, read_properties
+from galmorph.catalogs.properties import COLLECTION_FILE, read_properties, stamp_of
 from galmorph.catalogs.schema import bands_of, classes_of, describe, other_column, schema
 from galmorph.errors import CatalogError
 
@@ -113,7 +113,15 @@ class Catalog:
             lambda now: describe(run_query(now.files, sql, within=within, timeout=timeout, memory=memory), now.schema)
         )
 
-    def candidates(self, kind: str, top: int = 10, wishes: "Wishes | None" = None) -> pa.Table:
+    def candidates(
+        self,
+        kind: str,
+        top: int = 10,
+        wishes: "Wishes | None" = None,
+        *,
+        timeout: float = 60.0,
+        memory: str = "2GB",
+    ) -> pa.Table:
         """Best candidates of a kind, one row per object.
 
         Parameters
@@ -124,6 +132,10 @@ class Catalog:
             How many, at most.
         wishes : Wishes, optional
             What else is asked: a least colour, pairs in contact, likeness to examples.
+        timeout : float
+            Seconds after which a query is stopped.
+        memory : str
+            Most memory for a query, and most for its result, such as "500MB" or "2GB".
 
         Returns
         -------
@@ -137,9 +149,11 @@ class Catalog:
         """
         from galmorph.catalogs.candidates import find_candidates
 
-        return self._steadily(
-            lambda now: describe(find_candidates(now.files, now.schema, now.provenance, kind, top, wishes), now.schema)
-        )
+        def ask(now: Catalog) -> pa.Table:
+            about = now.files, now.schema, now.provenance
+            return describe(find_candidates(*about, kind, top, wishes, timeout=timeout, memory=memory), now.schema)
+
+        return self._steadily(ask)
 
     def similar(
         self,
@@ -261,16 +275,16 @@ class Catalog:
             try:
                 answer = question(now)
             except CatalogError:
-                if _stamp(now.path) == now.stamp:
+                if stamp_of(now.path) == now.stamp:
                     raise
             except (OSError, pa.ArrowException) as error:
-                if _stamp(now.path) == now.stamp:
+                if stamp_of(now.path) == now.stamp:
                     raise CatalogError(
                         f"{now.path} cannot be read: {' '.join(str(error).split())}. `galmorph catalog check` tells "
                         "which files are damaged; copy the catalogue again, or give the command of its run again"
                     ) from error
             else:
-                if _stamp(now.path) == now.stamp:
+                if stamp_of(now.path) == now.stamp:
                     return answer
             now = open_catalog(self.path)
         raise CatalogError(f"{self.path} is replaced faster than it can be read; ask again when that is over")
@@ -318,25 +332,16 @@ def open_catalog(path: str | Path) -> Catalog:
     if (path / COLLECTION_FILE).is_file():
         path = path / read_properties(path / COLLECTION_FILE).get("hats_primary_table_url", "")
     for _ in range(_TRIES):
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         try:
             opened = _open(path, stamp)
         except CatalogError:
-            if _stamp(path) == stamp:
+            if stamp_of(path) == stamp:
                 raise
         else:
-            if _stamp(path) == stamp:
+            if stamp_of(path) == stamp:
                 return opened
     raise CatalogError(f"{path} is replaced faster than it can be opened; open it when that is over")
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """What tells a catalogue from one that takes its place; zeros while there is none."""
-    try:
-        status = (path / "hats.properties").stat()
-    except OSError:
-        return 0, 0
-    return status.st_ino, status.st_mtime_ns
 
 
 def _open(path: Path, stamp: tuple[int, int]) -> Catalog:

@@ -57,15 +57,15 @@ class Difference:
         """What came out, for a person."""
         counts = self.counts()
         matched = counts["same"] + counts["changed"]
-        share = 100 * counts["changed"] / matched if matched else float("nan")
+        share = f" ({100 * counts['changed'] / matched:.1f} %)" if matched else ""
         lines = [
-            f"{matched} objects in both, {counts['changed']} of them ({share:.1f} %) called something else",
+            f"{matched} objects in both, {counts['changed']} of them{share} called something else",
             f"{counts['new']} new ({self.new_inside} on sky that the old one covers), "
             f"{counts['lost']} lost ({self.lost_inside} on sky that the new one covers)",
         ]
-        if self.stability:
-            indices = ", ".join(f"{name} {value:.3f}" for name, value in self.stability.items())
-            lines.append(f"stability index (below 0.1: stable): {indices}")
+        indices = [f"{name} {value:.3f}" for name, value in self.stability.items() if np.isfinite(value)]
+        if indices:
+            lines.append(f"stability index (below 0.1: stable): {', '.join(indices)}")
         return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galmorph.catalogs.nearest import no_column
-from galmorph.catalogs.output import format_of, write_table
+from galmorph.catalogs.output import SUFFIXES, format_of, write_table
 from galmorph.catalogs.standards import as_ds9
 from galmorph.errors import CatalogError
 
@@ -63,16 +63,19 @@ def export(
     """
     path = Path(output)
     regions = path.suffix.lower() in _REGIONS
-    if not regions and format_of(path) == "table" and path.suffix.lower() != ".txt":
+    if not regions and path.suffix.lower() not in SUFFIXES:
         raise CatalogError(
-            f"the name {path.name} tells no format; expected one that ends in .fits, .vot, .csv, .parquet, .json, .txt "
-            "or .reg"
+            f"the name {path.name} tells no format; expected one that ends in {', '.join([*SUFFIXES, *_REGIONS])}"
         )
     wanted = [name for name in catalog.schema.names if name != "embedding"] if columns is None else list(columns)
     strangers = [name for name in wanted if name not in catalog.schema.names]
     if strangers:
         raise no_column(catalog.path, strangers, catalog.schema.names)
-    conditions = ([] if all_rows else ['"primary"']) + ([f"({where})"] if where.strip() else [])
+    if where.strip():
+        from galmorph.catalogs.query import check_condition  # DuckDB takes a while to load
+
+        check_condition(where)
+    conditions = ([] if all_rows else ['"primary"']) + ([f"(\n{where}\n)"] if where.strip() else [])
     kept = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     names = ", ".join('"' + name.replace('"', '""') + '"' for name in wanted)
     sql = f"SELECT {names} FROM catalog{kept} ORDER BY _healpix_29, object_id"  # noqa: S608 - examined before it runs

@@ -14,6 +14,7 @@ from galmorph.flags import FLAGS
 
 #: Order of the HEALPix pixels (3.4 arcmin across) by which the covered area is counted.
 _AREA_ORDER = 10
+_PIXELS = 12 * 4**_AREA_ORDER
 #: File in a catalogue that tells what it holds.
 SUMMARY_FILE = "summary.json"
 _KEYS = {
@@ -153,12 +154,11 @@ def count_rows(files: Sequence[Path], classes: Sequence[str]) -> dict[str, Any]:
     dict
         What the summary of a catalogue holds, in plain types. The same rows give the same numbers.
     """
-    from galmorph.catalogs.query import run_query  # DuckDB takes a while to load, and a summary does without
-
-    row = run_query(files, _TOTALS, timeout=_PATIENCE).to_pylist()[0]
-    counts = {entry["label"]: entry["n"] for entry in run_query(files, _LABELS, timeout=_PATIENCE).to_pylist()}
-    sky = run_query(files, _SKY, timeout=_PATIENCE).to_pylist()[0]
+    row = _asked(files, _TOTALS)[0]
+    counts = {entry["label"]: entry["n"] for entry in _asked(files, _LABELS)}
+    sky = _asked(files, _MEAN)[0]
     empty = row["total"] == 0
+    extent = None if empty else _extent(files, sky["mx"], sky["my"], sky["mz"])
     return {
         "survey": row["survey"] or [],
         "release": row["release"] or [],
@@ -167,12 +167,26 @@ def count_rows(files: Sequence[Path], classes: Sequence[str]) -> dict[str, Any]:
         "primary": row["main"],
         "classes": {name: counts.get(name, 0) for name in classes},
         "unknown": row["strange"],
-        "area": sky["pixels"] * 4 * 180**2 / math.pi / (12 * 4**_AREA_ORDER),
+        "area": sky["pixels"] * 4 * 180**2 / math.pi / _PIXELS,
         # Sums over several threads differ in their last digits.
         "centre": None if empty else [round(sky["ra"], 6), round(sky["dec"], 6)],
-        "extent": None if empty else round(sky["extent"], 6),
+        "extent": extent,
         "flags": {flag.name: row[flag.name] for flag in FLAGS},
     }
+
+
+def _extent(files: Sequence[Path], *mean: float) -> float:
+    """Largest angle (degrees) of a row from a mean direction."""
+    length = math.hypot(*mean)
+    direction = {name: number / length if length else math.nan for name, number in zip("xyz", mean, strict=True)}
+    return round(float(_asked(files, _EXTENT, direction)[0]["extent"]), 6)
+
+
+def _asked(files: Sequence[Path], sql: str, variables: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
+    """Rows of an answer."""
+    from galmorph.catalogs.query import run_query  # DuckDB takes a while to load, and a summary does without
+
+    return list(run_query(files, sql, variables=variables, timeout=_PATIENCE).to_pylist())
 
 
 def write_summary(folder: Path, files: Sequence[Path], classes: Sequence[str]) -> None:
@@ -214,24 +228,25 @@ SELECT count(*) AS total,
 FROM catalog
 """  # noqa: S608 - flags are constants of the package
 _LABELS = 'SELECT label, count(*) AS n FROM catalog WHERE "primary" AND NOT unknown GROUP BY label'
-#: Number of pixels with rows, mean direction, and the largest angle from it.
-_SKY = f"""
-WITH vectors AS (
-    SELECT _healpix_29 >> {2 * (29 - _AREA_ORDER)} AS pixel,
-        cos(radians(dec)) * cos(radians(ra)) AS x,
-        cos(radians(dec)) * sin(radians(ra)) AS y,
-        sin(radians(dec)) AS z
-    FROM catalog
-), mean AS (
-    SELECT count(DISTINCT pixel) AS pixels, avg(x) AS mx, avg(y) AS my, avg(z) AS mz,
-        sqrt(mx * mx + my * my + mz * mz) AS norm
-    FROM vectors
-)
-SELECT coalesce(any_value(pixels), 0) AS pixels,
-    any_value((degrees(atan2(my, mx)) + 360) % 360) AS ra,
-    any_value(degrees(atan2(mz, sqrt(mx * mx + my * my)))) AS dec,
-    max(degrees(2 * asin(least(
-        1, 0.5 * sqrt(pow(x - mx / norm, 2) + pow(y - my / norm, 2) + pow(z - mz / norm, 2))
-    )))) AS extent
-FROM vectors, mean
+_XYZ = """
+    cos(radians(dec)) * cos(radians(ra)) AS x,
+    cos(radians(dec)) * sin(radians(ra)) AS y,
+    sin(radians(dec)) AS z
+"""
+#: Number of pixels with rows, a bit for each, and mean direction. What is asked of the sky keeps no row: a catalogue of
+#: any size is counted in the same memory.
+_MEAN = f"""
+SELECT coalesce(bit_count(bitstring_agg(pixel, 0, {_PIXELS - 1}) FILTER (pixel BETWEEN 0 AND {_PIXELS - 1})), 0)
+        AS pixels,
+    avg(x) AS mx, avg(y) AS my, avg(z) AS mz,
+    (degrees(atan2(my, mx)) + 360) % 360 AS ra,
+    degrees(atan2(mz, sqrt(mx * mx + my * my))) AS dec
+FROM (SELECT _healpix_29 >> {2 * (29 - _AREA_ORDER)} AS pixel, {_XYZ} FROM catalog)
+"""  # noqa: S608
+#: Largest angle from the mean direction.
+_EXTENT = f"""
+SELECT max(degrees(2 * asin(least(
+    1, 0.5 * sqrt(pow(x - getvariable('x'), 2) + pow(y - getvariable('y'), 2) + pow(z - getvariable('z'), 2))
+)))) AS extent
+FROM (SELECT {_XYZ} FROM catalog)
 """  # noqa: S608

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from galmorph.catalogs.angles import degrees_of
 from galmorph.catalogs.healpix import COVER_ORDER, INDEX_ORDER, Ranges, around, around_span
-from galmorph.catalogs.tables import Places, SkyTable, open_table
+from galmorph.catalogs.tables import Places, SkyTable, free_name, open_table, steadily
 from galmorph.sky import ARCSEC, unit_vectors
 
 Ints = NDArray[np.int64]
@@ -128,16 +128,28 @@ def crossmatch(
         If a table cannot be read or has no positions in degrees, or a column is not there.
     """
     angle = degrees_of(radius, "arcsec")
-    left = open_table(catalog, **_named(position), primary_only=not all_rows)
-    right = open_table(other, **_named(other_position), primary_only=not all_rows)
-    shown, other_shown = left.choose(columns), right.choose(other_columns)
-    search = _Search(left, right, angle)
+
+    def ask() -> Crossmatch:
+        left = open_table(catalog, **_named(position), primary_only=not all_rows)
+        right = open_table(other, **_named(other_position), primary_only=not all_rows)
+        return _crossmatch(left, right, angle, find, (left.choose(columns), right.choose(other_columns)))
+
+    return steadily(ask, catalog, other)
+
+
+def _crossmatch(
+    left: SkyTable, right: SkyTable, radius: float, find: Find, shown: tuple[Sequence[str], Sequence[str]]
+) -> Crossmatch:
+    """Match two tables that are open; the columns shown are those of the one and of the other."""
+    search = _Search(left, right, radius)
     found = _ordered(list(search.pairs()))
     nearest = found.take(_firsts(found))
     result = nearest if find == "nearest" else found
-    parts = {"separation": pa.array(result.separation)}
-    parts |= _gather(left, result.piece, result.row, shown, "")
-    parts |= _gather(right, result.other_piece, result.other_row, other_shown, PREFIX)
+    parts = {"separation": pa.chunked_array([result.separation])}
+    for name, column in _gather(left, result.piece, result.row, shown[0]).items():
+        parts[free_name(name, parts)] = column
+    for name, column in _gather(right, result.other_piece, result.other_row, shown[1]).items():
+        parts[free_name(f"{PREFIX}{name}", parts)] = column
     described = pa.field("separation", pa.float64(), metadata={"unit": "arcsec", "ucd": "pos.angDistance"})
     pairs = pa.table(parts)
     return Crossmatch(
@@ -196,7 +208,8 @@ class _Search:
         # A file is one piece that may lie all over the sky: what is near its rows is told by them.
         self._scattered = len(right.pieces) == 1
         self._near = [self._around(number) for number in range(len(right.pieces))]
-        self._pixels: list[Ints] = []
+        #: For each piece that was looked at, which of its rows lie on the catalogue.
+        self._inside: dict[int, NDArray[np.bool_]] = {}
 
     def _around(self, number: int) -> Ranges:
         if self._scattered:
@@ -221,28 +234,32 @@ class _Search:
             places = piece.places(self._near[beside[0]] if len(beside) == 1 else None)
             if not len(places.row):
                 continue
-            self._pixels.append(np.unique(places.healpix >> _FOOTPRINT_SHIFT))
+            pixels = np.unique(places.healpix >> _FOOTPRINT_SHIFT)
             points = cKDTree(unit_vectors(places.ra, places.dec))
             for other_number in beside:
                 other, tree = self._other(other_number)
+                self._look(other_number, other, pixels)
                 i, j, separation = _match(points, tree, self._radius)
                 pieces = np.full(len(i), number), np.full(len(i), other_number)
                 yield _Pairs(pieces[0], places.row[i], pieces[1], other.row[j], separation)
 
+    def _look(self, number: int, other: Places, pixels: Ints) -> None:
+        """Remember which rows of a piece of the other table lie in pixels of the catalogue."""
+        if not len(other.row):
+            return
+        inside = self._inside.setdefault(number, np.zeros(int(other.row[-1]) + 1, dtype=bool))
+        inside[other.row[np.isin(other.healpix >> _FOOTPRINT_SHIFT, pixels)]] = True
+
     @property
     def entries(self) -> int:
         """Rows of the other table that have a position."""
-        return sum(len(self._other(number)[0].row) for number in range(len(self._near)))
+        return sum(piece.count() for piece in self._right.pieces)
 
     def covered(self, nearest: _Pairs) -> int:
         """Entries on the catalogue; the pairs have to be found before."""
-        pixels = np.unique(np.concatenate([np.empty(0, np.int64), *self._pixels]))
-        total = 0
-        for number in range(len(self._near)):
-            places, _ = self._other(number)
-            matched = np.isin(places.row, nearest.other_row[nearest.other_piece == number])
-            total += int((matched | np.isin(places.healpix >> _FOOTPRINT_SHIFT, pixels)).sum())
-        return total
+        for number, inside in self._inside.items():
+            inside[nearest.other_row[nearest.other_piece == number]] = True
+        return sum(int(inside.sum()) for inside in self._inside.values())
 
 
 def _named(position: tuple[str, str] | None) -> dict[str, str]:
@@ -271,24 +288,24 @@ def _firsts(found: _Pairs) -> NDArray[np.bool_]:
     return first
 
 
-def _gather(table: SkyTable, piece: Ints, row: Ints, columns: Sequence[str], prefix: str) -> dict[str, pa.ChunkedArray]:
+def _gather(table: SkyTable, piece: Ints, row: Ints, columns: Sequence[str]) -> dict[str, pa.ChunkedArray]:
     """Columns of the rows of pairs, from the pieces that have some."""
     tables, places = [], []
+    kept = [name for name in columns if name != table.number]
     for number in np.unique(piece) if len(piece) else [0]:
         chosen = np.flatnonzero(piece == number)
         unique, back = np.unique(row[chosen], return_inverse=True)
-        part = table.pieces[number]
-        rows = part.rows(unique, columns) if len(unique) else part.rows(np.empty(0, np.int64), columns)
-        tables.append(rows.take(pa.array(back)))
+        tables.append(table.pieces[number].rows(unique.astype(np.int64), kept).take(pa.array(back)))
         places.append(chosen)
     together = pa.concat_tables(tables, promote_options="permissive")
-    back = np.argsort(np.concatenate(places))
-    return {f"{prefix}{name}": together.column(name).take(pa.array(back)) for name in columns}
+    order = pa.array(np.argsort(np.concatenate(places)))
+    found = {name: together.column(name).take(order) for name in kept}
+    return {name: found[name] if name in found else pa.chunked_array([row + 1]) for name in columns}
 
 
 def _labels(catalog: SkyTable, nearest: _Pairs) -> dict[str, int]:
     """What matched rows are called, most frequent first."""
-    rows = _gather(catalog, nearest.piece, nearest.row, ["label", "unknown"], "")
+    rows = _gather(catalog, nearest.piece, nearest.row, ["label", "unknown"])
     names = [
         "unknown" if strange else name
         for name, strange in zip(rows["label"].to_pylist(), rows["unknown"].to_pylist(), strict=True)

@@ -20,7 +20,8 @@ from galmorph.errors import CatalogError
 
 FORMATS = ("table", "csv", "parquet", "json", "fits", "votable")
 _BINARY = {"parquet": "Parquet", "fits": "FITS"}
-_SUFFIXES = {
+#: Ends of the names of files, and the format that each means.
+SUFFIXES = {
     ".txt": "table", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".json": "json", ".fits": "fits",
     ".fit": "fits", ".vot": "votable", ".votable": "votable", ".xml": "votable",
 }  # fmt: skip
@@ -82,8 +83,31 @@ def _encoded(table: pa.Table, format_: str) -> bytes:
 
 
 def format_of(output: Path | None) -> str:
-    """Format that the name of a file asks for; `table` for standard output and for other names."""
-    return _SUFFIXES.get(output.suffix.lower(), "table") if output is not None else "table"
+    """Format that the name of a file asks for.
+
+    Parameters
+    ----------
+    output : Path, optional
+        The file; standard output by default.
+
+    Returns
+    -------
+    str
+        One of `FORMATS`: `table` for standard output and for a name without an end.
+
+    Raises
+    ------
+    CatalogError
+        If the end of the name means no format.
+    """
+    if output is None or not output.suffix:
+        return "table"
+    if output.suffix.lower() not in SUFFIXES:
+        raise CatalogError(
+            f"the name {output.name} tells no format; expected one that ends in {', '.join(SUFFIXES)}. With --format, "
+            "where a command has it, a file may have any name"
+        )
+    return SUFFIXES[output.suffix.lower()]
 
 
 def as_text(table: pa.Table, width: int | None = None) -> str:

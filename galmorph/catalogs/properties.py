@@ -4,6 +4,8 @@ from pathlib import Path
 
 from galmorph.errors import CatalogError
 
+#: Files that describe a catalogue, by their names in newer and older HATS.
+CATALOG_FILES = ("hats.properties", "properties")
 #: File that makes a folder a collection.
 COLLECTION_FILE = "collection.properties"
 #: Key in it: names of all catalogues of a collection of galmorph.
@@ -34,3 +36,25 @@ def read_properties(path: Path) -> dict[str, str]:
         raise CatalogError(f"{path} cannot be read: {error}") from error
     lines = (line.partition("=") for line in text.splitlines() if line[:1] not in "#!")
     return {key.strip(): value.strip().replace("\\:", ":") for key, sign, value in lines if sign}
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    """What tells a catalogue from one that takes its place.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the catalogue.
+
+    Returns
+    -------
+    tuple of int
+        Inode and time of the file that describes it; zeros while there is none.
+    """
+    for name in CATALOG_FILES:
+        try:
+            status = (path / name).stat()
+        except OSError:
+            continue
+        return status.st_ino, status.st_mtime_ns
+    return 0, 0

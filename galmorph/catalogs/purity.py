@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from galmorph.catalogs.angles import degrees_of
 from galmorph.catalogs.candidates import meaning
 from galmorph.catalogs.matching import match_positions
 from galmorph.catalogs.nearest import no_column
-from galmorph.catalogs.tables import open_table
+from galmorph.catalogs.tables import open_table, steadily
 from galmorph.errors import CatalogError
 from galmorph.taxonomy import CLASS_MAPS
 
@@ -77,6 +78,17 @@ def judge(
         If the list cannot be read, or has no such column or no entry of the kind.
     """
     angle = degrees_of(radius, "arcsec")
+    there_ra, there_dec = steadily(lambda: _entries(truth, kind, labels), truth)
+    true = np.zeros(candidates.num_rows, dtype=bool)
+    if len(true):
+        found = match_positions(candidates["ra"].to_numpy(), candidates["dec"].to_numpy(), there_ra, there_dec, angle)
+        true[found[0]] = True
+    table = candidates.add_column(1, "true", pa.array(true))
+    return Judged(table, _shares(true), len(there_ra))
+
+
+def _entries(truth: str | Path, kind: str, labels: str | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positions (degrees) of the entries of a list that are of a kind."""
     opened = open_table(truth)
     if labels is not None and labels not in opened.columns:
         raise no_column(opened.name, [labels], opened.columns)
@@ -95,12 +107,7 @@ def judge(
     if not len(there_ra):
         where = f"column {column} never says {kind}" if column else "it is empty"
         raise CatalogError(f"{opened.name} tells of no {kind}: {where}")
-    true = np.zeros(candidates.num_rows, dtype=bool)
-    if len(true):
-        found = match_positions(candidates["ra"].to_numpy(), candidates["dec"].to_numpy(), there_ra, there_dec, angle)
-        true[found[0]] = True
-    table = candidates.add_column(1, "true", pa.array(true))
-    return Judged(table, _shares(true), len(there_ra))
+    return there_ra, there_dec
 
 
 def _names_classes(told: Sequence[str]) -> bool:
@@ -108,7 +115,7 @@ def _names_classes(told: Sequence[str]) -> bool:
     return any(meaning(name) in CLASS_MAPS["shape"].values() for name in set(told))
 
 
-def _shares(true: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> dict[int, float]:
+def _shares(true: NDArray[np.bool_]) -> dict[int, float]:
     ranks = [step * 10**power for power in range(7) for step in (1, 2, 5)]
     wanted = [rank for rank in ranks if rank < len(true)] + ([len(true)] if len(true) else [])
     return {rank: float(true[:rank].mean()) for rank in wanted}

@@ -37,6 +37,7 @@ def run_query(
     *,
     variables: Mapping[str, Any] | None = None,
     within: "Sequence[Region]" = (),
+    object_ids: Sequence[int] | None = None,
     timeout: float = 60.0,
     memory: str = "2GB",
 ) -> pa.Table:
@@ -55,6 +56,8 @@ def run_query(
         Values that the query gets with `getvariable('name')`.
     within : sequence of Region
         Parts of the sky: the table has only rows that lie in all of them. Files that can have none are not opened.
+    object_ids : sequence of int, optional
+        The only rows that the table has; all by default.
     timeout : float
         Seconds after which the query is stopped.
     memory : str
@@ -71,7 +74,7 @@ def run_query(
         If the text is not one SELECT over the table, or the query fails, takes too long or too much memory.
     """
     largest = _bytes(memory)
-    with _asking(files, variables or {}, within, memory) as connection:
+    with _asking(files, variables or {}, within, object_ids, memory) as connection:
         check_select(connection, sql)
         try:
             return _run(connection, sql, timeout, largest)
@@ -89,12 +92,16 @@ def run_query(
 
 @contextmanager
 def _asking(
-    files: Sequence[Path], variables: Mapping[str, Any], within: "Sequence[Region]", memory: str
+    files: Sequence[Path],
+    variables: Mapping[str, Any],
+    within: "Sequence[Region]",
+    object_ids: Sequence[int] | None,
+    memory: str,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A locked connection in which the table is what a question may see."""
     try:
         with locked_session(files, memory) as connection:
-            _make_table(connection, files, within)
+            _make_table(connection, files, within, object_ids)
             for name, value in variables.items():
                 connection.execute(f"SET VARIABLE {name} = ?", [value])
             yield connection
@@ -102,26 +109,38 @@ def _asking(
         raise CatalogError(f"the catalogue cannot be read: {_first_lines(error)}") from error
 
 
-def _make_table(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], within: "Sequence[Region]") -> None:
-    """The view that queries see: all rows, or those in every region."""
+def _make_table(
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[Path],
+    within: "Sequence[Region]",
+    object_ids: Sequence[int] | None,
+) -> None:
+    """The view that queries see: all rows, or those in every region and of the identifiers."""
     touched = [file for file in files if all(region.cover.overlap(*span_of(file)) for region in within)]
     paths = ", ".join("'" + str(file).replace("'", "''") + "'" for file in touched or files[:1])
     conditions, joins = [region.condition for region in within if region.condition], ""
     for number, region in enumerate(region for region in within if not region.condition):
-        ranges = pa.table({"low": region.cover.low, "high": region.cover.high})
         name = f"_ranges_{number}"
-        connection.register("_given", ranges)
-        connection.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM _given ORDER BY low")  # noqa: S608
-        connection.unregister("_given")
+        _keep(connection, name, pa.table({"low": region.cover.low, "high": region.cover.high}))
         joins += f" ASOF JOIN {name} ON _rows._healpix_29 >= {name}.low"
         conditions.append(f"_rows._healpix_29 < {name}.high")
         # Bounds that DuckDB skips rows by.
         conditions.append(f"_rows._healpix_29 BETWEEN {region.cover.low[0]} AND {region.cover.high[-1]}")
-    kept = f" WHERE {' AND '.join(conditions) if touched else 'false'}" if within else ""
+    if object_ids is not None:
+        _keep(connection, "_wanted", pa.table({"object_id": pa.array(object_ids, pa.int64())}))
+        conditions.append("_rows.object_id IN (SELECT object_id FROM _wanted)")
+    kept = f" WHERE {' AND '.join(conditions) if touched else 'false'}" if conditions else ""
     connection.execute(
         f"CREATE TEMP VIEW {TABLE} AS SELECT _rows.* "  # noqa: S608 - paths are quoted, conditions are numbers
         f"FROM read_parquet([{paths}], hive_partitioning = false) AS _rows{joins}{kept}"
     )
+
+
+def _keep(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    """Make a table that the view needs, in its order."""
+    connection.register("_given", rows)
+    connection.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM _given")  # noqa: S608
+    connection.unregister("_given")
 
 
 def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -149,42 +168,88 @@ def check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise CatalogError(f"a query is one SELECT statement, got {len(statements)} statements")
     if statements[0].type != duckdb.StatementType.SELECT:
         raise CatalogError(f"a catalogue is read-only: a query is one SELECT statement, got {statements[0].type.name}")
-    rows = connection.execute("SELECT json_serialize_sql(?)", [statements[0].query]).fetchall()
-    tree = json.loads(rows[0][0])
+    tree = _tree(connection, statements[0].query)
     if tree.get("error", True):
         raise CatalogError(
             f"a query is one SELECT statement: {tree.get('error_message', 'this one cannot be examined')}"
         )
-    _check_sources(list(_nodes(tree)))
+    _check_sources(tree)
 
 
-def _check_sources(nodes: list[dict[str, Any]]) -> None:
+def check_condition(text: str) -> None:
+    """Refuse text that is not one condition as it stands behind WHERE.
+
+    Parameters
+    ----------
+    text : str
+        SQL that is to be put between parentheses, on lines of its own.
+
+    Raises
+    ------
+    CatalogError
+        If it is anything else, as text that closes the parentheses.
+    """
+    with duckdb.connect(":memory:") as connection:
+        tree, bare = (_tree(connection, f"SELECT\n{words}\n") for words in (text, "1"))
+    if tree.get("error", True):
+        reason = ValueError(tree.get("error_message", "it cannot be examined"))
+        raise CatalogError(f"{text!r} is no condition in SQL: {_explain(reason, ())}")
+    nodes = [statement["node"] for statement in tree["statements"]]
+    columns = [node.pop("select_list", []) for node in nodes]
+    bare["statements"][0]["node"].pop("select_list")
+    if nodes != [bare["statements"][0]["node"]] or len(columns[0]) != 1 or columns[0][0].get("alias"):
+        raise CatalogError(f"a condition is one expression, such as p_merger > 0.9 AND snr > 20; got {text!r}")
+
+
+def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
+    """A statement as DuckDB's parser sees it."""
+    text = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0]
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except RecursionError as error:
+        raise CatalogError("the query is nested too deeply to be examined: write it with fewer levels") from error
+    return found
+
+
+def _check_sources(tree: Any) -> None:
     """Refuse a statement that reads from anything but the catalogue and its own parts."""
-    known = {TABLE} | {entry["key"].lower() for node in nodes for entry in node.get("cte_map", {}).get("map", [])}
-    for node in nodes:
+    for node, known in _nodes(tree):
         source = None
         if node.get("type") == "BASE_TABLE":
             path = node["qualified_name"]["path"]
-            source = ".".join(path) if len(path) != 1 or path[0].lower() not in known else None
+            source = ".".join(path) if len(path) != 1 or _folded(path[0]) not in known else None
         elif node.get("type") == "TABLE_FUNCTION":
             name = node["function"].get("function_name", "")
-            source = f"{name}()" if name.lower() not in _TABLE_FUNCTIONS else None
+            source = f"{name}()" if _folded(name) not in _TABLE_FUNCTIONS else None
         elif node.get("type") == "SHOW_REF" and node.get("query") is None:
             source = f"the database's own tables; DESCRIBE {TABLE} lists the columns"
         if source is not None:
             raise CatalogError(f"a query can read the table {TABLE} and nothing else, not {source}")
 
 
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """Every node of a serialised statement."""
-    todo = [tree]
+def _nodes(tree: Any) -> Iterator[tuple[dict[str, Any], frozenset[str]]]:
+    """Every node of a serialised statement, and the tables that it knows: the catalogue and, where they hold, CTEs."""
+    todo: list[tuple[Any, frozenset[str]]] = [(tree, frozenset([TABLE]))]
     while todo:
-        node = todo.pop()
-        if isinstance(node, dict):
-            yield node
-            todo.extend(node.values())
-        elif isinstance(node, list):
-            todo.extend(node)
+        node, known = todo.pop()
+        if isinstance(node, list):
+            todo.extend((entry, known) for entry in node)
+        if not isinstance(node, dict):
+            continue
+        for entry in node.get("cte_map", {}).get("map", []):
+            # What a CTE reads under its own name, or that of a later one, is a table of the database.
+            todo.append((entry["value"], known))
+            known |= {_folded(entry["key"])}
+        yield node, known
+        recursive = {_folded(node["cte_name"])} if node.get("type") == "RECURSIVE_CTE_NODE" else set()
+        for name, child in node.items():
+            if name != "cte_map":
+                todo.append((child, known | recursive if name == "right" else known))
+
+
+def _folded(name: str) -> str:
+    """A name as DuckDB compares it: ASCII letters alone are the same in upper and lower case."""
+    return name.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 class _TooLargeError(Exception):
@@ -262,6 +327,6 @@ def _bytes(size: str) -> int:
     """Bytes in a size such as 500MB."""
     units = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
     number, unit = size[:-2], size[-2:].upper()
-    if unit not in units or not number.replace(".", "", 1).isdigit():
+    if unit not in units or not re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", number):
         raise CatalogError(f"memory is a number and KB, MB, GB or TB, such as 2GB; got {size!r}")
     return int(float(number) * units[unit])

@@ -1,18 +1,16 @@
 """Regions of the sky that a question is limited to: cones, boxes, polygons and coverage maps (MOC)."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from astropy import units
-from astropy.coordinates import Latitude, Longitude, SkyCoord
 from mocpy import MOC
 from numpy.typing import ArrayLike
 
 from galmorph.catalogs.angles import degrees_of
-from galmorph.catalogs.healpix import COVER_ORDER, Ranges, ranges_of
+from galmorph.catalogs.covers import box_cover, cone_cover
+from galmorph.catalogs.healpix import Ranges, ranges_of
 from galmorph.catalogs.sky_functions import polygon_frame
 from galmorph.errors import CatalogError
 
@@ -61,10 +59,7 @@ def cone(ra: float, dec: float, radius: float | str) -> Region:
     _check_sphere("a cone", [ra], [dec])
     if angle > 180:
         raise CatalogError(f"the radius of a cone is 180 degrees at most, got {angle:g}")
-    moc = MOC.from_cone(
-        lon=Longitude(ra % 360, "deg"), lat=Latitude(dec, "deg"), radius=angle * units.deg, max_depth=COVER_ORDER
-    )
-    return Region(f"in_cone(ra, dec, {float(ra % 360)!r}, {float(dec)!r}, {angle!r})", _wider(moc))
+    return Region(f"in_cone(ra, dec, {float(ra % 360)!r}, {float(dec)!r}, {angle!r})", cone_cover(ra, dec, angle))
 
 
 def box(ra_low: float, ra_high: float, dec_low: float, dec_high: float) -> Region:
@@ -96,14 +91,8 @@ def box(ra_low: float, ra_high: float, dec_low: float, dec_high: float) -> Regio
     whole = ra_high - ra_low >= 360
     low, high = (0.0, 360.0) if whole else (ra_low % 360, 360.0 if ra_high == 360 else ra_high % 360)
     condition = f"in_box(ra, dec, {float(low)!r}, {float(high)!r}, {float(dec_low)!r}, {float(dec_high)!r})"
-    # In pieces of less than half a turn, for which the way from one meridian to the other is not in doubt.
     width = 360.0 if whole else (high - low) % 360
-    edges = low + np.linspace(0, width, int(np.ceil(width / 90)) + 1)
-    moc = MOC.new_empty(COVER_ORDER)
-    for first, second in itertools.pairwise(edges):
-        corners = SkyCoord([first, second], [dec_low, dec_high], unit="deg")
-        moc = moc.union(MOC.from_zone(corners, max_depth=COVER_ORDER))
-    return Region(condition, _wider(moc))
+    return Region(condition, box_cover(low, width, dec_low, dec_high))
 
 
 def polygon(vertices: Sequence[tuple[float, float]]) -> Region:
@@ -166,11 +155,6 @@ def coverage(moc: str | Path | MOC) -> Region:
     if moc.empty():
         raise CatalogError("the coverage map holds nothing")
     return Region("", ranges_of(moc))
-
-
-def _wider(moc: MOC) -> Ranges:
-    """Pixels of a map and those beside them: no row at the edge is lost."""
-    return ranges_of(moc.add_neighbours())
 
 
 def _check_sphere(what: str, ra: ArrayLike, dec: ArrayLike) -> None:

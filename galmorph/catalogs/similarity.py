@@ -65,6 +65,7 @@ def find_similar(
     directions = _directions(examples, embedding_length(files))
     best = _Best(top)
     outside = np.asarray(leave_out, dtype=np.int64)
+    asked = None if among is None else np.sort(among)
     for number, file in enumerate(files):
         opened = pq.ParquetFile(file)
         start = 0
@@ -76,8 +77,8 @@ def find_similar(
             wanted = table.column("primary").to_numpy() & np.isfinite(similarity)
             if len(outside):
                 wanted &= ~np.isin(object_id, outside)
-            if among is not None:
-                wanted &= np.isin(object_id, among)
+            if asked is not None:
+                wanted &= _among(object_id, asked)
             best.add(number, start + np.arange(table.num_rows), similarity, nearest, object_id, wanted)
             start += table.num_rows
     return best.rows(files)
@@ -184,6 +185,13 @@ def embedding_length(files: Sequence[Path]) -> int:
             "`galmorph classify ... --embedding` into a new folder"
         )
     return int(columns.field("embedding").type.list_size)
+
+
+def _among(values: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which values are among sorted ones, of which there may be far more."""
+    if not len(known):
+        return np.zeros(len(values), dtype=bool)
+    return np.asarray(known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values)
 
 
 class _Best:

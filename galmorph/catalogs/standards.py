@@ -79,19 +79,24 @@ def as_fits(table: pa.Table) -> bytes:
     -------
     bytes
         The file; TUCDn and TCOMMn carry UCDs and descriptions. A missing number is NaN or the smallest integer
-        (TNULLn); text is ASCII, other letters escaped.
+        (TNULLn), a missing truth value the byte 0; text is ASCII, other letters escaped.
     """
     from astropy.io import fits
 
-    columns = []
+    columns, undefined = [], {}
     names = identifiers(table.column_names)
     for name, field, column in zip(names, table.schema, table.columns, strict=True):
         values, missing = _values(column)
         if values.dtype.kind == "U":
             values = np.char.encode(values, "ascii", "backslashreplace")
+        null = int(np.iinfo(values.dtype).min) if missing is not None and values.dtype.kind == "i" else None
         kind = _fits_format(values)
-        columns.append(fits.Column(name=name, format=kind, array=values, null=missing, unit=_tag(field, b"unit")))
+        columns.append(fits.Column(name=name, format=kind, array=values, null=null, unit=_tag(field, b"unit")))
+        if missing is not None and values.dtype.kind == "b":
+            undefined[name] = missing
     hdu = fits.BinTableHDU.from_columns(columns, name="CATALOG")
+    for name, missing in undefined.items():
+        hdu.data.view(np.ndarray)[name][missing] = 0
     for number, field in enumerate(table.schema, 1):
         for keyword, key in (("TUCD", b"ucd"), ("TCOMM", b"description")):
             if text := _tag(field, key):
@@ -142,9 +147,10 @@ def as_votable(table: pa.Table) -> bytes:
         file.to_xml(stream, tabledata_format="binary2")
     if not table.num_rows:
         return stream.getvalue()
-    missing = [None if absent is None else values == absent for values, absent in filled]
     head, tag, rest = stream.getvalue().partition(b'<STREAM encoding="base64">')
-    return b"".join([head, tag, b64encode(rows_of(columns, missing)), rest[rest.index(b"</STREAM>") :]])
+    return b"".join(
+        [head, tag, b64encode(rows_of(columns, [missing for _, missing in filled])), rest[rest.index(b"</STREAM>") :]]
+    )
 
 
 def as_ds9(table: pa.Table) -> bytes:
@@ -188,8 +194,8 @@ def as_ds9(table: pa.Table) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _values(column: pa.ChunkedArray) -> tuple[NDArray[Any], int | None]:
-    """Numpy values, and the integer that stands for a missing one if some are."""
+def _values(column: pa.ChunkedArray) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Numpy values, and of truth values and integers which are missing, if some are: False and the smallest integer."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
@@ -199,13 +205,13 @@ def _values(column: pa.ChunkedArray) -> tuple[NDArray[Any], int | None]:
     if pa.types.is_nested(kind):
         column = pa.chunked_array([pa.array([json.dumps(v, default=str) for v in column.to_pylist()], pa.string())])
         kind = column.type
+    missing = column.is_null().to_numpy() if column.null_count else None
     if pa.types.is_boolean(kind):
-        return pc.fill_null(column, False).to_numpy(), None
+        return pc.fill_null(column, False).to_numpy(), missing
     if pa.types.is_integer(kind):
         kind = pa.int64() if pa.types.is_unsigned_integer(kind) else kind
         smallest = int(np.iinfo(kind.to_pandas_dtype()).min)
-        filled = pc.fill_null(column.cast(kind), smallest)
-        return filled.to_numpy(), smallest if column.null_count else None
+        return pc.fill_null(column.cast(kind), smallest).to_numpy(), missing
     if pa.types.is_floating(kind):
         column = column.cast(pa.float32()) if kind == pa.float16() else column
         return column.to_numpy(), None

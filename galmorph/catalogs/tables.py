@@ -2,13 +2,14 @@
 
 import csv
 import importlib.util
+import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,8 @@ from numpy.typing import NDArray
 
 from galmorph.catalogs.healpix import INDEX_ORDER, Ranges, healpix_index
 from galmorph.catalogs.nearest import no_column
-from galmorph.catalogs.properties import COLLECTION_FILE, read_properties
-from galmorph.errors import CatalogError
+from galmorph.catalogs.properties import CATALOG_FILES, COLLECTION_FILE, read_properties, stamp_of
+from galmorph.errors import CatalogError, GalmorphError
 from galmorph.positions import ID_NAMES, ID_UCD, degrees, position_columns, with_positions
 from galmorph.table_files import find_column, read_table
 
@@ -28,10 +29,13 @@ logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Answer = TypeVar("Answer")
 
 HEALPIX = "_healpix_29"
 #: What a row is called where a table has no identifiers: its number, from 1.
 ROW = "row"
+#: How often a question is asked of catalogues that are replaced while they are read.
+_TRIES = 20
 #: Lists that are known by name: the package that carries one, and where.
 _PACKAGED = {"lenscat": "data/catalog.csv"}
 #: Columns of a galmorph catalogue that stand beside a match.
@@ -65,6 +69,9 @@ class Piece(Protocol):
     def span(self) -> tuple[int, int]:
         """Pixels of order 29, first and behind the last, outside which no row lies."""
 
+    def count(self) -> int:
+        """Number of the rows; no position is read for it."""
+
     def places(self, within: Ranges | None) -> Places:
         """Positions of the rows; those outside the ranges may be left out."""
 
@@ -85,7 +92,7 @@ class SkyTable:
     ra, dec : str
         Columns of the positions, in degrees.
     id : str
-        Column of identifiers; `ROW` where there is none.
+        Column of identifiers; `number` where there is none.
     columns : tuple of str
         All its columns.
     shown : tuple of str
@@ -103,6 +110,11 @@ class SkyTable:
     shown: tuple[str, ...]
     classes: bool = False
 
+    @property
+    def number(self) -> str:
+        """What the numbers of rows are called: `ROW`, or with a number behind it if a column has that name."""
+        return free_name(ROW, self.columns)
+
     def choose(self, columns: Sequence[str] | None) -> list[str]:
         """Columns to show: those asked for, with the identifier and the position before them.
 
@@ -113,7 +125,7 @@ class SkyTable:
         """
         if columns is None:
             return list(self.shown)
-        strangers = [name for name in columns if name not in (*self.columns, ROW)]
+        strangers = [name for name in columns if name not in (*self.columns, self.number)]
         if strangers:
             raise no_column(self.name, strangers, self.columns)
         return list(dict.fromkeys([self.id, self.ra, self.dec, *columns]))
@@ -136,15 +148,15 @@ class _Memory:
     def span(self) -> tuple[int, int]:
         return (int(self._healpix.min()), int(self._healpix.max()) + 1) if len(self.ra) else (0, 0)
 
+    def count(self) -> int:
+        return len(self.numbers)
+
     def places(self, within: Ranges | None) -> Places:
         inside = slice(None) if within is None else within.contain(self._healpix)
         return Places(self.numbers[inside], self.ra[inside], self.dec[inside], self._healpix[inside])
 
     def rows(self, numbers: Ints, columns: Sequence[str]) -> pa.Table:
-        taken = self.table.select([name for name in columns if name != ROW]).take(pa.array(numbers))
-        if ROW not in columns:
-            return taken
-        return taken.append_column(ROW, pa.array(numbers + 1)).select(list(columns))
+        return self.table.select(list(columns)).take(pa.array(numbers))
 
 
 @dataclass(frozen=True)
@@ -169,6 +181,13 @@ class _Partition:
                 yield found
         except (OSError, pa.ArrowException) as error:
             raise CatalogError(f"partition {self.path} cannot be read: {error}") from error
+
+    def count(self) -> int:
+        with self._opened() as found:
+            if self.main is None:
+                return int(found.metadata.num_rows)
+            groups = (found.read_row_group(group, columns=[self.main]) for group in range(found.num_row_groups))
+            return sum(pc.sum(group.column(self.main)).as_py() or 0 for group in groups)
 
     def places(self, within: Ranges | None) -> Places:
         with self._opened() as found:
@@ -199,13 +218,10 @@ class _Partition:
         starts = np.cumsum([0, *(found.metadata.row_group(i).num_rows for i in range(found.num_row_groups))])
         group = np.searchsorted(starts, numbers, side="right") - 1
         used = np.unique(group)
-        table = found.read_row_groups(used.tolist(), columns=[name for name in columns if name != ROW])
+        table = found.read_row_groups(used.tolist(), columns=list(columns))
         base = np.zeros(found.num_row_groups, dtype=np.int64)
         base[used] = np.cumsum([0, *(found.metadata.row_group(int(i)).num_rows for i in used[:-1])])
-        taken = table.take(pa.array(numbers - starts[group] + base[group]))
-        if ROW in columns:
-            taken = taken.append_column(ROW, pa.array(numbers + 1))
-        return taken.select(list(columns))
+        return table.take(pa.array(numbers - starts[group] + base[group])).select(list(columns))
 
     def _touches(self, found: pq.ParquetFile, group: int, within: Ranges) -> bool:
         if HEALPIX not in found.schema_arrow.names:
@@ -250,6 +266,59 @@ def open_table(
     return _open_file(path, ra, dec)
 
 
+def steadily(question: Callable[[], Answer], *where: str | Path) -> Answer:
+    """Answer of a question that opens tables and reads them: all of one catalogue, though another takes its place.
+
+    Parameters
+    ----------
+    question : callable
+        Opens the tables anew each time it is asked.
+    where : str or Path
+        As for `open_table`.
+
+    Returns
+    -------
+    object
+        What it answers.
+
+    Raises
+    ------
+    CatalogError
+        If a catalogue is replaced again and again.
+    """
+    for _ in range(_TRIES):
+        before = [_stamp(place) for place in where]
+        try:
+            answer = question()
+        except GalmorphError:
+            if [_stamp(place) for place in where] == before:
+                raise
+        else:
+            if [_stamp(place) for place in where] == before:
+                return answer
+    names = " or ".join(map(str, where))
+    raise CatalogError(f"{names} is replaced faster than it can be read; ask again when that is over")
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """A name that no column has.
+
+    Parameters
+    ----------
+    name : str
+        The name that is wanted.
+    taken : collection of str
+        Names that are taken.
+
+    Returns
+    -------
+    str
+        The name itself, or `name_2`, `name_3` and so on.
+    """
+    names = (name if number == 1 else f"{name}_{number}" for number in itertools.count(1))
+    return next(free for free in names if free not in taken)
+
+
 def _packaged(name: str) -> Path:
     """File of a list that a Python package carries; the package itself is not imported, nor what it needs."""
     spec = importlib.util.find_spec(name)
@@ -280,21 +349,34 @@ def _open_file(path: Path, ra: str | None, dec: str | None) -> SkyTable:
         logger.warning("%s: %d of %d rows have no position and match nothing", path, len(frame) - len(good), len(frame))
     table = pa.table({str(name): _typed(frame[name]) for name in frame.columns})
     found_id = find_column(frame, ucds, ID_NAMES, ID_UCD)
-    name_of_id = ROW if found_id is None else found_id
+    name_of_id = free_name(ROW, table.column_names) if found_id is None else found_id
     shown = tuple(dict.fromkeys([name_of_id, *table.column_names]))
     piece = _Memory(table, good.astype(np.int64), longitude[good] % 360.0, latitude[good])
     return SkyTable(str(path), (piece,), ra, dec, name_of_id, tuple(table.column_names), shown)
 
 
-def _open_hats(path: Path, ra: str | None, dec: str | None, primary_only: bool) -> SkyTable:
+def _hats_folder(path: Path) -> Path:
+    """Folder of the catalogue that is meant: itself, the default member of a collection, or that of a run."""
     if (path / COLLECTION_FILE).is_file():
         path = path / read_properties(path / COLLECTION_FILE).get("hats_primary_table_url", "")
-    if not (path / "hats.properties").is_file() and not (path / "properties").is_file():
-        inner = path / "catalog"
-        if not (inner / "hats.properties").is_file():
-            raise CatalogError(f"{path} is a folder and no HATS catalogue: it has no hats.properties")
-        path = inner
-    facts = read_properties(path / ("hats.properties" if (path / "hats.properties").is_file() else "properties"))
+    described = any((path / name).is_file() for name in CATALOG_FILES)
+    return path if described else path / "catalog"
+
+
+def _stamp(where: str | Path) -> tuple[int, int]:
+    """What tells a catalogue from one that takes its place; zeros of a file."""
+    try:
+        return stamp_of(_hats_folder(Path(where)))
+    except CatalogError:  # the properties of a collection that just goes
+        return 0, 0
+
+
+def _open_hats(path: Path, ra: str | None, dec: str | None, primary_only: bool) -> SkyTable:
+    folder = _hats_folder(path)
+    properties = next((folder / name for name in CATALOG_FILES if (folder / name).is_file()), None)
+    if properties is None:
+        raise CatalogError(f"{path} is a folder and no HATS catalogue: it has no hats.properties")
+    path, facts = folder, read_properties(properties)
     suffix = facts.get("hats_npix_suffix", ".parquet")
     files = [(span, file) for span, found in _partitions(path, suffix) for file in found]
     if not files:
@@ -311,7 +393,7 @@ def _open_hats(path: Path, ra: str | None, dec: str | None, primary_only: bool) 
     pieces = tuple(_Partition(file, ra, dec, span, "primary" if own and primary_only else None) for span, file in files)
     ucds = {field.name: (field.metadata or {}).get(b"ucd", b"").decode("utf-8", "replace") for field in schema}
     found_id = find_column(pd.DataFrame(columns=schema.names), ucds, ID_NAMES, ID_UCD) if not own else "object_id"
-    name_of_id = found_id or ROW
+    name_of_id = found_id or free_name(ROW, schema.names)
     shown = _OWN if own else (name_of_id, ra, dec)
     return SkyTable(str(path), pieces, ra, dec, name_of_id, tuple(schema.names), shown, own)
 

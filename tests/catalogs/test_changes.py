@@ -176,3 +176,11 @@ def test_what_is_no_catalogue_is_told(two, tmp_path):
         diff(two[0], tmp_path)
     copy = shutil.copytree(two[0], tmp_path / "copy")
     assert diff(two[0], copy, "2arcsec").counts()["changed"] == 0
+
+
+def test_catalogues_without_common_objects_have_no_shares(tmp_path):
+    parts = write_parts(tmp_path / "parts", n=30, fields=["plain", "wrap"])
+    found = diff(made(parts[:2], tmp_path / "one"), made(parts[2:], tmp_path / "other"))
+    first, second = found.summary().splitlines()
+    assert first == "0 objects in both, 0 of them called something else"
+    assert "lost (0 on sky that the new one covers)" in second

@@ -193,6 +193,21 @@ def test_the_command_tells_and_repairs(copy, capsys):
         assert words in capsys.readouterr().out
 
 
+def test_a_repair_that_fails_is_not_told_as_done(copy, capsys, monkeypatch):
+    shuffle(copy)
+
+    def full(*_):
+        raise CatalogError("the disk is full")
+
+    monkeypatch.setattr("galmorph.catalogs.checking._write_anew", full)
+    with pytest.raises(SystemExit) as stopped:
+        main(["catalog", "check", str(copy), "--repair"])
+    said = capsys.readouterr()
+    assert stopped.value.code != 0
+    assert "the disk is full" in said.err
+    assert "what is left" not in said.out
+
+
 def test_other_columns_are_named_and_nothing_is_made_of_them(copy):
     rewrite(as_text)(copy)
     (finding,) = check_catalog(copy)

@@ -11,6 +11,7 @@ from galmorph.catalogs.regions import cone
 from galmorph.catalogs.sky_map import _project, draw_sky
 from galmorph.cli import main
 from galmorph.errors import CatalogError
+from galmorph.flags import EDGE
 
 #: Names that ADQL does not take as they are.
 RENAMED = {"_healpix_29": "healpix_29", "primary": "primary_", "unknown": "unknown_"}
@@ -79,7 +80,29 @@ def test_columns_and_all_rows(catalog, tmp_path):
         ("out.xyz", {}, "tells no format"),
         ("out.fits", {"columns": ["redshift"]}, "has no column redshift"),
         ("out.fits", {"where": "redshift > 1"}, "redshift"),
-        ("out.fits", {"where": "1 = 1); DROP VIEW catalog; --"}, "2 statements|not SQL"),
+        ("out.fits", {"where": "1 = 1); DROP VIEW catalog; --"}, "is no condition in SQL: .*syntax error"),
+        ("out.fits", {"where": "false) OR (true"}, "is no condition in SQL: .*syntax error"),
+        ("out.fits", {"where": "primary"}, 'no condition in SQL: .*write "primary", in quotation marks'),
+        ("out.fits", {"where": "-- all of them"}, "is no condition in SQL"),
+        *(
+            ("out.fits", {"where": words}, "a condition is one expression, such as p_merger > 0.9")
+            for words in (
+                "true, false",
+                "true AS x",
+                "true x",
+                "true FROM catalog",
+                "true WHERE true",
+                "true LIMIT 1",
+                "true ORDER BY 1",
+                "DISTINCT true",
+                "true UNION SELECT true",
+                "true; SELECT true",
+                "true HAVING true",
+                "true QUALIFY true",
+                "true GROUP BY 1",
+                "true USING SAMPLE 3",
+            )
+        ),
         (
             "out.fits",
             {"where": "label IN (SELECT content FROM read_text('/etc/passwd'))"},
@@ -93,6 +116,20 @@ def test_columns_and_all_rows(catalog, tmp_path):
 def test_what_cannot_be_exported_is_told_in_words(name, options, words, catalog, tmp_path):
     with pytest.raises(CatalogError, match=words):
         export(catalog, tmp_path / name, **options)
+
+
+def test_a_condition_may_have_comments_and_everything_that_an_expression_has(catalog, tmp_path):
+    frame = catalog.to_pandas().query("primary")
+    for where, expected in {
+        "snr > 20 -- bright": frame["snr"] > 20,
+        "snr > 20 /* bright */ OR\nunknown": (frame["snr"] > 20) | frame["unknown"],
+        "label IN (SELECT label FROM catalog WHERE snr > 1e9)": frame["snr"] > 1e9,
+        "(snr > 20) OR (unknown)": (frame["snr"] > 20) | frame["unknown"],
+        "NOT has_flag(flags, 'EDGE') AND snr BETWEEN 10 AND 30": (
+            (frame["flags"] & EDGE == 0) & frame["snr"].between(10, 30)
+        ),
+    }.items():
+        assert export(catalog, tmp_path / "out.csv", where=where) == expected.sum()
 
 
 def test_answers_say_what_their_columns_are(catalog):

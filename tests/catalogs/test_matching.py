@@ -1,5 +1,7 @@
 import gzip
+import itertools
 import logging
+import os
 import shutil
 import sys
 
@@ -12,8 +14,9 @@ import pytest
 from astropy import units
 from astropy.coordinates import SkyCoord, search_around_sky
 from astropy.table import Table
+from make_rows import BANDS, CLASSES
 
-from galmorph.catalogs import crossmatch, open_catalog, tables
+from galmorph.catalogs import crossmatch, matching, open_catalog, tables, write_catalog
 from galmorph.catalogs.matching import match_positions
 from galmorph.cli import main
 from galmorph.errors import CatalogError, DataError
@@ -227,6 +230,89 @@ def test_a_list_without_identifiers_has_numbers_and_long_ones_keep_their_digits(
     pairs = crossmatch(catalog.path, tmp_path / "long.csv").pairs
     assert set(pairs["other_name"].to_pylist()) == {"12345678901234567890123"}
     assert set(pairs["other_zip"].to_pylist()) == {"007"}
+
+
+def test_a_column_of_the_name_of_another_keeps_its_values(catalog, tmp_path):
+    moved = shifted(catalog, tmp_path).drop(columns="name").assign(row=lambda frame: 1000 + np.arange(len(frame)))
+    moved.to_csv(tmp_path / "row.csv", index=False)
+    pairs = crossmatch(catalog.path, tmp_path / "row.csv").pairs
+    assert pairs["other_row"].to_pylist() == [999 + number for number in pairs["other_row_2"].to_pylist()]
+    chosen = crossmatch(catalog.path, tmp_path / "row.csv", other_columns=["row"]).pairs
+    assert chosen["other_row"].equals(pairs["other_row"])
+    moved.assign(id=np.arange(len(moved))).to_csv(tmp_path / "both.csv", index=False)
+    pairs = crossmatch(catalog.path, tmp_path / "both.csv").pairs
+    assert pairs["other_row"].to_pylist() == [1000 + number for number in pairs["other_id"].to_pylist()]
+    moved.assign(separation=7.0, other_ra=8.0).to_csv(tmp_path / "odd.csv", index=False)
+    pairs = crossmatch(tmp_path / "odd.csv", catalog.path).pairs.to_pandas()
+    assert (pairs["separation"] <= 3).all()
+    assert (pairs[["separation_2", "other_ra"]] == [7.0, 8.0]).all(axis=None)
+    assert np.abs(pairs["other_ra_2"] - pairs["ra"]).max() < 1
+
+
+def write_as_run(parts, out):
+    write_catalog(parts, out, provenance={}, classes=CLASSES, bands=BANDS, max_rows=200)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_catalogue_that_is_replaced_meanwhile_is_matched_again(turned, parts, tmp_path, monkeypatch):
+    """Another tile of the run is written when the pairs are found and their columns not yet read."""
+    first, second = parts[:1], parts[:2]
+    write_as_run(first, tmp_path / "catalog")
+    frame = open_catalog(tmp_path / "catalog").to_pandas()[["object_id", "ra", "dec"]]
+    frame.rename(columns={"object_id": "id"}).to_csv(tmp_path / "list.csv", index=False)
+    left = [first, second]
+    real = matching._ordered
+
+    def slow(pairs):
+        found = real(pairs)
+        if left:
+            write_as_run(left.pop(), tmp_path / "catalog")
+        return found
+
+    monkeypatch.setattr(matching, "_ordered", slow)
+    tables_of = [tmp_path / "catalog", tmp_path / "list.csv"]
+    pairs = crossmatch(*tables_of[:: -1 if turned else 1], 0.001, all_rows=True).pairs.to_pandas()
+    ids = ("id", "other_object_id") if turned else ("object_id", "other_id")
+    assert not left
+    assert len(pairs) == len(frame)
+    assert (pairs[ids[0]] == pairs[ids[1]]).all()
+
+
+def test_a_catalogue_that_is_replaced_all_the_time_is_told(parts, tmp_path, monkeypatch):
+    write_as_run(parts[:1], tmp_path / "catalog")
+    real = matching._ordered
+    properties = tmp_path / "catalog" / "hats.properties"
+    again = itertools.count(1)
+
+    def touch(pairs):
+        os.utime(properties, ns=(next(again), next(again)))
+        return real(pairs)
+
+    monkeypatch.setattr(matching, "_ordered", touch)
+    with pytest.raises(CatalogError, match="replaced faster than it can be read"):
+        crossmatch(tmp_path / "catalog", tmp_path / "catalog")
+
+
+def test_of_the_other_catalogue_only_what_is_near_is_read_and_once(catalog, parts, tmp_path, monkeypatch):
+    field = [part for part in parts if part.name.startswith("plain")]
+    write_as_run(field, tmp_path / "catalog")
+    read, entries = [], len(catalog.to_pandas().query("primary"))
+    expected = crossmatch(tmp_path / "catalog", catalog.path)
+    real = tables._Partition.places
+    monkeypatch.setattr(tables._Partition, "places", lambda self, within: read.append(self.path) or real(self, within))
+    found = crossmatch(tmp_path / "catalog", catalog.path)
+    others = [path for path in read if path.is_relative_to(catalog.path)]
+    near = {file for file in catalog.files if "plain" in str(pq.read_table(file, partitioning=None)["tile"][0])}
+    assert near == set(others)
+    assert len(others) == len(near) < len(catalog.files)
+    assert found.entries == entries
+    assert (
+        found.matched
+        == found.covered
+        == expected.matched
+        == len(open_catalog(tmp_path / "catalog").to_pandas().query("primary"))
+    )
+    assert crossmatch(tmp_path / "catalog", catalog.path, all_rows=True).entries == len(catalog.to_pandas())
 
 
 def test_known_lists_are_installed_by_name(catalog, tmp_path, monkeypatch):

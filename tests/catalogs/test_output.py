@@ -14,6 +14,7 @@ from astropy.table import Table
 
 from galmorph.catalogs import FORMATS, standards, write_table
 from galmorph.catalogs.output import as_text, format_of
+from galmorph.cli import main
 from galmorph.errors import CatalogError
 
 TABLE = pa.table(
@@ -203,6 +204,31 @@ def test_every_kind_of_value_reads_back_from_a_votable(tmp_path):
     np.testing.assert_array_equal(np.ma.filled(table["list"], np.nan), [[1.5, 2], [3, np.nan], [5, 6]])
 
 
+TRUTHS = [True, None, False, None, True, False]
+
+
+def test_missing_truth_values_stay_missing_in_a_votable(tmp_path):
+    table = pa.table({"n": range(6), "maybe": TRUTHS, "sure": [True] * 6, "never": pa.nulls(6, pa.bool_())})
+    write_table(table, "votable", tmp_path / "out.vot")
+    found = votable.parse_single_table(tmp_path / "out.vot", verify="exception").to_table()
+    assert found["maybe"].tolist() == TRUTHS
+    assert found["sure"].tolist() == [True] * 6
+    assert found["never"].tolist() == [None] * 6
+    assert found["n"].tolist() == list(range(6))
+
+
+def test_missing_truth_values_are_undefined_in_fits(tmp_path):
+    table = pa.table({"n": range(6), "maybe": TRUTHS, "word": list("abcdef"), "sure": [True, False] * 3})
+    write_table(table, "fits", tmp_path / "out.fits")
+    with fits.open(tmp_path / "out.fits", logical_as_bytes=True) as opened:
+        letters = {b"T": True, b"F": False, b"": None}
+        assert [letters[byte] for byte in opened[1].data["maybe"].tolist()] == TRUTHS
+    with pytest.warns(UserWarning, match="'maybe' contains NULL"):
+        found = Table.read(tmp_path / "out.fits")
+    assert found["sure"].tolist() == [True, False] * 3
+    assert found["word"].tolist() == list("abcdef")
+
+
 def test_a_votable_of_many_rows_is_written_at_once():
     many = pa.table({f"c{number}": np.arange(100_000.0) for number in range(10)})
     start = time.process_time()
@@ -247,3 +273,39 @@ def test_names_stay_different():
 )
 def test_the_name_of_the_file_tells_the_format(name, format_):
     assert format_of(name and Path(name)) == format_
+
+
+@pytest.mark.parametrize(
+    "name", ["out.ecsv", "out.csv.gz", "out.tsv", "out.fits.gz", "out.feather", "out.xml.gz", "out.dat"]
+)
+def test_ends_that_mean_no_format_are_refused(name):
+    with pytest.raises(
+        CatalogError, match=f"the name {name} tells no format; .*ends in .txt, .csv, .parquet.*--format"
+    ):
+        format_of(Path(name))
+
+
+COMMANDS = {
+    "query": ["SELECT 1"],
+    "info": [],
+    "candidates": ["--kind", "unknown"],
+    "crossmatch": ["CATALOG"],
+    "diff": ["CATALOG"],
+    "similar": ["--to", "1"],
+}
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_commands_refuse_the_end_before_they_open_anything(verb, tmp_path, capsys):
+    nowhere = str(tmp_path / "nowhere")
+    rest = [nowhere if word == "CATALOG" else word for word in COMMANDS[verb]]
+    with pytest.raises(SystemExit) as stopped:
+        main(["catalog", verb, nowhere, *rest, "--output", str(tmp_path / "out.ecsv")])
+    assert stopped.value.code != 0
+    assert "the name out.ecsv tells no format" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out.ecsv").exists()
+
+
+def test_a_format_that_is_told_goes_with_any_name(catalog, tmp_path):
+    main(["catalog", "info", str(catalog.path), "--format", "csv", "--output", str(tmp_path / "out.dat")])
+    assert (tmp_path / "out.dat").read_text().startswith('"path","survey"')

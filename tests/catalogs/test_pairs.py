@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -6,9 +7,10 @@ import pytest
 from astropy.coordinates import SkyCoord
 from make_rows import BANDS, write_parts
 
-from galmorph.catalogs import Wishes, open_catalog, write_catalog
+from galmorph.catalogs import Wishes, candidates, open_catalog, write_catalog
 from galmorph.catalogs.pairs import close_pairs, rank_pairs
 from galmorph.catalogs.purity import _shares, judge
+from galmorph.catalogs.query import run_query
 from galmorph.catalogs.similarity import embeddings_of
 from galmorph.cli import main
 from galmorph.errors import CatalogError
@@ -99,6 +101,36 @@ def test_candidates_like_examples(dense):
     order = [int(every[i]) for i in np.argsort(-cosine) if every[i] != example]
     assert found["object_id"].to_pylist() == order[:8]
     assert found["score"].to_pylist() == pytest.approx(sorted(cosine, reverse=True)[1:9], abs=1e-3)
+
+
+@pytest.mark.parametrize(("kind", "wishes"), [("merger", Wishes(pairs=True)), ("lens", Wishes(like=[0]))])
+def test_all_columns_are_fetched_of_the_best_alone(kind, wishes, dense, monkeypatch):
+    example = int(dense.candidates("lens", 4)["object_id"][3].as_py())
+    wishes = replace(wishes, like=[example] if wishes.like else ())
+    expected = dense.candidates(kind, 10_000, wishes).slice(0, 5)
+    answers, limits = [], []
+
+    def watch(*args, timeout, memory, **rest):
+        answers.append(run_query(*args, timeout=timeout, memory=memory, **rest))
+        limits.append((timeout, memory))
+        return answers[-1]
+
+    monkeypatch.setattr(candidates, "run_query", watch)
+    found = dense.candidates(kind, 5, wishes, timeout=30.0, memory="300MB")
+    assert found.equals(expected)
+    assert found.num_rows == 5
+    assert limits == [(30.0, "300MB")] * 2
+    assert all(answer.num_rows <= 5 for answer in answers if answer.num_columns > 5)
+    assert max(answer.num_rows for answer in answers) > 20
+
+
+def test_limits_of_candidates_can_be_told(dense, capsys):
+    options = ["catalog", "candidates", str(dense.path), "--kind", "merger", "--pairs", "--format", "csv"]
+    with pytest.raises(SystemExit):
+        main([*options, "--memory", "much"])
+    assert "memory is a number and KB, MB" in capsys.readouterr().err
+    main([*options, "--memory", "1GB", "--timeout", "100"])
+    assert len(capsys.readouterr().out.splitlines()) > 3
 
 
 @pytest.mark.parametrize(

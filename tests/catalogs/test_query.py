@@ -14,6 +14,10 @@ ALLOWED = [
     "SELECT c.primary FROM catalog c LIMIT 1",
     "select ra from CATALOG limit 1;",
     "WITH bright AS (SELECT * FROM catalog WHERE snr > 50) SELECT label, count(*) FROM bright GROUP BY label",
+    "WITH a AS (SELECT * FROM catalog), B AS (SELECT * FROM A) SELECT * FROM (SELECT * FROM b LIMIT 1)",
+    "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 3), u AS (FROM t) SELECT * FROM u",
+    "WITH a AS (SELECT 1) (SELECT * FROM a) UNION ALL (SELECT * FROM a)",
+    "SELECT (WITH a AS (SELECT 1 AS one) SELECT one FROM a WHERE one IN (SELECT one FROM a)) FROM catalog LIMIT 1",
     "SELECT a.object_id FROM catalog a JOIN catalog b USING (object_id) LIMIT 3",
     "SELECT unnest([1, 2])",
     "SELECT * FROM range(3)",
@@ -67,8 +71,24 @@ REFUSED = {
     "SELECT * FROM memory.main.catalog": "nothing else, not memory.main.catalog",
     "SELECT * FROM json_execute_serialized_sql('[]')": "nothing else, not json_execute_serialized_sql",
     "SELECT * FROM python_scan": "nothing else, not python_scan",
+    **{
+        sql.replace("NAME", name): f"nothing else, not {name}"
+        for name in ("sqlite_master", "duckdb_views")
+        for sql in (
+            "SELECT * FROM NAME, (WITH NAME AS (SELECT 1 AS one) SELECT one FROM NAME) s",
+            "SELECT (WITH NAME AS (SELECT 1 AS one) SELECT one FROM NAME), * FROM NAME",
+            "(WITH NAME AS (SELECT 'a' AS one) SELECT one FROM NAME) UNION ALL SELECT sql FROM NAME",
+            "WITH NAME AS (SELECT * FROM NAME) SELECT * FROM NAME",
+            "WITH a AS (SELECT * FROM NAME), NAME AS (SELECT 1 AS one) SELECT * FROM a",
+            "WITH RECURSIVE a AS (SELECT * FROM NAME), NAME AS (SELECT 1 AS one) SELECT * FROM a",
+            "WITH RECURSIVE NAME AS (SELECT sql FROM NAME UNION SELECT sql FROM NAME) SELECT * FROM NAME",
+        )
+    },
+    "WITH duc\u212adb_views AS (SELECT 1 AS one) SELECT * FROM duckdb_views": "nothing else, not duckdb_views",
     "SHOW TABLES": "DESCRIBE catalog lists the columns",
     "SELECT * FROM (SHOW ALL TABLES)": "DESCRIBE catalog lists the columns",
+    "SELECT " + "+".join(["1"] * 900): "nested too deeply",
+    "SELECT " + "abs(" * 900 + "1" + ")" * 900: "nested too deeply",
     "SELCT 1": "not SQL that DuckDB understands: .*SELCT",
     "SELECT redshift FROM catalog": r"redshift.* The columns are .* and \d+ others",
     "SELECT p_elliptic FROM catalog": r"The columns are p_elliptical, .* and \d+ others$",
@@ -80,7 +100,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("sql", REFUSED)
+@pytest.mark.parametrize("sql", REFUSED, ids=lambda sql: sql[:60])
 def test_what_is_no_question_is_refused_in_words(sql, catalog):
     with pytest.raises(CatalogError, match=REFUSED[sql]):
         catalog.query(sql.replace("{inside}", str(catalog.path / "dataset")))
@@ -132,7 +152,7 @@ def test_memory_is_bounded(sql, words, catalog):
         catalog.query(sql, memory="200MB")
 
 
-@pytest.mark.parametrize("memory", ["2", "GB", "many GB", "2 furlongs"])
+@pytest.mark.parametrize("memory", ["2", "GB", "many GB", "2 furlongs", "\u00b2MB", "\u0663GB", "1.2.3GB", ".GB"])
 def test_memory_has_a_unit(memory, catalog):
     with pytest.raises(CatalogError, match="2GB"):
         catalog.query("SELECT 1", memory=memory)

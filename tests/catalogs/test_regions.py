@@ -171,8 +171,8 @@ def test_files_that_can_have_nothing_are_not_opened(catalog, monkeypatch):
     opened = []
     real = query_module._make_table
 
-    def watch(connection, files, within):
-        real(connection, files, within)
+    def watch(connection, files, *rest):
+        real(connection, files, *rest)
         text = connection.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'catalog'").fetchall()[0][0]
         opened.extend(file for file in files if str(file) in text)
 

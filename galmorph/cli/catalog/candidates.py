@@ -21,6 +21,8 @@ def candidates(
     truth: str | None = None,
     radius: str = "3arcsec",
     mosaic: Path | None = None,
+    timeout: float = 60.0,
+    memory: str = "2GB",
     format: Format = None,  # noqa: A002 - the option's name
     output: Output = None,
 ) -> None:
@@ -46,14 +48,19 @@ def candidates(
         Largest separation of a candidate from its entry of that list.
     mosaic
         Picture to write of the candidates, from the tiles of the run.
+    timeout
+        Seconds after which a query is stopped.
+    memory
+        Most memory for a query and for its result.
     """
-    found = open_catalog(catalog).candidates(kind, top, Wishes(redder_than, pairs, like or ()))
+    chosen, words = format or format_of(output), ""
+    wishes = Wishes(redder_than, pairs, like or ())
+    found = open_catalog(catalog).candidates(kind, top, wishes, timeout=timeout, memory=memory)
     if mosaic is not None:
         from galmorph.run_folder import draw_rows, open_run
 
         captions = [f"{row['score']:.3f}\n{row['label']}" for row in found.to_pylist()]
         draw_rows(open_run(catalog), found, captions, mosaic)
-    chosen, words = format or format_of(output), ""
     if truth is not None:
         from galmorph.catalogs.purity import judge
 

@@ -24,8 +24,8 @@ def check(catalog: Path, /, *, repair: bool = False) -> None:
     findings = catalogs.check_catalog(catalog)
     _say(findings)
     if repair and any(finding.repairable for finding in findings):
-        print("repaired; what is left:")
         findings = catalogs.repair_catalog(catalog)
+        print("repaired; what is left:")
         _say(findings)
     sys.exit(1 if findings else 0)
 

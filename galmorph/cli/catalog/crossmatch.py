@@ -48,6 +48,7 @@ def crossmatch(
     all_rows
         Match every row of a catalogue of galmorph, not just one per object.
     """
+    chosen = format or format_of(output)
     found = catalogs.crossmatch(
         catalog,
         other,
@@ -59,6 +60,5 @@ def crossmatch(
         other_position=two_names(other_position),
         all_rows=all_rows,
     )
-    chosen = format or format_of(output)
     write_table(found.pairs, chosen, output)
     print(found.summary(), file=sys.stderr if output is None and chosen != "table" else sys.stdout)

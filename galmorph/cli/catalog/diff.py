@@ -40,9 +40,10 @@ def diff(
     report
         Page to write (HTML, nothing else needed), with pictures if the catalogues lie in their run folders.
     """
+    chosen = format_of(output)
     found = catalogs.diff(old, new, radius)
     if output is not None:
-        write_table(found.objects, format_of(output), output)
+        write_table(found.objects, chosen, output)
     if report is not None:
         _write_report(found, old, new, report)
     print(found.summary())

@@ -26,9 +26,9 @@ def info(
     sky
         Picture to write: where on the sky there are rows.
     """
+    chosen = format or format_of(output)
     opened = open_catalog(catalog)
     counted = opened.info()
     if sky is not None:
         opened.draw_sky(sky)
-    chosen = format or format_of(output)
     write_table(counted.table() if chosen == "table" else pa.Table.from_pylist([counted.to_dict()]), chosen, output)

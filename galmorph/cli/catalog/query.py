@@ -34,6 +34,7 @@ def query(
     memory
         Most memory for the work and for the result.
     """
+    chosen = format or format_of(output)
     within = [*regions_of(cone, box, polygon, moc)]
     found = open_catalog(catalog).query(sql, within=within, timeout=timeout, memory=memory)
-    write_table(found, format or format_of(output), output)
+    write_table(found, chosen, output)

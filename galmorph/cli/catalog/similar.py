@@ -53,6 +53,7 @@ def similar(
     mosaic
         Picture to write of what is found, from the tiles of the run.
     """
+    chosen = format or format_of(output)
     opened = open_catalog(catalog)
     features = None if to_image is None else _features(opened, to_image, model, survey)
     found = opened.similar(
@@ -63,7 +64,7 @@ def similar(
 
         captions = [f"{row['similarity']:.3f}\n{row['label']}" for row in found.to_pylist()]
         draw_rows(open_run(catalog), found, captions, mosaic)
-    write_table(found, format or format_of(output), output)
+    write_table(found, chosen, output)
 
 
 def _features(catalog: Catalog, image: Path, model: Path | None, survey: str | None) -> NDArray[np.float32]:
