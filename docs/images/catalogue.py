@@ -27,6 +27,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 OUT = Path(__file__).parent / "catalogue"
+PAGES = Path(__file__).parents[1] / "catalogue"
 TRUTH = data_folder() / "data" / "truth.parquet"
 COLOURS = {"elliptical": "#d64541", "spiral": "#3a6fb0", "edge_on": "#48a999", "merger": "#e8a33d", "star": "#8e6bbf"}
 GREY, INK = "#c8ced8", "#464c5a"
@@ -78,8 +79,9 @@ def candidates(catalog: galmorph.catalogs.Catalog) -> None:
 
 
 def similar(catalog: galmorph.catalogs.Catalog) -> None:
-    """The rows that are most like a merger."""
+    """The rows that are most like a merger, which is the page's example."""
     first = catalog.candidates("merger", 1)["object_id"][0].as_py()
+    assert f"--to {first} " in (PAGES / "similar.md").read_text()  # noqa: S101
     found = catalog.similar([first], top=10)
     captions = [f"{row['similarity']:.3f}\n{row['label']}" for row in found.to_pylist()]
     draw_rows(open_run(catalog.path), found, captions, OUT / "similar.jpg")

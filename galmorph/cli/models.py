@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from galmorph.errors import RegistryError
 
@@ -42,7 +42,9 @@ def list_models(name: str | None = None, /, *, registry: Store = None, format: F
     if format == "json":
         print(json.dumps([version.to_dict() for version in versions], indent=2))
         return
-    table = Table("model", "", "created", "gates", "recipe", "parent", "release", box=None, pad_edge=False)
+    # What is typed next stays whole however narrow the screen is.
+    whole = Column("model", no_wrap=True, min_width=max((len(str(version)) for version in versions), default=0))
+    table = Table(whole, "", "created", "gates", "recipe", "parent", "release", box=None, pad_edge=False)
     for version in versions:
         facts = [escape(version.facts.get(key, "")) for key in ("gates", "recipe", "parent", "release")]
         table.add_row(str(version), " ".join(f"@{alias}" for alias in version.aliases), version.created[:10], *facts)

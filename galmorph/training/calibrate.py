@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from galmorph.metrics import best_h_score, negative_log_likelihood
 from galmorph.scores import (
@@ -147,6 +148,11 @@ def calibrate(
 def fit_temperature(logits: Float, labels: NDArray[np.integer]) -> float:
     """Temperature of the smallest negative log-likelihood (Guo et al. 2017, section 4.2).
 
+    Where every image is right the likelihood has no maximum: it grows with ever lower temperatures, at which whatever
+    the network sees later would be certain. Of `n` such images the right class counts `(n + 1) / (n + 2)` and the
+    others share the rest, which is what is known of it after `n` right answers (Platt 1999, section 2.2); a network
+    that is surer keeps its own confidence, against which no image speaks.
+
     Parameters
     ----------
     logits : ndarray of float
@@ -157,16 +163,21 @@ def fit_temperature(logits: Float, labels: NDArray[np.integer]) -> float:
     Returns
     -------
     float
-        Within `TEMPERATURES`. 1 where every image is right, since the likelihood grows then with ever lower
-        temperatures, at which whatever the network sees later would be certain.
+        Within `TEMPERATURES`.
     """
-    if (logits.argmax(axis=1) == labels).all():
-        return 1.0
-    found = minimize_scalar(
-        lambda log_t: float(negative_log_likelihood(softmax(logits, float(np.exp(log_t))), labels)),
-        bounds=tuple(np.log(TEMPERATURES)),
-        method="bounded",
-    )
+    images, classes = logits.shape
+    sure = classes > 1 and bool((logits.argmax(axis=1) == labels).all())
+    targets = np.full((images, classes), 1 / (images + 2) / max(1, classes - 1))
+    targets[np.arange(images), labels] = (images + 1) / (images + 2)
+
+    def loss(log_t: float) -> float:
+        temperature = float(np.exp(log_t))
+        if not sure:
+            return float(negative_log_likelihood(softmax(logits, temperature), labels))
+        return float(-(targets * log_softmax(logits / temperature, axis=1)).sum(axis=1).mean())
+
+    least, most = np.log(TEMPERATURES)
+    found = minimize_scalar(loss, bounds=(least, 0.0 if sure else most), method="bounded")
     return float(np.exp(found.x))
 
 

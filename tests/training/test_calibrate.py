@@ -174,7 +174,7 @@ def test_strangers_set_the_threshold_where_they_were_asked_for(rng, caplog):
     labels = rng.integers(0, 3, 500)
     logits = 6.0 * np.eye(3)[labels] + 0.1 * rng.normal(size=(500, 3))
     features = rng.normal(size=(500, 3)) + 4 * np.eye(3)[labels]
-    vague = (3.5 * np.eye(3)[labels] + 0.1 * rng.normal(size=(500, 3)), features)
+    vague = (2.5 * np.eye(3)[labels] + 0.1 * rng.normal(size=(500, 3)), features)
     strangers = (0.1 * rng.normal(size=(400, 3)), rng.normal(size=(400, 3)))
 
     def fit(options, *more):
@@ -183,7 +183,7 @@ def test_strangers_set_the_threshold_where_they_were_asked_for(rng, caplog):
     asked, usual = ExportOptions(threshold="strangers"), ExportOptions()
     alone, adapted = fit(asked, None, strangers), fit(asked, vague, strangers)
     for found, images in ((alone, (logits, features)), (adapted, vague)):
-        assert found.score(*images).unknown.mean() < 0.01
+        assert not found.score(*images).unknown.any()
         assert found.score(*strangers).unknown.all()
     # By the target's images where there are some: the source's are surer.
     assert adapted.threshold > alone.threshold
@@ -194,12 +194,18 @@ def test_strangers_set_the_threshold_where_they_were_asked_for(rng, caplog):
     assert caplog.text.count("strangers cannot be told") == 2
 
 
-def test_a_network_that_is_right_everywhere_keeps_its_own_confidence():
+def test_a_network_that_is_right_everywhere_is_as_sure_as_its_images_are_many():
     draw = np.random.default_rng(0)
-    labels = draw.integers(0, 3, 200)
-    logits = draw.normal(0, 0.5, (200, 3))
-    logits[np.arange(200), labels] += 4
-    assert (logits.argmax(axis=1) == labels).all()
-    assert fit_temperature(logits, labels) == 1.0
-    logits[0] = -logits[0]
-    assert fit_temperature(logits, labels) < 1.0
+    for images, least in ((20, 0.9), (2000, 0.999)):
+        labels = draw.integers(0, 3, images)
+        logits = np.clip(draw.normal(0, 0.5, (images, 3)), -1.5, 1.5)
+        logits[np.arange(images), labels] += 4
+        temperature = fit_temperature(logits, labels)
+        assert temperature > 0.1
+        confidence = softmax(logits, temperature).max(axis=1).mean()
+        assert least < confidence < 1 - 0.2 / images
+    # The mean of the log-odds is what the smoothed counts say: two classes, all images alike.
+    alike = np.tile([2.0, 0.0], (98, 1))
+    assert softmax(alike, fit_temperature(alike, np.zeros(98, dtype=int)))[0, 0] == pytest.approx(99 / 100, abs=1e-4)
+    assert fit_temperature(10 * alike, np.zeros(98, dtype=int)) == pytest.approx(1, abs=1e-3)
+    assert fit_temperature(np.ones((5, 1)), np.zeros(5, dtype=int)) > 0

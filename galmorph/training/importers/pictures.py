@@ -94,6 +94,8 @@ def import_pictures(
 
 def _table(folder: Path, path: Path, unlabelled: bool) -> pd.DataFrame:
     """A row per picture of a folder, with `path` beside what `convert` needs."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; expected one with pictures and a table of their labels, labels.csv")
     if unlabelled and not path.is_file():
         known = Image.registered_extensions()
         names = sorted(file.name for file in folder.glob("*") if file.suffix.lower() in known)
@@ -108,7 +110,10 @@ def _table(folder: Path, path: Path, unlabelled: bool) -> pd.DataFrame:
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
         except UNREADABLE as error:
-            raise DataError(f"cannot read the table of labels {path}: {error}") from error
+            raise DataError(
+                f"cannot read the table of labels {path}: {error}. Name another with --labels, or say --unlabelled "
+                "where there are none"
+            ) from error
         if unlabelled and "label" not in table:
             table["label"] = ""
     missing = [column for column in ("file", "label") if column not in table]

@@ -173,6 +173,14 @@ def test_pictures_without_a_row_are_told(pictures, tmp_path, caplog):
     ]
 
 
+def test_a_folder_or_a_table_that_is_not_there_is_told(pictures, tmp_path):
+    with pytest.raises(DataError, match=r"nowhere is no folder; expected one with pictures and a table"):
+        import_pictures(tmp_path / "nowhere", tmp_path / "set")
+    (pictures / "labels.csv").unlink()
+    with pytest.raises(DataError, match=r"cannot read the table of labels .* or say --unlabelled"):
+        import_pictures(pictures, tmp_path / "set")
+
+
 def test_a_folder_of_other_things_is_left_alone(pictures, tmp_path):
     other = tmp_path / "precious"
     other.mkdir()
