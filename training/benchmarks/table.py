@@ -100,9 +100,9 @@ numbers called oracle. AUROC is of the score that decides what is unknown, which
 entropy, of the energy, in which OVANet's classifiers of one class against all others speak
 ([decision 22](../decisions/0022-strangers.md)), and of the anomaly score. Methods under the name of a library are its
 own, on the same network, images and steps.
-Of SDSS, and of four of the six hostile targets made of it, the source's measures are of the other half's galaxies too,
-of which no label is learned, and the target's of the mergers of both halves, of which a test part has thirteen; not so
-where it was trained for longer, for *sdss: one* and for *sdss: same*, which were before.
+Of SDSS, and of the hostile targets made of it, the source's measures are of the other half's galaxies too, of which no
+label is learned, and the target's of the mergers of both halves, of which a test part has thirteen; not so where it was
+trained for longer, which was before.
 *Noise of the target*: where the target's images are noisier, methods that adapt see the source's as noisy
 ([decision 26](../decisions/0026-noise-of-the-target.md)); rows of this name are of the network that sees nothing else
 of the target, the twin that the guard compares with. *Source only* sees nothing of it.
@@ -120,9 +120,9 @@ threshold let a twentieth of the source's known objects pass as unknown, not a t
 Of two classes *deepastrouda* clusters neighbours too; of more it does where rows say *neighbours*
 ([decision 32](../decisions/0032-neighbours-of-two.md)).
 The same seed gives other networks on another machine, since numbers are rounded elsewhere. Of one machine are digits
-with unknown classes, the mocks, SDSS, the ablation, the LSST mock trained for longer, those four hostile targets, and
-of closed digits *source only*, *mcc*, the libraries' too, and *classes shared*; of another are the rest of closed
-digits and of the libraries, the rest of what is trained for longer, and the other hostile targets.
+with unknown classes, the mocks, SDSS and its hostile targets, the ablation, the LSST mock trained for longer, and of
+closed digits *source only*, *mcc*, the libraries' too, and *classes shared*; of another are the rest of closed digits
+and of the libraries, the rest of what is trained for longer, and hostile digits.
 Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
 """
 
