@@ -46,7 +46,8 @@ def gather(
     beyond
         Objects too that are brighter, fainter, larger or smaller than any that the model was made on.
     vet
-        Objects without label to list in OUT/to_vet.csv for people to look at: filled in, it is a table of labels.
+        Objects without label to list in OUT/to_vet.csv for people to look at: filled in, it is a table of labels. Their
+        pictures are in OUT/to_vet.jpg.
     order
         diverse: different from one another; active: uncertain too, for a model that is nearly right; uncertain; random.
     seed

@@ -30,6 +30,7 @@ from galmorph.releases.known import answers_of, identities_of, labels_of, parts_
 from galmorph.releases.labels import read_verdicts
 from galmorph.releases.objects import read_rows, seen_of_rows, seen_of_sample
 from galmorph.releases.regions import regions_of
+from galmorph.render import mosaic, rgb
 from galmorph.run_folder import RunFolder, open_run
 from galmorph.table_files import read_table
 
@@ -41,6 +42,8 @@ CANDIDATES = 200_000
 BINS = (4, 3, 3)
 #: List of objects for people to look at, in the folder of the set.
 TO_VET = "to_vet.csv"
+#: Their pictures, of so many of the first, with the ranks that they have in the list.
+PICTURES, PICTURED = "to_vet.jpg", 200
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,7 @@ def _refuse_loss(out: Path) -> None:
     if not out.exists():
         return
     read_cutout_set(out)
-    own = {IMAGES, LABELS, DESCRIPTION, REJECTS, TO_VET}
+    own = {IMAGES, LABELS, DESCRIPTION, REJECTS, TO_VET, PICTURES}
     theirs = sorted(path.name for path in out.glob("[!.]*") if path.name not in own)
     if (out / TO_VET).is_file() and (read_table(out / TO_VET)[0]["label"].fillna("") != "").any():
         theirs.append(f"{TO_VET} with labels filled in")
@@ -305,7 +308,7 @@ def _write_to_vet(
     order: Order,
     seed: int,
 ) -> Path:
-    """List objects for people to look at, as a table of labels to be filled in."""
+    """List objects for people to look at, as a table of labels to be filled in, and show the first of them."""
     left = made[made["label"] == ""].reset_index(drop=True)
     places = left["place"].to_numpy()
     looks = seen_of_rows(rows.iloc[places], None if features is None else features[places], bundle).looks(True)
@@ -313,6 +316,12 @@ def _write_to_vet(
     listed = left.iloc[chosen][["object_id", "ra", "dec", "tile", "part", "entropy", "suggested"]]
     listed = listed.assign(label="", who="", when="", rank=np.arange(1, len(chosen) + 1))
     write_label_table(listed, out / TO_VET)
+    if shown := listed[["object_id", "rank", "suggested"]].astype(str).head(PICTURED).to_dict("records"):
+        cutouts = read_cutout_set(out)
+        rows_of = pd.Index(cutouts.labels["object_id"].astype(str)).get_indexer([row["object_id"] for row in shown])
+        pictures = rgb(cutouts.images[rows_of], bands=cutouts.meta["bands"])
+        captions = [f"{row['rank']}  {row['suggested']}" for row in shown]
+        mosaic(pictures, captions, columns=10, side=96).save(out / PICTURES)
     return out / TO_VET
 
 

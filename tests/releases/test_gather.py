@@ -7,6 +7,7 @@ import pytest
 from distributed import LocalCluster
 from make_bundle import files, manifest
 from make_sky import BANDS, make_tile
+from PIL import Image
 
 import galmorph
 from galmorph.bundle import write_bundle
@@ -121,6 +122,10 @@ def test_objects_keep_identifiers_labels_and_parts(release, rows, tmp_path, caps
     assert len(listed) == 4
     assert set(listed["object_id"]) <= set(table.index[table["label"] == ""])
     assert read_label_table(tmp_path / "set" / "to_vet.csv").empty
+    with Image.open(tmp_path / "set" / "to_vet.jpg") as picture:
+        assert picture.width == 10 * 100 + 4
+        assert picture.height >= 96 * (1 + (len(listed) - 1) // 10)
+        assert np.asarray(picture.convert("L")).std() > 5
     filled = listed.assign(label="spiral", who="bob", when="2026-03-02T00:00:00Z")
     filled.to_csv(tmp_path / "filled.csv", index=False)
     again = gather(
@@ -129,6 +134,7 @@ def test_objects_keep_identifiers_labels_and_parts(release, rows, tmp_path, caps
     found = read_cutout_set(again.path).labels.set_index("object_id")
     assert (found.loc[listed["object_id"], "label"] == "spiral").all()
     assert not (again.path / "to_vet.csv").exists()
+    assert not (again.path / "to_vet.jpg").exists()
 
 
 def verdicts_of(objects, **changes):

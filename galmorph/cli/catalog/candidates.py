@@ -59,7 +59,7 @@ def candidates(
     if mosaic is not None:
         from galmorph.run_folder import draw_rows, open_run
 
-        captions = [f"{row['score']:.3f}\n{row['label']}" for row in found.to_pylist()]
+        captions = [f"{rank}: {row['score']:.3f}\n{row['label']}" for rank, row in enumerate(found.to_pylist(), 1)]
         draw_rows(open_run(catalog), found, captions, mosaic)
     if truth is not None:
         from galmorph.catalogs.purity import judge

@@ -62,7 +62,7 @@ def similar(
     if mosaic is not None:
         from galmorph.run_folder import draw_rows, open_run
 
-        captions = [f"{row['similarity']:.3f}\n{row['label']}" for row in found.to_pylist()]
+        captions = [f"{rank}: {row['similarity']:.3f}\n{row['label']}" for rank, row in enumerate(found.to_pylist(), 1)]
         draw_rows(open_run(catalog), found, captions, mosaic)
     write_table(found, chosen, output)
 
