@@ -241,16 +241,22 @@ def describe_imaging(imaging: Mapping[str, Imaging]) -> list[str]:
         return []
     was, is_now = imaging["before"], imaging["now"]
     lines = [
-        f"pixels: {was.pixel_scale:.3f} → {is_now.pixel_scale:.3f} arcsec; most compact objects: "
-        f"{was.sharpness:.2f} → {is_now.sharpness:.2f} arcsec across"
+        f"pixels: {_from_to(was.pixel_scale, is_now.pixel_scale, '.3f', 'arcsec')}; most compact objects: "
+        f"{_from_to(was.sharpness, is_now.sharpness, '.2f', 'arcsec across')}"
     ]
     return lines + [
-        f"{band}: depth {was.depth[band]:.2f} → {is_now.depth[band]:.2f} mag, noise in a square arcsec "
-        f"{was.noise[band]:.3g} → {is_now.noise[band]:.3g} nmgy, seeing by the profile "
-        f"{was.seeing.get(band, np.nan):.2f} → {is_now.seeing.get(band, np.nan):.2f} arcsec"
+        f"{band}: depth {_from_to(was.depth[band], is_now.depth[band], '.2f', 'mag')}, noise in a square arcsec "
+        f"{_from_to(was.noise[band], is_now.noise[band], '.3g', 'nmgy')}, seeing by the profile "
+        f"{_from_to(was.seeing.get(band, np.nan), is_now.seeing.get(band, np.nan), '.2f', 'arcsec')}"
         for band in is_now.noise
         if band in was.noise
     ]
+
+
+def _from_to(was: float, is_now: float, digits: str, unit: str) -> str:
+    """Two values in words; one that could not be measured is called so."""
+    told = [f"{value:{digits}}" if np.isfinite(value) else "not measured" for value in (was, is_now)]
+    return f"{told[0]} → {told[1]} {unit}"
 
 
 def describe_shift(shift: Shift) -> list[str]:

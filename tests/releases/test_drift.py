@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from galmorph.imaging import Imaging
-from galmorph.releases.drift import Drift, Limits, conclude, judge, worst
+from galmorph.releases.drift import Drift, Limits, conclude, describe_imaging, judge, worst
 from galmorph.releases.shift import Seen, Shift, compare
 
 CLASSES = ("spiral", "elliptical")
@@ -190,3 +190,13 @@ def test_a_drift_in_words_and_as_json():
     assert summary.startswith("mock 2 beside model tiny: as before")
     assert "r: depth 22.81 → 22.81 mag" in summary
     assert "note: a note" in summary
+
+
+def test_what_could_not_be_measured_is_called_so():
+    was = Imaging(noise={"r": 0.01}, seeing={"r": 0.8}, sharpness=1.4, pixel_scale=0.2, objects=9)
+    is_now = replace(was, noise={"r": np.nan}, sharpness=np.nan)
+    pixels, band = describe_imaging({"before": was, "now": is_now})
+    assert pixels.endswith("most compact objects: 1.40 → not measured arcsec across")
+    assert band.startswith(
+        f"r: depth {was.depth['r']:.2f} → not measured mag, noise in a square arcsec 0.01 → not measured"
+    )
