@@ -248,7 +248,7 @@ def _detect(tile: Tile, sky: Sky, config: DetectionConfig, seeing: float) -> _De
     if len(found) >= MANY and largest > SPRAWLING:
         warnings += (
             f"one of {len(found)} objects takes up {100 * largest:.0f} % of the image, and others may be lost in it: "
-            "in deep or crowded images lower deblend_contrast (to 0.001), or raise threshold (to 8)",
+            "in deep or crowded images lower deblend_contrast (to 0.005), or raise threshold (to 8)",
         )
     own = int(np.count_nonzero(tile.keeps(found["y"] + tile.first_row)))
     return _Detection(image, weight, masked, correlation, segments, found, own, warnings)
