@@ -322,7 +322,7 @@ def test_a_read_only_disk(tiles, bundle, tmp_path):
     (tmp_path / "disk").mkdir()
     result = mounted("ro", tmp_path / "disk", command(tiles, bundle, tmp_path / "disk" / "run"))
     assert result.returncode == 2
-    assert result.stderr.startswith("galmorph: ")
+    assert "\ngalmorph: " in f"\n{result.stderr}"
     assert "cannot be written: Read-only file system" in words(result.stderr)
     assert "defect of galmorph" not in result.stderr
 

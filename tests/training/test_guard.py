@@ -139,7 +139,8 @@ def test_only_images_of_which_the_source_only_model_is_sure_have_to_agree() -> N
     signs = observe_signs(plain, adapted, np.arange(2), images=500)
     assert signs.sure == 0.75
     assert signs.agreement == pytest.approx(2 / 3)
-    assert signs.confidence_change == pytest.approx(1 - (3 + 0.5) / 4)
+    # Of two images that are right the network is as sure as it is by itself, which is nearly certain.
+    assert signs.confidence_change == pytest.approx(1 - (3 + 0.5) / 4, abs=1e-3)
 
 
 @pytest.mark.parametrize(("sure", "share"), [(0.79, 1.0), (0.81, 0.0)])

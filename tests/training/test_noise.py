@@ -131,4 +131,4 @@ def test_the_command_says_how_noisy_the_source_was_made(cutouts, worse, tmp_path
     quick = {"fit": {"epochs": 1}, "method": {"name": "mmd", "warmup_epochs": 0, "ramp_epochs": 0}}
     (tmp_path / "recipe.toml").write_text(recipe_for(cutouts, path, guard={"mode": "off"}, **quick).to_toml())
     main(["train", str(tmp_path / "recipe.toml"), "--out", str(tmp_path / "out"), "--device", "cpu"])
-    assert "more noise, of up to " in capsys.readouterr().out
+    assert "training images were given noise, up to " in capsys.readouterr().out
