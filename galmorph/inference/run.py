@@ -5,7 +5,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from galmorph.inference.journal import (
 )
 from galmorph.inference.records import Hashing, Record, tile_record, tile_records
 from galmorph.inference.task import TileReport
+from galmorph.names import flat
 from galmorph.surveys import Rejected, Survey, TileSource, may_be_tile
 
 logger = logging.getLogger(__name__)
@@ -303,7 +304,7 @@ def _forget_tables(journal: Journal, known: dict[str, Any], names: set[str], sur
 
 def _refuse_changes(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raise when a run would go on with other settings."""
-    one, other = dict(_flat(before)), dict(_flat(now))
+    one, other = dict(flat(before)), dict(flat(now))
     changed = [name for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)]
     if changed:
         details = "; ".join(
@@ -314,15 +315,6 @@ def _refuse_changes(folder: Path, before: dict[str, Any], now: dict[str, Any]) -
             f"{folder} holds a run with other settings, whose rows would not fit together with new ones: {details}. "
             "Give a new folder with --out, or the settings of the run."
         )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings within tables, by names such as ``detection.threshold``."""
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _short(value: object) -> str:

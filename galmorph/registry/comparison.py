@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from galmorph.manifest import Manifest
+from galmorph.names import flat
 
 #: Facts of every bundle.
 FACTS = ("name", "survey", "classes", "private_classes", "bands", "pixel_scale", "framing", "temperature", "unknown")
@@ -35,13 +36,13 @@ def compare_manifests(one: Manifest, other: Manifest) -> list[Row]:
     """
     first, second = one.model_dump(mode="json"), other.model_dump(mode="json")
     rows = [_row(name, first[name], second[name]) for name in FACTS]
-    flat = [dict(_flat(facts["training"])) for facts in (first, second)]
-    names = dict.fromkeys([*flat[0], *flat[1]])
+    settings = [dict(flat(facts["training"])) for facts in (first, second)]
+    names = dict.fromkeys([*settings[0], *settings[1]])
     rows += [
         row
         for name in names
         if not name.startswith(("guard.", "tuner"))
-        and (row := _row(name, flat[0].get(name), flat[1].get(name))).differs
+        and (row := _row(name, settings[0].get(name), settings[1].get(name))).differs
     ]
     measures = [dict(_measures(facts["metrics"])) for facts in (first, second)]
     for name in dict.fromkeys([*measures[0], *measures[1]]):
@@ -58,15 +59,6 @@ def _text(value: Any) -> str:
     if value is None:
         return "–"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings with their place as one name."""
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _measures(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

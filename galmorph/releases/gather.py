@@ -316,13 +316,19 @@ def _write_to_vet(
     listed = left.iloc[chosen][["object_id", "ra", "dec", "tile", "part", "entropy", "suggested"]]
     listed = listed.assign(label="", who="", when="", rank=np.arange(1, len(chosen) + 1))
     write_label_table(listed, out / TO_VET)
-    if shown := listed[["object_id", "rank", "suggested"]].astype(str).head(PICTURED).to_dict("records"):
-        cutouts = read_cutout_set(out)
-        rows_of = pd.Index(cutouts.labels["object_id"].astype(str)).get_indexer([row["object_id"] for row in shown])
-        pictures = rgb(cutouts.images[rows_of], bands=cutouts.meta["bands"])
-        captions = [f"{row['rank']}  {row['suggested']}" for row in shown]
-        mosaic(pictures, captions, columns=10, side=96).save(out / PICTURES)
+    _show(listed.head(PICTURED), out)
     return out / TO_VET
+
+
+def _show(listed: pd.DataFrame, out: Path) -> None:
+    """Pictures of a list's objects, with their ranks."""
+    if listed.empty:
+        return
+    cutouts = read_cutout_set(out)
+    places = pd.Series(np.arange(len(cutouts.labels)), index=cutouts.labels["object_id"].astype(str))
+    images = cutouts.images[places[listed["object_id"].astype(str)].to_numpy()]
+    captions = [f"{rank}  {label}" for rank, label in zip(listed["rank"], listed["suggested"], strict=True)]
+    mosaic(rgb(images, bands=cutouts.meta["bands"]), captions, columns=10, side=96).save(out / PICTURES)
 
 
 def _open(path: Path) -> Catalog:

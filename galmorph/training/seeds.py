@@ -14,6 +14,7 @@ from galmorph.bundle import load_bundle
 from galmorph.cutout_set import read_cutout_set
 from galmorph.digests import file_sha256
 from galmorph.errors import BundleError, ConfigError
+from galmorph.names import flat
 from galmorph.training.evaluate import Part, evaluate
 from galmorph.training.evaluation import Evaluation
 from galmorph.training.export import export
@@ -251,17 +252,7 @@ def numbers(evaluation: Evaluation) -> dict[str, float | None]:
         Such as ``known.accuracy``, ``per_class.spiral.recall`` and ``unknown.h_score``.
     """
     tables = {"known": evaluation.known, "per_class": evaluation.per_class, "unknown": evaluation.unknown}
-    return _flat(tables)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
-    flat: dict[str, float | None] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
+    return {name: value for name, value in flat(tables) if not isinstance(value, Mapping)}
 
 
 def _metrics(result: TrainResult) -> dict[str, float]:

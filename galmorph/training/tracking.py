@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 import galmorph
+from galmorph.names import flat
 from galmorph.registry.store import artefacts_beside, open_store, store_uri
 from galmorph.training.checkpoint import SUFFIX
 from galmorph.training.folder import BEST, CHECKPOINTS, METRICS, RECIPE
@@ -159,25 +160,3 @@ def _lineage(record: Mapping[str, Any]) -> dict[str, str]:
         for domain, digests in (("source", record["digests"]), ("target", target["digests"]))
         for name, digest in digests.items()
     }
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings with their place as one name, such as ``optimiser.learning_rate``.
-
-    Parameters
-    ----------
-    values : mapping
-        Tables within tables.
-    prefix : str
-        Put before each name.
-
-    Yields
-    ------
-    tuple of str and value
-        An empty table is a value.
-    """
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

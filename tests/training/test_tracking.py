@@ -10,9 +10,10 @@ from pytorch_lightning.callbacks import Callback
 from galmorph.cli import main
 from galmorph.cutout_set import read_cutout_set
 from galmorph.errors import ConfigError
+from galmorph.names import flat
 from galmorph.training.fit import train
 from galmorph.training.history import read_history
-from galmorph.training.tracking import Tracking, flat
+from galmorph.training.tracking import Tracking
 
 pytest.importorskip("mlflow")
 
