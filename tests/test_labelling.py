@@ -207,7 +207,7 @@ def test_the_galaxy_of_a_real_cube_is_cut_out(real_data, tmp_path):
     path = real_data / "decals_grz_cubes" / "decals_a_native_0.262.fits"
     survey = load_survey("legacysurvey")
     tile = read_tile(find_tiles([path], survey)[0][0], survey)
-    rows, columns = tile.mask.shape
+    rows, columns = tile.shape
     ra, dec = tile.wcs.pixel_to_world_values((columns - 1) / 2, (rows - 1) / 2)
     (tmp_path / "labels.csv").write_text(f"id,ra,dec,label\nmine,{ra},{dec},spiral\n")
     result = make_labelled_cutouts([path], survey, tmp_path / "labels.csv", tmp_path / "set", framing=FRAMING)
