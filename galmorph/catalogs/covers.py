@@ -1,5 +1,6 @@
 """HEALPix pixels that hold a box or a cone, found from the whole sky downwards."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,9 @@ Bools = NDArray[np.bool_]
 #: Given right ascension and declination of pixels' centres and the radius of the circle around each, all in degrees:
 #: which may meet the region, and which lie in it altogether.
 Judge = Callable[[Floats, Floats, float], tuple[Bools, Bools]]
+
+#: Orders that pixels are looked at in: a look takes its time however few they are.
+_ORDERS = (3, 6, 8, COVER_ORDER)
 
 #: By how much circles are wider than they need to be, for rounding.
 _SLACK = 1.001
@@ -77,15 +81,18 @@ def cone_cover(ra: float, dec: float, radius: float) -> Ranges:
 
 def _refined(judge: Judge) -> Ranges:
     """Pixels that may meet a region; those that lie in it are not divided further."""
-    pixels, low, high = np.arange(12), [], []
-    for order in range(COVER_ORDER + 1):
+    low, high = [], []
+    pixels = np.arange(12 * 4 ** _ORDERS[0])
+    for order, finer in itertools.zip_longest(_ORDERS, _ORDERS[1:]):
         lon, lat = healpix_to_lonlat(pixels.astype(np.uint64), order)
         meets, inside = judge(lon.deg, lat.deg, _SLACK * circle_of_pixel(order))
-        done = pixels[meets] if order == COVER_ORDER else pixels[meets & inside]
+        done = pixels[meets] if finer is None else pixels[meets & inside]
         shift = 2 * (INDEX_ORDER - order)
         low.append(done << shift)
         high.append((done + 1) << shift)
-        pixels = (4 * pixels[meets & ~inside][:, None] + np.arange(4)).ravel()
+        if finer is not None:
+            parts = 4 ** (finer - order)
+            pixels = (parts * pixels[meets & ~inside][:, None] + np.arange(parts)).ravel()
     return _joined(np.concatenate(low), np.concatenate(high))
 
 
