@@ -356,22 +356,26 @@ def _trainer(
     stopping = LateStopping(first, monitor=monitor, mode=mode, patience=recipe.fit.patience)
     # By epochs: one that was cut off would count as whole.
     timer = [] if minutes is None else [Timer(timedelta(minutes=minutes), interval="epoch", verbose=False)]
+    return trainer_on(
+        device,
+        devices=devices,
+        max_epochs=recipe.fit.epochs,
+        gradient_clip_val=recipe.optimiser.clip or None,
+        callbacks=[*averaging, stopping, *timer, History(out / METRICS), *checkpoints, *extra],
+        plugins=[SafeCheckpointIO()],
+        default_root_dir=out,
+        logger=False,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+    )
+
+
+def trainer_on(device: Device, **options: Any) -> pl.Trainer:
+    """Lightning's trainer on a device; a ConfigError where it cannot be, as in a batch job of several tasks."""
     try:
-        return pl.Trainer(
-            **hardware(device),
-            devices=devices,
-            max_epochs=recipe.fit.epochs,
-            gradient_clip_val=recipe.optimiser.clip or None,
-            callbacks=[*averaging, stopping, *timer, History(out / METRICS), *checkpoints, *extra],
-            plugins=[SafeCheckpointIO()],
-            default_root_dir=out,
-            logger=False,
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-            enable_progress_bar=progress,
-        )
+        return pl.Trainer(**hardware(device), **options)
     except (RuntimeError, ValueError, MisconfigurationException) as error:
-        # What Lightning finds in the environment, too, as in a batch job of several tasks.
         raise ConfigError(
             f"a training on device {device!r} cannot be set up: {error}. Under SLURM ask for one task that starts all "
             "devices (--ntasks=1), or for a task for each (--ntasks-per-node) and start these by srun"

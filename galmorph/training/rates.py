@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from galmorph.errors import ConfigError
 from galmorph.training.domains import read_domains
-from galmorph.training.fit import Device, build, hardware, settle, training_part
+from galmorph.training.fit import Device, build, settle, trainer_on, training_part
 from galmorph.training.folder import RATES, RATES_PLOT
 from galmorph.training.recipe import Recipe
 from galmorph.training.surroundings import surroundings
@@ -128,8 +128,8 @@ def scan_rates(
     domains = read_domains(recipe)
     climb = _Climb(recipe.optimiser.learning_rate)
     with surroundings(recipe.seed):
-        trainer = pl.Trainer(
-            **hardware(device),
+        trainer = trainer_on(
+            device,
             devices=1,
             # Enough of them for the steps; the bar counts by these.
             max_epochs=STEPS,

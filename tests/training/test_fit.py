@@ -20,6 +20,7 @@ from galmorph.training.domains import part_rows
 from galmorph.training.fit import load_training, train
 from galmorph.training.folder import METRICS, TrainResult
 from galmorph.training.history import read_history
+from galmorph.training.rates import scan_rates
 
 
 class Keep(Callback):
@@ -356,8 +357,9 @@ def test_a_batch_job_that_asks_for_tasks_is_told_how_to_ask(cutouts, tmp_path, m
     job = {"JOB_ID": "7", "NTASKS": "8", "JOB_NAME": "train", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
     for name, value in job.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    with pytest.raises(ConfigError, match=r"cannot be set up: .*--ntasks=8.*Under SLURM ask for one task"):
-        train(tiny_recipe(cutouts), tmp_path / "out", device="cpu", progress=False)
+    for begin in (train, scan_rates):
+        with pytest.raises(ConfigError, match=r"cannot be set up: .*--ntasks=8.*Under SLURM ask for one task"):
+            begin(tiny_recipe(cutouts), tmp_path / begin.__name__, device="cpu", progress=False)
 
 
 def test_a_network_that_only_guesses_is_told(cutouts, tmp_path, caplog):
