@@ -2,8 +2,8 @@
 
     python training/benchmarks/table.py
 
-writes ``docs/benchmarks/adaptation.md`` from the lines that ``adaptation.py run`` left in the folder beside it, and the
-guard's verdicts from ``guard.jsonl`` there (see ``guard.py``).
+writes ``docs/benchmarks/adaptation.md``, with the picture beside it (``overview.py``), from the lines that
+``adaptation.py run`` left in the folder of that name, and the guard's verdicts from ``guard.jsonl`` there (``guard.py``).
 """
 
 import json
@@ -30,6 +30,7 @@ from experiments import (
     Experiment,
 )
 from guard import BEYOND, count
+from overview import draw, in_short
 
 Line = Mapping[str, Any]
 
@@ -68,8 +69,15 @@ OPEN_COLUMNS = (
 
 HEAD = """# Adaptation: what each method is worth
 
-Made by `python training/benchmarks/table.py` from the lines in `docs/benchmarks/adaptation/`, each a training that
-`training/benchmarks/adaptation.py run` did; that file says how to make them, on two cores and without a GPU:
+Methods of domain adaptation on real digits, real SDSS galaxies and mock surveys: what each gives on images of another
+survey, beside a network that saw the source alone and one that had the target's labels, and how often the
+[guard](../decisions/0011-guard.md) notices harm.
+"""
+
+HOW = """## How it was made
+
+By `python training/benchmarks/table.py` from the lines in `docs/benchmarks/adaptation/`, each a training that
+`training/benchmarks/adaptation.py run` did, on two cores and without a GPU:
 
 ```
 python training/benchmarks/digits.py DIGITS DATA/digits          # a folder with mnist_5k.csv.gz and usps.h5
@@ -91,39 +99,47 @@ python training/benchmarks/peers.py DATA --methods mcc --seeds 5 6 7 8 9
 python training/benchmarks/table.py
 ```
 
-Mean ± standard deviation over seeds, whose number is in the second column (one seed has no ±). In each experiment all
-methods have the same network (DeepMerge's), images, steps and optimiser, and the same rule for the unknown threshold
-([decision 34](../decisions/0034-one-in-ten.md)), which looks at the target's unlabelled images too; a method that
-adapts sees as many target images beside the source's. Labels of the target serve for the measures alone, taken on its
-test part. *Target's labels used* is the same network trained on the target's labelled training part: a bound, as are
-numbers called oracle. AUROC is of the score that decides what is unknown, which *by* names, and beside it of the
-entropy, of the energy, in which OVANet's classifiers of one class against all others speak
-([decision 22](../decisions/0022-strangers.md)), and of the anomaly score. Methods under the name of a library are its
-own, on the same network, images and steps.
-Of SDSS, and of the hostile targets made of it, the source's measures are of the other half's galaxies too, of which no
-label is learned, and the target's of the mergers of both halves, of which a test part has thirteen; not so where it was
-trained for longer, which was before.
-*Noise of the target*: where the target's images are noisier, methods that adapt see the source's as noisy
-([decision 26](../decisions/0026-noise-of-the-target.md)); rows of this name are of the network that sees nothing else
-of the target, the twin that the guard compares with. *Source only* sees nothing of it.
-Methods that align domains count the source's images by the target's estimated mix of classes
-([decision 27](../decisions/0027-mix-of-the-target.md)), adversaries and the Fisher loss weigh less than printed
-([decision 29](../decisions/0029-weights-of-alignment.md)), and *mcc* has another temperature
-([decision 9](../decisions/0009-adaptation-defaults.md)); of closed digits such rows are called *by default*, and the
-others are as printed, which is what the libraries' methods of the same names are, but for MCC's temperature, which is
-our default there. *Classes shared* is with the weight for targets of the source's classes and no others (decision 9).
-*With strangers*: images of two known objects are learned as unknown, and score and threshold are those by which such of
-the target's unlabelled images are told from these best ([decision 22](../decisions/0022-strangers.md)); elsewhere
-it is the anomaly score ([decision 33](../decisions/0033-what-decides.md)), and in rows of before the entropy, whose
-threshold let a twentieth of the source's known objects pass as unknown, not a tenth.
-*Balanced*: no class may all but vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).
-Of two classes *deepastrouda* clusters neighbours too; of more it does where rows say *neighbours*
-([decision 32](../decisions/0032-neighbours-of-two.md)).
-The same seed gives other networks on another machine, since numbers are rounded elsewhere. Of one machine are digits
-with unknown classes, the mocks, SDSS and its hostile targets, the ablation, the LSST mock trained for longer, and of
-closed digits *source only*, *mcc*, the libraries' too, and *classes shared*; of another are the rest of closed digits
-and of the libraries, the rest of what is trained for longer, and hostile digits.
-Accuracies are of known classes with the unknown flag aside; in H-scores a flagged object of a known class is wrong.
+**Same for all methods of an experiment**: the network (DeepMerge's), the images, the steps, the optimiser, and the
+rule for the unknown threshold ([decision 34](../decisions/0034-one-in-ten.md)), which also looks at the target's
+unlabelled images. A method that adapts sees as many target images as source images.
+
+**Labels of the target** serve for the measures alone, taken on its test part. Two rows and columns do use them, as
+bounds: *target's labels used*, the same network trained on the target's labelled training part, and what is called
+*oracle*.
+
+**Numbers** are the mean ± standard deviation over seeds, whose number is in the second column (one seed has no ±).
+Accuracies are of known classes, whatever the unknown flag says; in H-scores a flagged object of a known class is wrong.
+AUROC is of unknown against known objects: by the score that decides, which *by* names, and beside it by entropy, by
+energy (for OVANet that of its classifiers of one class against all others,
+[decision 22](../decisions/0022-strangers.md)) and by the anomaly score. The anomaly score decides unless rows say
+otherwise ([decision 33](../decisions/0033-what-decides.md)). For SDSS and the hostile targets made of it the source is
+measured on the other half's galaxies too, of which no label is learned, and the target on the mergers of both halves,
+since a test part has thirteen.
+
+**Rows**
+
+- *Source only* sees nothing of the target.
+- *Noise of the target*: where the target's images are noisier, methods that adapt see the source's made as noisy
+  ([decision 26](../decisions/0026-noise-of-the-target.md)). A row *source only, noise of the target* is of a network
+  that sees that noise and nothing else of the target: the twin that the guard compares with.
+- *By default* and as printed, for closed digits: by default, methods that align domains count the source's images by
+  the target's estimated mix of classes ([decision 27](../decisions/0027-mix-of-the-target.md)), adversaries and the
+  Fisher loss weigh less than printed ([decision 29](../decisions/0029-weights-of-alignment.md)), and *mcc* has a
+  temperature of 1 ([decision 9](../decisions/0009-adaptation-defaults.md)). Other rows there are as printed.
+- Rows that begin with a library's name are its own methods, as printed, on the same network, images and steps; their
+  MCC has our default temperature.
+- *Classes shared*: the weight for targets with the source's classes and no others (decision 9).
+- *With strangers*: images of two known objects are learned as unknown; such images, made of the target's, tell which
+  score decides and where its threshold lies ([decision 22](../decisions/0022-strangers.md)).
+- *Balanced*: no class may all but vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).
+- *Neighbours*: neighbours in feature space are clustered too, which *deepastrouda* does by default of two classes
+  ([decision 32](../decisions/0032-neighbours-of-two.md)).
+
+**Machines.** The same seed gives other networks on another machine, since numbers are rounded elsewhere. Of one machine
+are digits with unknown classes, the mocks, SDSS, all hostile targets, the ablation, the LSST mock trained for longer,
+and of closed digits *source only*, *mcc* (the libraries' too) and *classes shared*; the rest is of another. Longer
+trainings on mock DECaLS were measured by the entropy, whose threshold let a twentieth of the source's known objects
+pass as unknown, not a tenth.
 """
 
 
@@ -301,7 +317,8 @@ def _read(name: str) -> list[Line]:
 
 def main() -> None:
     """Write the page."""
-    parts = [HEAD, *_section("The table", TABLE)]
+    parts = [HEAD, *in_short(_read("guard")), HOW, *_section("The table", TABLE)]
+    draw()
     about = (
         f"Galaxies with unknown classes once more, with {LONGER_BY} times the steps and views of every orientation, "
         "which was chosen on simulated shifts ([decision 23](../decisions/0023-longer-training.md)); with strangers "
