@@ -21,6 +21,7 @@ BOUND = "*target's labels used*"
 FOR_LENSES = f"deepastrouda/{BALANCED}-{NEIGHBOURS}-{STRANGERS}"
 
 COLOURS = {"source_only": "#8a8f98", "dance": "#3a6fb0", "ovanet": "#d9a02b", "deepastrouda": "#c8443f"}
+WHY_NOT = "../decisions/0009-adaptation-defaults.md"
 #: Aims: of areas under the ROC curve, of the loss of the source's accuracy, and of the guard.
 LEAST_AREA, MOST_LOSS, LEAST_CAUGHT, MOST_WOLF = 0.85, 0.02, 0.95, 0.10
 
@@ -135,7 +136,7 @@ def _others() -> tuple[str, str, bool]:
         for method in ("deepastrouda", "dance", "ovanet")
     }
     told = ", ".join(f"{method} {value:.3f}" for method, value in means.items())
-    aim = "Unknown classes: DeepAstroUDA's H-score ahead of our DANCE and OVANet ([decision 9](../decisions/0009-adaptation-defaults.md) has why not)"
+    aim = f"Unknown classes: DeepAstroUDA's H-score ahead of our DANCE and OVANet ([why not]({WHY_NOT}))"
     return aim, f"means of the H-score: {told}", means["deepastrouda"] == max(means.values())
 
 

@@ -3,7 +3,8 @@
     python training/benchmarks/table.py
 
 writes ``docs/benchmarks/adaptation.md``, with the picture beside it (``overview.py``), from the lines that
-``adaptation.py run`` left in the folder of that name, and the guard's verdicts from ``guard.jsonl`` there (``guard.py``).
+``adaptation.py run`` left in the folder of that name, and the guard's verdicts from ``guard.jsonl`` there
+(``guard.py``).
 """
 
 import json
