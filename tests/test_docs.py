@@ -90,3 +90,9 @@ def test_examples_of_sql_can_be_given_on_the_command_line(path):
     """As `galmorph catalog query RUN/catalog "$(cat FILE)"`: what begins with a dash is taken for an option."""
     _command, bound, _ = app.parse_args(["catalog", "query", "run/catalog", path.read_text()], exit_on_error=False)
     assert path.read_text() in bound.arguments.values()
+
+
+def test_every_decision_is_in_the_index():
+    folder = ROOT / "docs" / "decisions"
+    listed = set(re.findall(r"\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text()))
+    assert listed == {page.name for page in folder.glob("0*.md")}
