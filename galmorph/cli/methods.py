@@ -25,10 +25,7 @@ def methods() -> None:
     width = max(map(len, METHODS)) + 2
     for name, method in METHODS.items():
         _line(console, f"{name:{width}}{method.summary}. {method.reference}")
-        losses = _list(method.losses)
-        if method.of_two:
-            losses += f"; of two classes {_list(method.of_two)} too"
-        _line(console, f"{'':{width}}{losses}" + ("; needs a target" if method.adapts else ""))
+        _line(console, f"{'':{width}}{_list(method.losses)}" + ("; needs a target" if method.adapts else ""))
     console.print()
     for note in NOTES:
         _line(console, note)

@@ -122,12 +122,13 @@ class MethodOptions:
     name : str
         A key of `galmorph.training.methods.METHODS`.
     weights : mapping
-        Weights of the method's losses where they differ from its own, and of others to add: a method that adapts takes
-        any but those of ``ovanet``'s classifiers, one that does not those that need no target. Of no method are
+        Weights of the method's losses where they differ from its own, 0 to leave one out, and of others to add: a
+        method that adapts takes any but those of ``ovanet``'s classifiers, one that does not those that need no target.
+        Of no method are
         ``strangers``, images made of two known ones (`galmorph.training.strangers`) that are to be answered evenly, 0.5
         is usual, and ``balance``, by which no class may vanish from the answers on the target, 0.3 is usual
-        (`galmorph.training.losses.vanishing_loss`). ``neighbourhood`` is ``dance``'s, and ``deepastrouda``'s of two
-        classes (`galmorph.training.losses.neighbourhood_loss`).
+        (`galmorph.training.losses.vanishing_loss`). ``neighbourhood`` is ``dance``'s and ``deepastrouda``'s, which
+        is printed without (`galmorph.training.losses.neighbourhood_loss`).
     class_weights : bool
         Weight classes by inverse frequency (DeepAstroUDA, equation 4).
     label_smoothing : float

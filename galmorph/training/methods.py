@@ -1,7 +1,7 @@
 """Methods: what a training minimises, as a named set of losses with weights."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +67,6 @@ class Method:
     warmup : float
         Share of a training that is on the source alone, unless the recipe says otherwise. What clusters the target must
         know its classes first; what aligns the domains need not.
-    of_two : mapping of str to float
-        Losses that it has too where classes are two.
     """
 
     summary: str
@@ -76,7 +74,6 @@ class Method:
     losses: Mapping[str, float]
     tuned: bool = False
     warmup: float = 0.1
-    of_two: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def adapts(self) -> bool:
@@ -123,12 +120,11 @@ METHODS: Mapping[str, Method] = {
         warmup=0.4,
     ),
     "deepastrouda": Method(
-        summary="adaptive clustering with a bank of both domains and tuned entropy separation, open set",
-        reference="DeepAstroUDA (Ćiprijanović et al. 2023), equations 1 to 4, algorithm 1",
-        losses={"cross_entropy": 1.0, "clustering": 1.0, "separation": 0.1},
+        summary="adaptive and neighbourhood clustering with a bank, and tuned entropy separation, open set",
+        reference="DeepAstroUDA (Ćiprijanović et al. 2023), equations 1 to 4, algorithm 1; neighbours as in DANCE",
+        losses={"cross_entropy": 1.0, "clustering": 1.0, "separation": 0.1, "neighbourhood": 0.1},
         tuned=True,
         warmup=0.4,
-        of_two={"neighbourhood": 0.1},
     ),
     "coral": Method(
         summary="alignment of the domains' covariances",
@@ -195,14 +191,15 @@ class Objective(nn.Module):
     ------
     ConfigError
         If there is no such method, or a weight is given for a loss that there is not, or that needs a target or
-        classifiers which the method does not have.
+        classifiers which the method does not have, or nothing is left that adapts.
     """
 
     def __init__(self, options: MethodOptions, setting: Setting) -> None:
         super().__init__()
         method = find_method(options.name)
-        losses = {**method.losses, **(method.of_two if setting.classes == 2 else {}), **options.weights}
-        losses = {name: weight for name, weight in losses.items() if weight or name in method.losses}
+        losses = {**method.losses, **options.weights}
+        # What weighs nothing is left out: it may keep a memory of the whole target.
+        losses = {name: weight for name, weight in losses.items() if weight}
         self.tuned = method.tuned and options.separation.tuner != "off"
         if others := sorted({*options.weights} - {*TERMS}):
             raise ConfigError(f"method.weights names {', '.join(others)}; there are the losses {', '.join(TERMS)}")
@@ -215,6 +212,8 @@ class Objective(nn.Module):
                 f"method {options.name!r} has no classifiers of one class against all others, and "
                 f"method.weights.{others[0]} is for ovanet, which has"
             )
+        if method.adapts and not any(TERMS[name].adapts for name in losses):
+            raise ConfigError(f"method.weights leaves {options.name!r} no loss that adapts; use method source_only")
         scale = setting.scale if options.class_weights else setting.classes
         self.weights = {name: weight if name == "cross_entropy" else weight / scale for name, weight in losses.items()}
         self.terms = nn.ModuleDict({name: TERMS[name](options, setting) for name in losses})

@@ -498,19 +498,26 @@ def test_any_method_that_adapts_can_keep_classes_from_vanishing(outputs, name):
     torch.testing.assert_close(objective(outputs, adapting=0.0)[0], plain(outputs, adapting=0.0)[0])
 
 
-def test_of_two_classes_deepastrouda_has_neighbours_too():
-    two = dataclasses.replace(SETTING, counts=[3, 3])
-    assert METHODS["deepastrouda"].of_two == {"neighbourhood": 0.1}
-    assert make("deepastrouda", setting=two).weights["neighbourhood"] == 0.1 / two.scale
-    assert "neighbourhood" not in make("deepastrouda").terms
-    for weights, expected in (({"neighbourhood": 0.0}, None), ({"neighbourhood": 0.3}, 0.3 / two.scale)):
-        objective = make("deepastrouda", setting=two, weights=weights)
-        assert objective.weights.get("neighbourhood") == expected
-        assert ("neighbourhood" in objective.terms) == (expected is not None)
-    assert all(not method.of_two for name, method in METHODS.items() if name != "deepastrouda")
+@pytest.mark.parametrize("counts", [[3, 3], COUNTS])
+def test_deepastrouda_clusters_neighbours_too_unless_told_not_to(counts):
+    setting = dataclasses.replace(SETTING, counts=counts)
+    assert make("deepastrouda", setting=setting).weights["neighbourhood"] == 0.1 / setting.scale
+    assert "neighbourhood" not in make("deepastrouda", setting=setting, weights={"neighbourhood": 0.0}).terms
+    assert make("deepastrouda", setting=setting, weights={"neighbourhood": 0.3}).weights["neighbourhood"] == (
+        0.3 / setting.scale
+    )
 
 
-@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.adapts and name != "dance"])
+def test_a_method_keeps_a_loss_that_adapts():
+    weights = {name: 0.0 for name in METHODS["dance"].losses if name != "cross_entropy"}
+    with pytest.raises(ConfigError, match="no loss that adapts"):
+        make("dance", weights=weights)
+
+
+WITHOUT_NEIGHBOURS = [name for name, one in METHODS.items() if one.adapts and "neighbourhood" not in one.losses]
+
+
+@pytest.mark.parametrize("name", WITHOUT_NEIGHBOURS)
 def test_any_method_that_adapts_takes_neighbours(outputs, name):
     plain, objective = make(name).eval(), make(name, weights={"neighbourhood": 0.2}).eval()
     objective.load_state_dict(plain.state_dict(), strict=False)

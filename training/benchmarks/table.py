@@ -22,7 +22,6 @@ from experiments import (
     HOSTILE,
     LONGER,
     LONGER_BY,
-    NEIGHBOURS,
     NOISY,
     SHARED,
     STRANGERS,
@@ -42,8 +41,6 @@ VARIANTS = {
     STRANGERS: " with strangers",
     BALANCED: ", balanced",
     f"{BALANCED}-{STRANGERS}": ", balanced, with strangers",
-    f"{NEIGHBOURS}-{STRANGERS}": ", neighbours, with strangers",
-    f"{BALANCED}-{NEIGHBOURS}-{STRANGERS}": ", balanced, neighbours, with strangers",
     SHARED: ", classes shared",
     NOISY: ", noise of the target",
     DEFAULT: ", by default",
@@ -133,8 +130,6 @@ since a test part has thirteen.
 - *With strangers*: images of two known objects are learned as unknown; such images, made of the target's, tell which
   score decides and where its threshold lies ([decision 22](../decisions/0022-strangers.md)).
 - *Balanced*: no class may all but vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).
-- *Neighbours*: neighbours in feature space are clustered too, which *deepastrouda* does by default of two classes
-  ([decision 32](../decisions/0032-neighbours-of-two.md)).
 
 **Machines.** The same seed gives other networks on another machine, since numbers are rounded elsewhere. Of one machine
 are digits with unknown classes, the mocks, SDSS, all hostile targets, the ablation, the LSST mock trained for longer,
