@@ -33,7 +33,7 @@ def neighbourhood_loss(
         A scalar; 0 for an empty batch.
     """
     features = functional.normalize(features, dim=1)
-    left_out = (memory == 0).all(dim=1)[None, :].repeat(len(features), 1)
+    left_out = (torch.linalg.vector_norm(memory, dim=1) == 0)[None, :].repeat(len(features), 1)
     left_out[torch.arange(len(features), device=own.device), own] = True
     # A large negative number and not -inf, of which the entropy would make no number.
     neighbours = (features @ memory.T / temperature).masked_fill(left_out, -1e4)
