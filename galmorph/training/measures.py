@@ -138,7 +138,8 @@ class Case:
     def _ranking(self, weights: Float64) -> dict[Name, Float64]:
         """Measures of the scores, whatever the threshold: for all strangers together, and each against the known."""
         known, correct = self.known, self.label == self.true
-        groups = {name: self.true == len(self.classes) + j for j, name in enumerate(self.strangers)}
+        # A class may be called "all" too; that all are meant by it is what others read.
+        groups = {name: self.true == len(self.classes) + j for j, name in enumerate(self.strangers) if name != "all"}
         found: dict[Name, Float64] = {}
         for group, member in ({"all": ~known} | groups).items():
             chosen = known | member
