@@ -198,6 +198,13 @@ def test_of_an_epoch_that_no_guard_judged_none_is_said_to_have_judged(cutouts, t
     assert "no guard has judged" not in caplog.text
     assert "as the guard decided" not in capsys.readouterr().out
     assert "guard" not in load_bundle(tmp_path / "bundle").manifest.training
+    # Which epoch a file is that was taken out of the folder nobody can say.
+    (tmp_path / "elsewhere").mkdir()
+    taken = shutil.copy(last, tmp_path / "elsewhere" / "weights.safetensors")
+    caplog.clear()
+    export(taken, tmp_path / "bundle")
+    assert "no guard has judged" in caplog.text
+    assert "is not the best epoch" not in caplog.text
 
 
 def test_what_the_guard_chose_is_looked_at_beside_the_target(fallen, target, tmp_path):
