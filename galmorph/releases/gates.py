@@ -24,11 +24,21 @@ from galmorph.releases.gate_options import (
     TargetGate,
     UnknownGate,
 )
-from galmorph.releases.verdict import FEWEST, Verdict, decide, decide_change, decide_share, not_computed
+from galmorph.releases.verdict import (
+    FEWEST,
+    Verdict,
+    count_objects,
+    decide,
+    decide_change,
+    decide_share,
+    not_computed,
+    numbered,
+)
 from galmorph.training.measures import Case, Name
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
+Names = NDArray[np.str_]
 
 #: Where the calibration error stands among measures of a `Case`.
 CALIBRATION: Name = ("known", "calibration_error")
@@ -91,9 +101,9 @@ def target_gate(old: Case, new: Case, options: TargetGate, gates: Gates) -> Verd
         Not passed if there are too few objects.
     """
     question = f"{options.measure.replace('_', ' ')} on labelled objects of the new release"
-    if len(old.true) < options.least_objects:
+    if (count := count_objects(old.objects)) < options.least_objects:
         return not_computed(
-            "target", question, f"{len(old.true)} labelled objects to judge on, at least {options.least_objects} wanted"
+            "target", question, f"{count} labelled objects to judge on, at least {options.least_objects} wanted"
         )
     return decide_change("target", question, options.measure, old, new, options.gain, gates)
 
@@ -107,7 +117,7 @@ def calibration_gates(source: Case, target: Case | None, options: CalibrationGat
     return [*errors, _temperature(source, options.temperature, gates)]
 
 
-def unknown_gate(flagged: Bool, options: UnknownGate, gates: Gates) -> Verdict:
+def unknown_gate(flagged: Bool, options: UnknownGate, gates: Gates, object_ids: Names | None = None) -> Verdict:
     """Whether the share of objects called unknown is plausible.
 
     Parameters
@@ -118,6 +128,8 @@ def unknown_gate(flagged: Bool, options: UnknownGate, gates: Gates) -> Verdict:
         What is plausible.
     gates : Gates
         How to decide.
+    object_ids : ndarray of str, optional
+        See `galmorph.releases.verdict.decide_share`.
 
     Returns
     -------
@@ -125,11 +137,16 @@ def unknown_gate(flagged: Bool, options: UnknownGate, gates: Gates) -> Verdict:
         Without any label.
     """
     question = "share of the new release called unknown"
-    return decide_share("unknown", question, flagged, options.least, options.most, gates)
+    return decide_share("unknown", question, flagged, options.least, options.most, gates, object_ids)
 
 
 def agreement_gate(
-    old: NDArray[np.str_], new: NDArray[np.str_], snr: Float64, options: AgreementGate, gates: Gates
+    old: Names,
+    new: Names,
+    snr: Float64,
+    options: AgreementGate,
+    gates: Gates,
+    object_ids: Names | None = None,
 ) -> Verdict:
     """Whether both models call bright objects of the new release alike.
 
@@ -143,6 +160,8 @@ def agreement_gate(
         Which are bright, and the limit.
     gates : Gates
         How to decide.
+    object_ids : ndarray of str, optional
+        See `galmorph.releases.verdict.decide_share`.
 
     Returns
     -------
@@ -154,15 +173,20 @@ def agreement_gate(
     if not finite.any():
         return not_computed("agreement", question, "no object has a signal to noise")
     bright = finite & (snr >= np.quantile(snr[finite], 1 - options.brightest))
-    return decide_share("agreement", question, (old == new)[bright], options.least, math.inf, gates)
+    objects = None if object_ids is None else object_ids[bright]
+    return decide_share("agreement", question, (old == new)[bright], options.least, math.inf, gates, objects)
 
 
 def int8_gate(
-    float_label: NDArray[np.int64], int8_label: NDArray[np.int64], options: Int8Gate, gates: Gates
+    float_label: NDArray[np.int64],
+    int8_label: NDArray[np.int64],
+    options: Int8Gate,
+    gates: Gates,
+    object_ids: Names | None = None,
 ) -> Verdict:
     """Whether the graph in whole numbers gives the classes of that in floating point; labels of shape ``(n,)``."""
     question = "share of the new release that the int8 graph calls as the float32 graph does"
-    return decide_share("int8", question, float_label == int8_label, options.least, math.inf, gates)
+    return decide_share("int8", question, float_label == int8_label, options.least, math.inf, gates, object_ids)
 
 
 def speed_gate(old: Float64, new: Float64, options: SpeedGate, gates: Gates) -> Verdict:
@@ -193,7 +217,13 @@ def speed_gate(old: Float64, new: Float64, options: SpeedGate, gates: Gates) -> 
     return replace(verdict, before=before, after=after)
 
 
-def estimate_gate(old: tuple[Case, Float64], new: tuple[Case, Float64], options: EstimateGate, gates: Gates) -> Verdict:
+def estimate_gate(
+    old: tuple[Case, Float64],
+    new: tuple[Case, Float64],
+    options: EstimateGate,
+    gates: Gates,
+    object_ids: Names | None = None,
+) -> Verdict:
     """Whether the new model is better on the new release, as far as that can be estimated without labels.
 
     Parameters
@@ -204,6 +234,8 @@ def estimate_gate(old: tuple[Case, Float64], new: tuple[Case, Float64], options:
         The limit.
     gates : Gates
         How to decide.
+    object_ids : ndarray of str, optional
+        Object of the new release that each image shows, of its own unless given.
 
     Returns
     -------
@@ -212,8 +244,10 @@ def estimate_gate(old: tuple[Case, Float64], new: tuple[Case, Float64], options:
     """
     question = "accuracy on the new release, estimated without labels"
     sizes = len(old[0].true), len(old[1])
-    if min(sizes) < FEWEST or not old[0].known.any():
-        reason = f"{sizes[0]} objects of the source and {sizes[1]} of the release are not enough"
+    both = old[0].objects, numbered(object_ids, sizes[1])
+    counts = [count_objects(objects) for objects in both]
+    if min(counts) < FEWEST or not old[0].known.any():
+        reason = f"{counts[0]} objects of the source and {counts[1]} of the release are not enough"
         return not_computed("estimate", question, reason, estimate=True)
     whole = [np.ones((1, size)) for size in sizes]
     values = [float(estimated_accuracy(*each, *whole)[0]) for each in (old, new)]
@@ -222,11 +256,11 @@ def estimate_gate(old: tuple[Case, Float64], new: tuple[Case, Float64], options:
     parts = []
     for start in range(0, gates.resamples, step):
         number = min(step, gates.resamples - start)
-        drawn = [metrics.resamples(np.arange(size), number, rng) for size in sizes]
+        drawn = [metrics.resamples(objects, number, rng) for objects in both]
         parts.append(estimated_accuracy(*new, *drawn) - estimated_accuracy(*old, *drawn))
     changes = np.concatenate(parts)
     verdict = decide(
-        "estimate", question, values[1] - values[0], changes, options.gain, math.inf, sizes[1], gates, change=True
+        "estimate", question, values[1] - values[0], changes, options.gain, math.inf, counts[1], gates, change=True
     )
     return replace(verdict, before=values[0], after=values[1], estimate=True)
 
@@ -267,21 +301,21 @@ def estimated_accuracy(source: Case, confidence: Float64, source_weights: Float6
 
 def _calibration(where: str, case: Case | None, limit: float, gates: Gates) -> Verdict:
     question = f"calibration error on {where}"
-    if case is None or int(case.known.sum()) < FEWEST:
+    if case is None or (count := count_objects(_known_objects(case))) < FEWEST:
         return not_computed("calibration", question, "too few labelled objects of known classes")
 
     def error(weights: Float64) -> dict[str, Float64]:
         return {"error": case.measures(weights)[CALIBRATION]}
 
     value = float(error(np.ones((1, len(case.true))))["error"][0])
-    drawn = metrics.in_chunks(error, np.arange(len(case.true)), gates.resamples, gates.seed)
-    return decide("calibration", question, value, drawn["error"], -math.inf, limit, int(case.known.sum()), gates)
+    drawn = metrics.in_chunks(error, case.objects, gates.resamples, gates.seed)
+    return decide("calibration", question, value, drawn["error"], -math.inf, limit, count, gates)
 
 
 def _temperature(case: Case, limit: float, gates: Gates) -> Verdict:
     question = "temperature that the probabilities on the source's test part still need"
-    known = case.known
-    if int(known.sum()) < FEWEST:
+    known, objects = case.known, _known_objects(case)
+    if (count := count_objects(objects)) < FEWEST:
         return not_computed("calibration", question, "too few labelled objects of known classes")
     logits = np.log(np.maximum(case.probabilities[known], np.finfo(np.float64).tiny))
     true = case.true[known]
@@ -291,8 +325,13 @@ def _temperature(case: Case, limit: float, gates: Gates) -> Verdict:
         return {"temperature": TEMPERATURES[(weights @ losses).argmin(axis=1)]}
 
     value = float(best(np.ones((1, len(true))))["temperature"][0])
-    drawn = metrics.in_chunks(best, np.arange(len(true)), gates.resamples, gates.seed)
-    return decide("calibration", question, value, drawn["temperature"], -math.inf, limit, len(true), gates)
+    drawn = metrics.in_chunks(best, objects, gates.resamples, gates.seed)
+    return decide("calibration", question, value, drawn["temperature"], -math.inf, limit, count, gates)
+
+
+def _known_objects(case: Case) -> NDArray[np.intp]:
+    """Number of the object that each image of a known class shows, from 0."""
+    return numbered(case.objects[case.known], int(case.known.sum()))
 
 
 def _losses(logits: Float64, true: NDArray[np.int64]) -> Float64:

@@ -17,7 +17,7 @@ from galmorph.errors import DataError, GalmorphError
 from galmorph.releases import gate_options as asked
 from galmorph.releases import gates as gate
 from galmorph.releases.gate_options import Gates
-from galmorph.releases.verdict import Verdict, not_computed
+from galmorph.releases.verdict import Verdict, not_computed, numbered
 from galmorph.scores import Scores, score
 from galmorph.training.evaluate import check_fit, label_words, predict
 from galmorph.training.measures import Case
@@ -111,21 +111,21 @@ class _Bench:
     def estimate(self, options: asked.EstimateGate) -> list[Verdict]:
         confidence = [scores.confidence for scores in self._release]
         both = [(case, numbers) for case, numbers in zip(self._source, confidence, strict=True)]
-        return [gate.estimate_gate(both[0], both[1], options, self.gates)]
+        return [gate.estimate_gate(both[0], both[1], options, self.gates, self._release_ids)]
 
     def calibration(self, options: asked.CalibrationGate) -> list[Verdict]:
         target = None if options.target_error is None else self._labelled[1]
         return gate.calibration_gates(self._source[1], target, options, self.gates)
 
     def unknown(self, options: asked.UnknownGate) -> list[Verdict]:
-        return [gate.unknown_gate(self._release[1].unknown, options, self.gates)]
+        return [gate.unknown_gate(self._release[1].unknown, options, self.gates, self._release_ids)]
 
     def agreement(self, options: asked.AgreementGate) -> list[Verdict]:
         if "snr" not in self._cutouts.labels:
             raise DataError(f"{self.material.target} has no column snr, which says what is bright")
         names = [_labels(model, scores) for model, scores in zip(self.models, self._release, strict=True)]
         snr = self._cutouts.labels["snr"].to_numpy(dtype=np.float64)
-        return [gate.agreement_gate(names[0], names[1], snr, options, self.gates)]
+        return [gate.agreement_gate(names[0], names[1], snr, options, self.gates, self._release_ids)]
 
     def int8(self, options: asked.Int8Gate) -> list[Verdict]:
         new = self.models[1]
@@ -133,7 +133,8 @@ class _Bench:
             raise DataError(f"the bundle {new.path} has no {INT8}")
         rows = np.arange(len(self._cutouts.labels))
         logits, _ = predict(new.path / INT8, self._cutouts.images, rows)
-        return [gate.int8_gate(self._release[1].label, logits.argmax(axis=1), options, self.gates)]
+        labels = self._release[1].label, logits.argmax(axis=1)
+        return [gate.int8_gate(*labels, options, self.gates, self._release_ids)]
 
     def speed(self, options: asked.SpeedGate) -> list[Verdict]:
         images = np.ascontiguousarray(self._cutouts.images[:TIMED])
@@ -170,7 +171,7 @@ class _Bench:
         rows = np.flatnonzero((parts.part == "test") & (parts.domain == SOURCE) & (parts.names != ""))
         if not rows.size:
             raise DataError(f"{parts.cutouts.path} has no labelled object of the source in its test part")
-        return self._cases(parts.cutouts, rows, parts.names[rows], "source")
+        return self._cases(parts.cutouts, rows, parts.names[rows], parts.ids[rows], "source")
 
     @cached_property
     def _labelled(self) -> tuple[Case, Case]:
@@ -179,12 +180,17 @@ class _Bench:
             raise DataError(f"no table of labels speaks of the objects of {self.material.target}")
         parts, cutouts = self._parts, self._cutouts
         names = label_words(cutouts, self.models[1].manifest.training["recipe"]["source"].get("class_map", ""))
-        ids = cutouts.labels["object_id"].astype(str).to_numpy(dtype=np.str_)
+        ids = self._release_ids
         learned = parts.ids[parts.part != "test"]
         rows = np.flatnonzero((names != "") & ~np.isin(ids, learned))
         if not rows.size:
             raise DataError(f"{self.material.target} has no labelled object that the new model was not trained on")
-        return self._cases(cutouts, rows, names[rows], "target")
+        return self._cases(cutouts, rows, names[rows], ids[rows], "target")
+
+    @cached_property
+    def _release_ids(self) -> NDArray[np.str_]:
+        """Object of the new release that each image shows."""
+        return self._cutouts.labels["object_id"].astype(str).to_numpy(dtype=np.str_)
 
     @cached_property
     def _release(self) -> tuple[Scores, Scores]:
@@ -193,10 +199,16 @@ class _Bench:
         return old, new
 
     def _cases(
-        self, cutouts: CutoutSet, rows: NDArray[np.intp], names: NDArray[np.str_], domain: str
+        self,
+        cutouts: CutoutSet,
+        rows: NDArray[np.intp],
+        names: NDArray[np.str_],
+        ids: NDArray[np.str_],
+        domain: str,
     ) -> tuple[Case, Case]:
         old, new = (
-            Case.of(scored(model, cutouts, rows, domain), names, tuple(model.manifest.classes)) for model in self.models
+            Case.of(scored(model, cutouts, rows, domain), names, tuple(model.manifest.classes), numbered(ids, len(ids)))
+            for model in self.models
         )
         return old, new
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from galmorph import metrics
@@ -129,7 +130,15 @@ def decide(
     return Verdict(gate, question, passed, reason, value, low, high, limit, objects=objects)
 
 
-def decide_share(gate: str, question: str, member: Bool, least: float, most: float, gates: Gates) -> Verdict:
+def decide_share(
+    gate: str,
+    question: str,
+    member: Bool,
+    least: float,
+    most: float,
+    gates: Gates,
+    object_ids: NDArray[np.str_] | None = None,
+) -> Verdict:
     """A gate on the share of objects for which something holds.
 
     Parameters
@@ -142,20 +151,34 @@ def decide_share(gate: str, question: str, member: Bool, least: float, most: flo
         The limits, infinite where there is none.
     gates : Gates
         How to decide.
+    object_ids : ndarray of str, optional
+        Object that each image shows, of its own unless given: images of one are drawn together.
 
     Returns
     -------
     Verdict
         Not passed if there are too few objects.
     """
-    if len(member) < FEWEST:
-        return not_computed(gate, question, f"{len(member)} objects are not enough")
+    objects = numbered(object_ids, len(member))
+    if (count := count_objects(objects)) < FEWEST:
+        return not_computed(gate, question, f"{count} objects are not enough")
 
     def share(weights: Float64) -> dict[str, Float64]:
         return {"share": weights @ member.astype(np.float64) / weights.sum(axis=1)}
 
-    drawn = metrics.in_chunks(share, np.arange(len(member)), gates.resamples, gates.seed)
-    return decide(gate, question, float(member.mean()), drawn["share"], least, most, len(member), gates)
+    drawn = metrics.in_chunks(share, objects, gates.resamples, gates.seed)
+    return decide(gate, question, float(member.mean()), drawn["share"], least, most, count, gates)
+
+
+def numbered(object_ids: NDArray[np.str_] | NDArray[np.intp] | None, images: int) -> NDArray[np.intp]:
+    """Number of the object that each of so many images shows, from 0; one of its own each without identifiers."""
+    # In the order in which they come: where each image shows another object, resamples are those of the images.
+    return np.arange(images) if object_ids is None else np.asarray(pd.factorize(object_ids)[0], dtype=np.intp)
+
+
+def count_objects(objects: NDArray[np.intp]) -> int:
+    """How many objects images show, which are numbered from 0."""
+    return int(objects.max()) + 1 if len(objects) else 0
 
 
 def decide_change(gate: str, question: str, measure: str, old: Case, new: Case, least: float, gates: Gates) -> Verdict:
@@ -186,8 +209,8 @@ def decide_change(gate: str, question: str, measure: str, old: Case, new: Case, 
     """
     if len(old.true) != len(new.true):
         raise DataError("both models have to be measured on the same objects")
-    if len(old.true) < FEWEST:
-        return not_computed(gate, question, f"{len(old.true)} objects are not enough")
+    if (count := count_objects(old.objects)) < FEWEST:
+        return not_computed(gate, question, f"{count} objects are not enough")
     name = MEASURES[measure]
 
     def both(weights: Float64) -> dict[str, Float64]:
@@ -198,9 +221,7 @@ def decide_change(gate: str, question: str, measure: str, old: Case, new: Case, 
     if not all(math.isfinite(value) for value in whole.values()):
         lacking = "unknown classes" if name[0] == "unknown" else "known classes"
         return not_computed(gate, question, f"no labelled object of {lacking}, or none of them scored")
-    drawn = metrics.in_chunks(both, np.arange(len(old.true)), gates.resamples, gates.seed)
+    drawn = metrics.in_chunks(both, old.objects, gates.resamples, gates.seed)
     change = whole["new"] - whole["old"]
-    verdict = decide(
-        gate, question, change, drawn["new"] - drawn["old"], least, math.inf, len(old.true), gates, change=True
-    )
+    verdict = decide(gate, question, change, drawn["new"] - drawn["old"], least, math.inf, count, gates, change=True)
     return replace(verdict, before=whole["old"], after=whole["new"])

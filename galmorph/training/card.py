@@ -18,6 +18,11 @@ INTERVALS = (
     "In brackets: 95 % bootstrap intervals over objects. Of few objects, or where all are right, they are too narrow."
 )
 
+#: Under the numbers of the validation part.
+CHOSEN_BY = (
+    "The weights, the temperature and the threshold were chosen by these objects: the numbers are rather too good."
+)
+
 
 def write_card(manifest: Manifest, template: Path | None = None) -> str:
     """Text of the card.
@@ -100,7 +105,13 @@ def _harm(guard: Mapping[str, Any]) -> str:
 def _measures(part: str, result: dict[str, Any]) -> str:
     """Tables of what was measured on one part; in brackets 95 % intervals, where there are any."""
     ends = result["intervals"]
-    lines = [f"### Source {part}", "", "| class | objects | recall | precision | AUC |", "|---|---|---|---|---|"]
+    lines = [
+        f"### Source {part}",
+        "",
+        *([CHOSEN_BY, ""] if part == "validation" else []),
+        "| class | objects | recall | precision | AUC |",
+        "|---|---|---|---|---|",
+    ]
     for name, values in result["per_class"].items():
         own = ends.get("per_class", {}).get(name, {})
         numbers = " | ".join(_number(values[key], own.get(key)) for key in ("recall", "precision", "auc"))

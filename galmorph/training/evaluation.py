@@ -146,12 +146,12 @@ def summarise(
     Evaluation
         The numbers.
     """
-    case = Case.of(scores, names, classes)
+    objects = None if object_ids is None else np.unique(object_ids, return_inverse=True)[1]
+    case = Case.of(scores, names, classes, objects)
     values = {name: float(array[0]) for name, array in case.measures(np.ones((1, len(names)))).items()}
     intervals: dict[Name, list[float]] = {}
     if resamples and len(names):
-        groups = np.arange(len(names)) if object_ids is None else np.unique(object_ids, return_inverse=True)[1]
-        drawn = metrics.in_chunks(case.measures, groups, resamples, seed)
+        drawn = metrics.in_chunks(case.measures, case.objects, resamples, seed)
         ends = {name: metrics.interval(array) for name, array in drawn.items() if math.isfinite(values[name])}
         intervals = {name: list(pair) for name, pair in ends.items() if pair is not None}
     order = (*classes, *case.strangers)

@@ -42,7 +42,7 @@ from galmorph.training.methods import find_method
 from galmorph.training.module import Training
 from galmorph.training.recipe import Recipe
 from galmorph.training.reference import chosen_rows, images_facts, sample_domain
-from galmorph.training.shipped import Shipped, shipped
+from galmorph.training.shipped import Shipped, is_best, shipped
 from galmorph.training.split import split_objects
 from galmorph.training.strangers import draw_strangers
 from galmorph.training.target import read_target, target_rows
@@ -196,14 +196,25 @@ def _at_hand(path: Path, moved: Path | None, option: str) -> Path:
 
 def _tell_what_is_open(recipe: Recipe, chosen: Shipped) -> None:
     """Warn of a training that is not finished, and of an adapted network that no guard has judged."""
-    for folder in {path.resolve().parent.parent for path in chosen.checkpoints}:
-        if (folder / IDENTITY).is_file() and not (folder / RESULT).is_file():
+    # A file that was taken out of the folder of its training tells nothing of that.
+    folders = {path: path.resolve().parent.parent for path in chosen.checkpoints}
+    folders = {path: folder for path, folder in folders.items() if (folder / IDENTITY).is_file()}
+    for folder in set(folders.values()):
+        if not (folder / RESULT).is_file():
             logger.warning(
                 "the training in %s is not finished, and the best of its epochs so far is taken; the same galmorph "
                 "train goes on with it",
                 folder,
             )
-    if find_method(recipe.method.name).adapts and recipe.guard.mode != "off" and chosen.verdict is None:
+    if not find_method(recipe.method.name).adapts or recipe.guard.mode == "off" or chosen.verdict is not None:
+        return
+    if others := [path for path in folders if not is_best(path)]:
+        logger.warning(
+            "%s is not the best epoch of its training, which is the one that a guard judges: whether adaptation did "
+            "harm to this one nobody has looked at. Give the folder of the training to have the one that was judged",
+            others[0],
+        )
+    else:
         logger.warning(
             "no guard has judged whether adaptation did harm here, as the recipe asks for; the same galmorph train "
             "goes on to the model that it is compared with"

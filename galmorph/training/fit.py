@@ -44,7 +44,7 @@ from galmorph.training.shipped import checkpoint_file
 from galmorph.training.stretch import Stretch, fit_stretch
 from galmorph.training.surroundings import surroundings
 from galmorph.training.terms import Setting
-from galmorph.training.transfer import read_start, start_file, start_from
+from galmorph.training.transfer import read_start, start_file, start_from, tell_other_division
 from galmorph.training.watch import WATCHED, monitored, monitored_images
 
 logger = logging.getLogger(__name__)
@@ -314,6 +314,7 @@ def build(recipe: Recipe, domains: Domains) -> Training:
     module = _assemble(recipe, stretch, record)
     if recipe.network.initial is not None:
         start = read_start(recipe.network.initial)
+        tell_other_division(start, recipe.split, dataset.digests)
         record["initial"] = start_from(start, module.network, recipe.network, recipe.source.classes)
     return module
 

@@ -35,6 +35,8 @@ class Case:
         Where the bundle calls the object unknown.
     scores : dict of ndarray
         What grows with strangeness, by name; NaN where it is no number.
+    objects : ndarray of int
+        Object that each image shows, counted from 0: what resamples are drawn of. Shape ``(n,)``.
     """
 
     classes: tuple[str, ...]
@@ -44,10 +46,20 @@ class Case:
     probabilities: Float64
     flagged: NDArray[np.bool_]
     scores: dict[str, Float64]
+    objects: NDArray[np.intp]
 
     @classmethod
-    def of(cls, scores: Scores, names: NDArray[np.str_], classes: tuple[str, ...]) -> "Case":
-        """A case from scores and true classes in words; classes not among `classes` are unknown."""
+    def of(
+        cls,
+        scores: Scores,
+        names: NDArray[np.str_],
+        classes: tuple[str, ...],
+        objects: NDArray[np.intp] | None = None,
+    ) -> "Case":
+        """A case from scores and true classes in words; classes not among `classes` are unknown.
+
+        Each image shows an object of its own unless `objects` are given.
+        """
         strangers = tuple(sorted(set(names.tolist()) - set(classes)))
         place = {name: number for number, name in enumerate((*classes, *strangers))}
         p = np.asarray(scores.probabilities, dtype=np.float64)
@@ -65,6 +77,7 @@ class Case:
                 "anomaly_score": scores.anomaly_score,
                 "one_minus_confidence": 1 - scores.confidence,
             },
+            np.arange(len(names)) if objects is None else objects,
         )
 
     @property
@@ -125,7 +138,8 @@ class Case:
     def _ranking(self, weights: Float64) -> dict[Name, Float64]:
         """Measures of the scores, whatever the threshold: for all strangers together, and each against the known."""
         known, correct = self.known, self.label == self.true
-        groups = {name: self.true == len(self.classes) + j for j, name in enumerate(self.strangers)}
+        # A class may be called "all" too; that all are meant by it is what others read.
+        groups = {name: self.true == len(self.classes) + j for j, name in enumerate(self.strangers) if name != "all"}
         found: dict[Name, Float64] = {}
         for group, member in ({"all": ~known} | groups).items():
             chosen = known | member

@@ -24,6 +24,7 @@ from galmorph.training.fit import Device, first_epoch, moved, train
 from galmorph.training.folder import CHECKPOINTS, METRICS
 from galmorph.training.history import read_history
 from galmorph.training.hold import held, write_whole
+from galmorph.training.methods import find_method
 from galmorph.training.options import SEEDS_END
 from galmorph.training.recipe import Recipe, load_recipe
 from galmorph.training.search_space import Scalar, Space, load_space, with_settings
@@ -120,12 +121,17 @@ def search(
         # One by one, so that a word that is no setting is found before anything is trained.
         with_settings(settings, {name: setting.first})
     domains = read_domains(settings)
-    if space.of_target and domains.target is None:
-        raise ConfigError(f"{space.objective} is measured on a target, and method {settings.method.name!r} has none")
+    _check_objective(settings, space)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with held(out), _told(out / STUDY):
         return _search(out, settings, space, domains, trials, device, report)
+
+
+def _check_objective(recipe: Recipe, space: Space) -> None:
+    """Fail where a method looks at no image of what is to be gone by; a search may try several methods."""
+    if space.of_target and not find_method(recipe.method.name).adapts:
+        raise ConfigError(f"{space.objective} is measured on a target, and method {recipe.method.name!r} has none")
 
 
 @contextmanager
@@ -216,6 +222,7 @@ def _try(
     chosen = space.suggest(trial)
     try:
         settings = with_settings(recipe, chosen)
+        _check_objective(settings, space)
         stops = [_Stop(trial, space.objective, first_epoch(settings), folder)] if space.pruning else []
         # One device: processes of one trial would each be a search.
         result = train(settings, folder, device=device, devices=1, progress=False, callbacks=stops)

@@ -29,13 +29,13 @@ def _of_one(checkpoint: Path) -> Path:
 
 
 def read_verdict(checkpoint: Path) -> Verdict | None:
-    """The verdict that a checkpoint goes on with, or None if its training was not guarded.
+    """The verdict that a checkpoint goes on with, or None if its training was not guarded, or this epoch not judged.
 
     Parameters
     ----------
     checkpoint : Path
         ``OUT/checkpoints/….safetensors`` or ``OUT/source_only/checkpoints/….safetensors``, the folder of either, or of
-        several seeds.
+        several seeds. Of an adapted model only the best epoch was judged.
 
     Returns
     -------
@@ -43,8 +43,15 @@ def read_verdict(checkpoint: Path) -> Verdict | None:
         Of the training in OUT.
     """
     folder = _folder(checkpoint)
-    path = (folder.parent if folder.name == PLAIN else folder) / GUARD
-    return Verdict.from_dict(json.loads(path.read_text())) if path.is_file() else None
+    plain = folder.name == PLAIN
+    path = (folder.parent if plain else folder) / GUARD
+    judged = path.is_file() and (plain or is_best(Path(checkpoint)))
+    return Verdict.from_dict(json.loads(path.read_text())) if judged else None
+
+
+def is_best(checkpoint: Path) -> bool:
+    """Whether a path stands for the best epoch, as folders do; no other is judged by a guard."""
+    return checkpoint.is_dir() or checkpoint.name == f"{BEST}{SUFFIX}"
 
 
 def _folder(checkpoint: Path) -> Path:

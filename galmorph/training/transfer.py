@@ -4,7 +4,8 @@ All layers go on learning, which DeepMerge II found better than to freeze some.
 """
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from galmorph.errors import ConfigError, DataError
 from galmorph.training.checkpoint import STRUCTURE, read_checkpoint
 from galmorph.training.domain_norm import DomainNorm
 from galmorph.training.networks import Classifier
-from galmorph.training.options import NetworkOptions
+from galmorph.training.options import NetworkOptions, SplitOptions
 from galmorph.training.shipped import checkpoint_file, shipped_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -40,11 +41,14 @@ class Start:
         By name: of a checkpoint as in a `Classifier`, else as in its encoder.
     recipe : dict or None
         Of the training that made the checkpoint; None for plain weights.
+    digests : dict or None
+        Of the labelled images of that training.
     """
 
     path: Path
     weights: dict[str, Tensor]
     recipe: dict[str, Any] | None
+    digests: Mapping[str, str] | None = None
 
 
 def start_file(path: Path) -> Path:
@@ -97,7 +101,7 @@ def read_start(path: Path) -> Start:
         raise DataError(f"network.initial: {path} is not a checkpoint of a galmorph training")
     prefix = "network."
     weights = {name.removeprefix(prefix): w for name, w in state["state_dict"].items() if name.startswith(prefix)}
-    return Start(path, weights, state["record"]["recipe"])
+    return Start(path, weights, state["record"]["recipe"], state["record"].get("digests"))
 
 
 def start_from(start: Start, network: Classifier, options: NetworkOptions, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -155,6 +159,34 @@ def start_from(start: Start, network: Classifier, options: NetworkOptions, class
     }
     _say(record)
     return record
+
+
+def tell_other_division(start: Start, split: SplitOptions, digests: Mapping[str, str]) -> None:
+    """Warn where weights may have been learned from objects that are to validate and to test here.
+
+    Parameters
+    ----------
+    start : Start
+        The weights.
+    split : SplitOptions
+        How objects are divided here.
+    digests : mapping of str to str
+        Of the labelled images here.
+    """
+    if start.recipe is None:
+        return
+    theirs = start.recipe.get("split")
+    # With exact shares of classes an object's part depends on all the others.
+    if theirs == asdict(split) and not (split.stratified and start.digests != digests):
+        return
+    logger.warning(
+        "network.initial: the training of %s divided its objects otherwise (%s): it may have learned from some that "
+        "are in the validation and test parts here, if they were among its own, and what is measured on these is too "
+        "good then. Give both trainings the same [split]%s",
+        start.path,
+        "[split] is another" if theirs != asdict(split) else "split.stratified, on other images",
+        "" if theirs != asdict(split) else ", with stratified = false",
+    )
 
 
 def _unfit(start: Start, options: NetworkOptions, classes: tuple[str, ...]) -> dict[str, str]:

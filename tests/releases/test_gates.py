@@ -1,5 +1,7 @@
 """Gates on numbers that can be counted by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,34 @@ def test_few_objects_prove_little():
     assert "100 objects do not prove it" in gate.source_gate(*worse, 0.8, SourceGate(drop=0.015), BY_INTERVAL).reason
     assert gate.source_gate(*worse, 0.8, SourceGate(drop=0.015), BY_VALUE).passed
     assert not gate.source_gate(*worse, 0.8, SourceGate(drop=0.005), BY_VALUE).passed
+
+
+def test_images_of_one_object_prove_no_more_than_one_of_them():
+    def times(one: Case) -> Case:
+        """The same objects, with ten images of each."""
+        arrays = ("true", "label", "probabilities", "flagged", "objects")
+        many = {name: np.repeat(getattr(one, name), 10, axis=0) for name in arrays}
+        return replace(one, **many, scores={name: np.repeat(values, 10) for name, values in one.scores.items()})
+
+    def verdicts(old, new, ids, confidence, flags, snr):
+        return [
+            gate.source_gate(old, new, 0.8, SourceGate(), BY_INTERVAL),
+            gate.target_gate(old, new, TargetGate(least_objects=100), BY_INTERVAL),
+            *gate.calibration_gates(old, new, CalibrationGate(target_error=0.1), BY_INTERVAL),
+            gate.estimate_gate((old, confidence), (new, confidence), EstimateGate(), BY_INTERVAL, ids),
+            gate.unknown_gate(flags, UnknownGate(), BY_INTERVAL, ids),
+            gate.agreement_gate(ids, np.where(flags, "b", ids), snr, AgreementGate(brightest=0.95), BY_INTERVAL, ids),
+            gate.int8_gate(flags * 1, flags * 0, Int8Gate(), BY_INTERVAL, ids),
+        ]
+
+    old, new = case(80), case(78)
+    rows = np.arange(100).astype(str), np.linspace(0.5, 1, 100), np.arange(100) < 10, np.arange(100.0)
+    alone, many = verdicts(old, new, *rows), [np.repeat(values, 10) for values in rows]
+    together = verdicts(times(old), times(new), *many)
+    for one, other in zip(alone, together, strict=True):
+        assert (other.low, other.high, other.objects) == pytest.approx((one.low, one.high, one.objects))
+    few = gate.target_gate(times(old), times(new), TargetGate(least_objects=101), BY_VALUE)
+    assert "100 labelled objects" in few.reason
 
 
 def test_a_source_that_the_old_model_does_not_know_proves_nothing():

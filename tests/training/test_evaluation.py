@@ -216,6 +216,13 @@ def test_only_unknown_objects():
     assert result.unknown["false_unknown_rate"] is None
 
 
+def test_a_class_of_the_name_of_all_does_not_stand_for_all():
+    scores = make_scores([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [0.99, 0.01]], [False] * 4)
+    odd, plain = (summarised(scores, ["a", "b", "lens", name]).unknown["auroc"] for name in ("all", "ring"))
+    assert odd["all"] == plain["all"] != plain["ring"]
+    assert odd["lens"] == plain["lens"]
+
+
 def test_known_classes_come_in_their_order_and_others_by_name():
     names = ["f", "b", "e", "c", "a", "d"]
     result = summarised(make_scores([[0.5, 0.5]] * 6, [False] * 6), names)

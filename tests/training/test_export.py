@@ -69,6 +69,9 @@ def test_card_shows_the_measures(bundle):
     assert f"| AUROC of unknown by entropy | {auroc:.3f} ({low_auroc:.3f} to {high_auroc:.3f}) |" in card
     assert f"| merger | {test['objects']['merger']} | {recall:.3f} ({low:.3f} to {high:.3f}) |" in card
     assert "Kept out of training" in card
+    validation, other = card.split("### Source validation")[1].split("### Source test")
+    assert "were chosen by these objects" in validation
+    assert "were chosen by these objects" not in other
     assert "$" not in card
 
 

@@ -185,6 +185,28 @@ def test_export_tells_of_a_training_that_is_not_finished_or_not_judged(cutouts, 
     assert f"the training in {out} is not finished, and the best of its epochs so far is taken" in caplog.text
 
 
+def test_of_an_epoch_that_no_guard_judged_none_is_said_to_have_judged(cutouts, target, tmp_path, caplog, capsys):
+    out = tmp_path / "out"
+    train_guarded(recipe_for(cutouts, target), out, device="cpu", progress=False)
+    last = out / "checkpoints" / "last.safetensors"
+    assert read_verdict(out) == read_verdict(out / "checkpoints" / "best.safetensors") is not None
+    assert read_verdict(last) is None
+    # Of the training on the source alone there is nothing to judge in any epoch.
+    assert read_verdict(out / PLAIN / "checkpoints" / "last.safetensors") == read_verdict(out)
+    main(["export", str(last), "--out", str(tmp_path / "bundle")])
+    assert f"{last} is not the best epoch of its training" in caplog.text
+    assert "no guard has judged" not in caplog.text
+    assert "as the guard decided" not in capsys.readouterr().out
+    assert "guard" not in load_bundle(tmp_path / "bundle").manifest.training
+    # Which epoch a file is that was taken out of the folder nobody can say.
+    (tmp_path / "elsewhere").mkdir()
+    taken = shutil.copy(last, tmp_path / "elsewhere" / "weights.safetensors")
+    caplog.clear()
+    export(taken, tmp_path / "bundle")
+    assert "no guard has judged" in caplog.text
+    assert "is not the best epoch" not in caplog.text
+
+
 def test_what_the_guard_chose_is_looked_at_beside_the_target(fallen, target, tmp_path):
     for moved in (None, shutil.copytree(target, tmp_path / "moved")):
         explain(fallen[0], tmp_path / "out", target=moved)

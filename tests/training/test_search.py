@@ -54,6 +54,24 @@ def test_best_trial_is_the_best_row_and_its_recipe_trains(found, recipe):
     assert result.trials == {"finished": 4, "stopped early": 0, "failed": 0}
 
 
+def test_a_method_without_a_target_fails_where_the_target_is_gone_by(cutouts, tmp_path):
+    recipe = tiny_recipe(
+        cutouts,
+        target={"path": str(make_cutouts(tmp_path / "target", each=10, seed=7))},
+        method={"name": "mmd", "warmup_epochs": 0, "ramp_epochs": 0},
+        fit={"epochs": 1, "batch_size": 24},
+    )
+    methods = {"method.name": Choice(choices=("source_only", "mmd"))}
+    for pruning in (False, True):
+        out = tmp_path / f"out-{pruning}"
+        space = Space(settings=methods, objective="target_density", pruning=pruning)
+        result = search(recipe, space, out, trials=3, device="cpu")
+        assert result.settings == {"method.name": "mmd"}
+        failed = table(out).query("state == 'fail'")
+        assert set(failed["method.name"]) == {"source_only"}
+        assert failed["reason"].str.contains("target_density is measured on a target").all()
+
+
 def test_folders_of_trials_are_small(found):
     out, _ = found
     names = {path.name for path in (out / "trials" / "0002").iterdir()}

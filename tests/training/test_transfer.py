@@ -64,6 +64,28 @@ def test_last_layer_of_other_classes_is_left(trained, cutouts, tmp_path, caplog)
     assert record["left"]["head"] == "it was linear and is cosine"
 
 
+def test_weights_that_may_have_learned_from_the_test_part_are_told(trained, cutouts, tmp_path, caplog):
+    network = {"initial": str(trained.checkpoint)}
+    other = make_cutouts(tmp_path / "set", seed=3)
+    # An object's part is that of its identifier, in any set.
+    for path in (cutouts, other):
+        made(tiny_recipe(path, network=network))
+    assert "divided its objects otherwise" not in caplog.text
+    made(tiny_recipe(other, network=network, split={"salt": "another"}))
+    assert "best.safetensors divided its objects otherwise ([split] is another)" in caplog.text
+    assert "Give both trainings the same [split]" in caplog.text
+
+
+def test_exact_shares_of_classes_divide_another_set_otherwise(cutouts, tmp_path, caplog):
+    recipe = tiny_recipe(cutouts, split={"stratified": True}, fit={"epochs": 1})
+    first = train(recipe, tmp_path / "out", device="cpu", progress=False)
+    network = {"initial": str(first.checkpoint)}
+    made(tiny_recipe(cutouts, network=network, split={"stratified": True}))
+    assert "divided its objects otherwise" not in caplog.text
+    made(tiny_recipe(make_cutouts(tmp_path / "set", seed=3), network=network, split={"stratified": True}))
+    assert "(split.stratified, on other images)" in caplog.text
+
+
 def test_it_starts_where_the_other_ended_and_learns_in_all_layers(trained, cutouts, tmp_path):
     recipe = tiny_recipe(cutouts, network={"initial": str(trained.checkpoint)}, fit={"epochs": 1})
     result = train(recipe, tmp_path / "out", device="cpu", progress=False)
