@@ -285,7 +285,7 @@ class _Processes(LocalCluster):  # type: ignore[misc]
     """Worker processes of this machine, which may be closed before they have begun."""
 
     async def _close(self) -> None:
-        # Dask closes at exit what was stopped while it began, and takes for a fault that some had not: they end with it.
+        # Dask closes at exit what was stopped while it began, and takes it for a fault that workers had not begun.
         with contextlib.suppress(AssertionError):
             await super()._close()
 
