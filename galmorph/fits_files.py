@@ -43,8 +43,8 @@ class Notes:
     lines: list[str] = field(default_factory=list)
 
     def add(self, line: str) -> None:
-        """Take a warning down unless it is there already."""
-        if line not in self.lines:
+        """Take a warning down unless it is empty or there already."""
+        if line and line not in self.lines:
             self.lines.append(line)
 
 

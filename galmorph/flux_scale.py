@@ -22,6 +22,15 @@ ROWS = 64
 STEPS = 1_000_000
 #: Magnitudes beyond which a zero-point, negative or positive, is none: a placeholder for one, as -9999.
 FARTHEST_ZERO_POINT = 100.0
+#: AB magnitude of one count in the units of flux that headers tell.
+FLUX_UNITS = {
+    "Jy": 8.9, "mJy": 16.4, "uJy": 23.9, "microJy": 23.9, "nJy": 31.4,
+    "maggy": 0.0, "nanomaggy": NANOMAGGY, "nanomaggies": NANOMAGGY, "nmgy": NANOMAGGY,
+}  # fmt: skip
+#: Units of flux per steradian, in jansky per steradian.
+SURFACE_UNITS = {"MJy/sr": 1e6, "MJy sr-1": 1e6, "Jy/sr": 1.0}
+#: Magnitudes by which a zero-point may differ from that of the unit without a note.
+ZERO_POINT_TOLERANCE = 0.1
 
 
 def pixel_area(source: TileSource, survey: Survey, pixel_scale: float) -> float:
@@ -176,6 +185,53 @@ def _check_unit(image: Plane, band: str, source: TileSource) -> None:
             f"{source.images[band]}: {image.hdu} is in {found.strip()}; expected {' or '.join(units)}. Convert it, or "
             f"describe it by a profile of its own, such as generic with its zero-point"
         )
+
+
+def odd_unit(image: Plane, band: str, source: TileSource, survey: Survey, pixel_scale: float) -> str:
+    """What is odd about the unit that the header of a band's image tells, where the layout takes any.
+
+    Parameters
+    ----------
+    image : Plane
+        With its header.
+    band : str
+        Its name.
+    source : TileSource
+        Files and layout.
+    survey : Survey
+        Zero-points, or the keywords that give them.
+    pixel_scale : float
+        Arcsec per pixel.
+
+    Returns
+    -------
+    str
+        In words: that a flux is another than the zero-point's, or that counts are taken for nanomaggies by a profile
+        that may be told their zero-point. Empty when nothing is odd, or nothing is told.
+
+    Raises
+    ------
+    TileError
+        If the zero-point is missing.
+    """
+    unit = image.header.get("BUNIT")
+    if source.layout.image.units or not isinstance(unit, str) or not unit.strip():
+        return ""
+    taken, told = _zero_point(image, band, source, survey), _zero_point_of(unit.strip(), pixel_scale)
+    what = f"{source.images[band].name} is in {unit.strip()} by its header"
+    if told is not None and abs(told - taken) > ZERO_POINT_TOLERANCE:
+        return f"{what}, of which the zero-point is {told:.2f}, and that of band {band} is {taken:.2f}: correct one"
+    if told is None and taken == NANOMAGGY and any(option.sets == "zero_point" for option in survey.options):
+        return f"{what}, and taken for nanomaggies: give zero_point, the AB magnitude of one count, or convert it"
+    return ""
+
+
+def _zero_point_of(unit: str, pixel_scale: float) -> float | None:
+    """AB magnitude of one count of a unit; None of what is no unit of flux."""
+    per_steradian = SURFACE_UNITS.get(unit)
+    if per_steradian is None:
+        return FLUX_UNITS.get(unit.partition("/pix")[0])
+    return FLUX_UNITS["Jy"] - 2.5 * float(np.log10(per_steradian * np.radians(pixel_scale / 3600) ** 2))
 
 
 def _inverse_variance(

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from galmorph.errors import BundleError, TileError, TileUnavailableError
 from galmorph.fits_files import Notes
 from galmorph.fits_planes import Plane, read_planes
-from galmorph.flux_scale import Calibrated, blank, in_nanomaggies, pixel_area, some_rows
+from galmorph.flux_scale import Calibrated, blank, in_nanomaggies, odd_unit, pixel_area, some_rows
 from galmorph.grids import REACH, match_grids, pixel_ratio, resample
 from galmorph.mask_bits import mask_bits
 from galmorph.sky import local_axes
@@ -175,6 +175,8 @@ def _read_tile(source: TileSource, survey: Survey) -> Tile:
             f"{source.images[survey.bands[0]]}: {first.hdu} has no celestial WCS, needed to say where on the sky "
             f"objects are{found}; add one to the header, for instance by solving the image's astrometry"
         )
+    for band in survey.bands:
+        notes.add(odd_unit(images[band], band, source, survey, pixel_scale))
     wcs = first.wcs
     spoiled, saturated = _read_masks(source, read, maps, survey)
     # What is in the files is let go as it is used: of a large tile it is as much as what is made of it.

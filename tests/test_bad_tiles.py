@@ -357,6 +357,28 @@ def test_a_file_that_says_that_it_is_another_band_gets_a_note(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("unit", "zero_point", "note"),
+    [
+        ("Jy", "8.9", None),
+        ("uJy/pixel", "23.9", None),
+        ("nanomaggy", "22.5", None),
+        ("adu", "30.5", None),
+        (" ", "22.5", None),
+        ("Jy", "22.5", "is in Jy by its header, of which the zero-point is 8.90, and that of band r is 22.50"),
+        # 1e6 Jy over the steradians of a pixel of 0.262 arcsec.
+        ("MJy/sr", "22.5", "is in MJy/sr by its header, of which the zero-point is 23.38, and that of band r is 22.50"),
+        ("ELECTRONS", "22.5", "is in ELECTRONS by its header, and taken for nanomaggies: give zero_point"),
+    ],
+)
+def test_a_unit_that_is_not_that_of_the_zero_point_gets_a_note(tmp_path, unit, zero_point, note):
+    write(tmp_path / "t1_r.fits", image(), BUNIT=unit)
+    survey = load_survey("generic", {"bands": "r", "zero_point": zero_point})
+    (source,), _ = find_tiles([tmp_path], survey)
+    notes = read_tile(source, survey).warnings
+    assert not notes if note is None else note in notes[0]
+
+
 @pytest.mark.parametrize("scale", [0.01, 40.0, 3600.0])
 def test_absurd_pixel_scales_are_said(tmp_path, scale):
     write_bands(tmp_path, {b: image() for b in "grz"}, make_wcs(SHAPE, scale), noise=0.02)

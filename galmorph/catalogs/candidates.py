@@ -89,6 +89,8 @@ def find_candidates(
     wishes = wishes or Wishes()
     _check(kind, top, wishes)
     classes, bands = classes_of(columns), bands_of(columns)
+    if wishes.redder_than is not None and len(bands) < 2:
+        raise CatalogError(f"this catalogue tells no colours: its one band is {bands[0]}. Leave the least colour out")
     probabilities = [f"p_{name}" for name in classes if meaning(name) == kind]
     if kind == "merger" and not probabilities and not wishes.pairs:
         raise CatalogError(

@@ -311,7 +311,8 @@ def _explain(error: Exception, columns: Sequence[str]) -> str:
     words = _first_lines(error).rpartition("executing the UDF: CatalogError: ")[2]
     if "Referenced column" in text or "does not have a column" in text:
         wanted = re.findall(r'column (?:named )?"([^"]*)"', text) or [""]
-        words = f"{words.split(' Candidate')[0]} The columns are {nearest_columns(columns, wanted)}"
+        meant = f" Text stands in single quotes, as '{wanted[0]}'." if "Referenced column" in text else ""
+        words = f"{words.split(' Candidate')[0]}{meant} The columns are {nearest_columns(columns, wanted)}"
     for name in _RESERVED:
         if f'at or near "{name}"' in text:
             words += f'. {name} is a word of SQL: write "{name}", in quotation marks, for the column'

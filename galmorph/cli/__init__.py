@@ -118,6 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(error, OSError) and error.errno in (
             errno.ENOSPC,
             errno.EDQUOT,
+            errno.EFBIG,
             errno.EROFS,
             errno.EACCES,
             errno.EIO,

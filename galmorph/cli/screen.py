@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
 from rich.markup import escape
@@ -61,28 +62,28 @@ def tile_progress(console: Console) -> Iterator[tuple[TileProgress, Hashing]]:
 
 def notes_on_run(console: Console, report: RunReport) -> None:
     """Print the numbers of a run, and what was set aside, with reasons."""
-    console.print(
+    # The terminal may break a line: a path with a break of ours could not be copied, and words not be found in a log.
+    say = partial(console.print, highlight=False, soft_wrap=True)
+    say(
         f"{report.tiles} tiles ({report.resumed} done before, {len(report.rejected_tiles)} set aside), "
-        f"{report.detected} objects = {report.scored} scored + {report.rejected} rejected",
-        highlight=False,
+        f"{report.detected} objects = {report.scored} scored + {report.rejected} rejected"
     )
     for name, reason in list(report.rejected_tiles.items())[:SHOWN]:
-        # The terminal may break the line; a break of ours in the middle of a path could not be copied.
-        console.print(f"[yellow]set aside[/yellow] {escape(name)}: {escape(reason)}", highlight=False, soft_wrap=True)
+        say(f"[yellow]set aside[/yellow] {escape(name)}: {escape(reason)}")
     if report.rejected_tiles:
-        console.print("To try those that were set aside again: the same command with --retry-rejected")
+        say("To try those that were set aside again: the same command with --retry-rejected")
     done = {name: times for name, times in report.retried.items() if name not in report.rejected_tiles}
     if done:
-        console.print(f"{len(done)} tiles went through after {max(done.values())} attempts at most", highlight=False)
+        say(f"{len(done)} tiles went through after {max(done.values())} attempts at most")
     if report.rejected_positions:
-        console.print(f"[yellow]{report.rejected_positions} positions lie in no tile[/yellow]", highlight=False)
+        say(f"[yellow]{report.rejected_positions} positions lie in no tile[/yellow]")
     for name, warnings in list(report.warnings.items())[:SHOWN]:
         for warning in warnings:
-            console.print(f"[yellow]note[/yellow] {escape(name)}: {escape(warning)}", highlight=False)
+            say(f"[yellow]note[/yellow] {escape(name)}: {escape(warning)}")
     hidden = max(0, len(report.rejected_tiles) - SHOWN) + max(0, len(report.warnings) - SHOWN)
     if hidden or report.rejected or report.rejected_positions:
         more = f"{hidden} more such lines, and every" if hidden else "Every"
-        console.print(
+        say(
             f"{more} rejection with its reason: {report.folder / 'rejects'}, {report.folder / 'report.json'}",
             markup=False,
         )

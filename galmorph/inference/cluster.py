@@ -281,10 +281,19 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+class _Processes(LocalCluster):  # type: ignore[misc]
+    """Worker processes of this machine, which may be closed before they have begun."""
+
+    async def _close(self) -> None:
+        # Dask closes at exit what was stopped while it began, and takes it for a fault that workers had not begun.
+        with contextlib.suppress(AssertionError):
+            await super()._close()
+
+
 def _local_cluster(workers: int) -> LocalCluster:
     """Worker processes of this machine."""
     try:
-        return LocalCluster(
+        return _Processes(
             n_workers=workers,
             threads_per_worker=TILES_IN_PROGRESS,
             host="127.0.0.1",

@@ -253,8 +253,9 @@ def _check_positions(positions: pd.DataFrame | None) -> None:
     twice = positions.loc[positions["source_id"].duplicated(), "source_id"]
     if len(twice):
         raise RunError(
-            f"the table of positions has {len(twice)} identifiers more than once, such as {twice.iloc[0]!r}; "
-            "identifiers must be unique, or objects could not be told apart"
+            f"{len(twice)} rows of the table of positions have the identifier of another, such as {twice.iloc[0]!r}; "
+            "expected one of its own for each, to tell objects apart. Give them others, remove these rows, or rename "
+            "the column, and rows are numbered"
         )
 
 

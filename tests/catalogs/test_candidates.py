@@ -8,7 +8,7 @@ from make_rows import BANDS, CLASSES, make_field, write_parts
 
 from galmorph import flags
 from galmorph.catalogs import KINDS, open_catalog, write_catalog
-from galmorph.catalogs.candidates import query_text
+from galmorph.catalogs.candidates import Wishes, query_text
 from galmorph.catalogs.query import run_query
 from galmorph.errors import CatalogError
 
@@ -111,6 +111,19 @@ def test_lenses_redder_than_a_colour(question, flawed):
     assert set(colours.values()) == {2.5}
     count = len(colours)
     assert [table.num_rows for table in found.values()] == [count + 1, count + 1, count, count, 0]
+
+
+def test_a_colour_takes_two_bands(tmp_path):
+    parts = write_parts(tmp_path / "parts", n=5, fields=["plain"])
+    for part in parts:
+        rows = pq.read_table(part)
+        pq.write_table(rows.drop_columns([name for name in rows.column_names if name.endswith(("_g", "_z"))]), part)
+    catalog = open_catalog(
+        write_catalog(parts, tmp_path / "catalog", provenance=PROVENANCE, classes=CLASSES, bands=("r",))
+    )
+    catalog.candidates("lens")
+    with pytest.raises(CatalogError, match=r"tells no colours: its one band is r\. Leave the least colour out"):
+        catalog.candidates("lens", wishes=Wishes(redder_than=0.5))
 
 
 def test_mergers_by_the_probability_of_the_class(catalog):

@@ -91,6 +91,7 @@ REFUSED = {
     "SELECT " + "abs(" * 900 + "1" + ")" * 900: "nested too deeply",
     "SELCT 1": "not SQL that DuckDB understands: .*SELCT",
     "SELECT redshift FROM catalog": r"redshift.* The columns are .* and \d+ others",
+    'SELECT ra FROM catalog WHERE label = "merger"': r"Text stands in single quotes, as 'merger'\. The columns are",
     "SELECT p_elliptic FROM catalog": r"The columns are p_elliptical, .* and \d+ others$",
     "SELECT c.half_radius FROM catalog AS c": r"The columns are half_light_radius, .* and \d+ others$",
     "SELECT ra FROM catalog WHERE primary": 'write "primary", in quotation marks',

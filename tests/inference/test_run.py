@@ -169,6 +169,12 @@ def test_what_is_not_done_is_pending_and_what_was_set_aside_when_asked_for(tmp_p
         pending("done", "stale", "bad", "fresh", retry_rejected=True)
 
 
+def test_one_identifier_for_two_positions_is_told_with_what_to_do():
+    positions = pd.DataFrame({"source_id": list("abb"), "ra": [1.0, 2.0, 3.0], "dec": 0.0})
+    with pytest.raises(RunError, match=r"1 rows of .* the identifier of another, such as 'b'.*; expected .* Give them"):
+        run._check_positions(positions)
+
+
 def test_positions_without_a_row_are_those_in_no_tile_now(tmp_path):
     positions = pd.DataFrame({"source_id": list("abcd"), "ra": [1.0, 2.0, 3.0, 4.0], "dec": 0.0})
 

@@ -71,3 +71,26 @@ def test_a_call_while_the_script_is_imported_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "__mp_main__", object())
     with pytest.raises(RunError, match="imported"):
         refuse_import()
+
+
+STOPPED = """
+import asyncio, os, signal
+from distributed import Nanny
+from galmorph.inference.cluster import _local_cluster
+
+async def begin(self):
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.sleep(60)
+
+Nanny.start_unsafe = begin
+try:
+    _local_cluster(1)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def test_a_call_that_is_stopped_while_its_workers_begin_ends_without_a_traceback():
+    ended = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=50)
+    assert ended.stdout == "stopped\n"
+    assert ended.stderr == ""
