@@ -27,3 +27,12 @@ def watched(items: Sequence[T], what: str) -> Iterator[T]:
     console = Console(stderr=True)
     seen = console.is_terminal or console.is_jupyter
     yield from track(items, what, console=console, transient=True, disable=not seen)
+
+
+def announce(text: str) -> None:
+    """Say what begins, where `watched` would show a bar, and nowhere else."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal or console.is_jupyter:
+        console.print(text, markup=False, soft_wrap=True)

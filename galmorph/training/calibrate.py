@@ -140,8 +140,12 @@ def calibrate(
             "export.false_unknown_rate"
         )
     threshold = fit_threshold(getattr(known, usual), options.false_unknown_rate)
-    if target is not None:
-        threshold = max(threshold, least_threshold(getattr(seen, usual)))
+    if target is not None and (least := least_threshold(getattr(seen, usual))) > threshold:
+        logger.warning(
+            "more than half of the target's images would be called unknown at the threshold by "
+            "export.false_unknown_rate: it is raised until half are"
+        )
+        threshold = least
     return replace(free, threshold=threshold)
 
 

@@ -73,13 +73,13 @@ def _values(manifest: Manifest) -> dict[str, str]:
         "bands": ", ".join(manifest.bands),
         "pixel_scale": f"{manifest.pixel_scale:g} arcsec per pixel"
         if manifest.unit == UNIT
-        else "pixels of no known scale",
+        else f"pixels that count as {manifest.pixel_scale:g} arcsec (1 before resizing, if the scale was not known)",
         "unit": "nanomaggies per square arcsec"
         if manifest.unit == UNIT
         else f"{manifest.unit}, which no survey's tiles have",
         "framing": f"{framing.size} x {framing.size} pixels, {frame}",
         "encoder": recipe["network"]["encoder"] + _together(training["seed"]),
-        "method": recipe["method"]["name"] + _harm(training.get("guard") or {}),
+        "method": recipe["method"]["name"] + _adapted_to(training) + _harm(training.get("guard") or {}),
         "images": ", ".join(f"{name} {count}" for name, count in training["images_per_class"].items()),
         "temperature": f"{manifest.temperature:.3f}",
         "unknown": f"{manifest.unknown.score} above {manifest.unknown.threshold:.4g}",
@@ -93,6 +93,15 @@ def _values(manifest: Manifest) -> dict[str, str]:
 def _together(seeds: int | Sequence[int]) -> str:
     """How many networks answer together, where they are several."""
     return "" if isinstance(seeds, int) else f", {len(seeds)} networks together"
+
+
+def _adapted_to(training: Mapping[str, Any]) -> str:
+    """The images without labels that the network was adapted to, if it was."""
+    target = training.get("target")
+    if not target:
+        return ""
+    survey = target["facts"].get("survey")
+    return f", adapted to {target['parts']['train']} images{f' of {survey}' if survey else ''} without labels"
 
 
 def _harm(guard: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from galmorph.errors import DataError
 from galmorph.table_files import UNREADABLE
 from galmorph.taxonomy import map_labels
 from galmorph.training.options import Source
-from galmorph.training.pictures import read_pictures, refuse_twice
+from galmorph.training.pictures import check_columns, read_pictures, refuse_twice
 
 logger = logging.getLogger(__name__)
 
@@ -103,9 +103,7 @@ def _read_folder(source: Source) -> Dataset:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except UNREADABLE as error:
         raise DataError(f"cannot read the table of labels {path}: {error}") from error
-    missing = [column for column in ("file", "label") if column not in table]
-    if missing or table.empty:
-        raise DataError(f"{path} needs a row per image with columns file and label; it has {list(table.columns)}")
+    check_columns(table, path, ("object_id",))
     if "object_id" in table and (nameless := table["file"][table["object_id"].str.strip() == ""].tolist()):
         raise DataError(
             f"{path}: {len(nameless)} rows have no object_id, such as that of {nameless[0]}. Give them one, or leave "

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 
+from galmorph.progress import announce
 from galmorph.training.checkpoint import read_checkpoint
 from galmorph.training.domain_norm import Domain, set_domain
 from galmorph.training.domains import Domains, read_domains
@@ -26,6 +27,7 @@ from galmorph.training.methods import TERMS, find_method
 from galmorph.training.module import Training
 from galmorph.training.recipe import Recipe, load_recipe
 from galmorph.training.shipped import GUARD, PLAIN
+from galmorph.training.unused import tell_unused
 
 logger = logging.getLogger(__name__)
 
@@ -85,16 +87,27 @@ def train_guarded(
     """
     recipe = moved(recipe if isinstance(recipe, Recipe) else load_recipe(recipe), data, target)
     settings: dict[str, Any] = {"device": device, "progress": progress, "minutes": minutes, "callbacks": callbacks}
+    tell_unused(recipe)
+    alone = recipe.guard.mode == "off" or not find_method(recipe.method.name).adapts
+    if not alone:
+        _announce(progress, "the network that adapts, the first of two:")
     adapted = train(recipe, out, **settings)
     noise = noise_of(adapted.checkpoint)
-    if recipe.guard.mode == "off" or not find_method(recipe.method.name).adapts:
+    if alone:
         # A verdict from when the guard was on decides no more.
         (Path(out) / GUARD).unlink(missing_ok=True)
         return GuardedResult(adapted, None, noise)
+    _announce(progress, "its twin, which learns from the source alone:")
     plain = train(without_adaptation(recipe, noise), Path(out) / PLAIN, **settings)
     verdict = compare_trainings(recipe, [plain.checkpoint], [adapted.checkpoint])
     write_verdict(Path(out), verdict)
     return GuardedResult(plain if verdict.shipped == "source_only" else adapted, verdict, noise)
+
+
+def _announce(progress: bool, text: str) -> None:
+    """Say whose bar comes next, where there is one."""
+    if progress and is_first():
+        announce(text)
 
 
 def noise_of(checkpoint: Path) -> tuple[float, ...]:

@@ -113,6 +113,34 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.float32]:
     return np.ascontiguousarray(planes)
 
 
+def check_columns(table: pd.DataFrame, path: Path, others: Sequence[str]) -> None:
+    """Fail where a table of labels lacks a column or has no row; warn of columns that are nearly called as expected.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table; `file` and `label` have to be there.
+    path : Path
+        Where it is from, for the message.
+    others : sequence of str
+        Columns that are read where they are there.
+
+    Raises
+    ------
+    DataError
+        If it cannot be used.
+    """
+    needed = ("file", "label")
+    for column in map(str, table.columns):
+        meant = column.strip().lower()
+        if meant in (*needed, *others) and meant not in table:
+            logger.warning("%s: the column %r is not read; call it %s", path, column, meant)
+    if any(column not in table for column in needed):
+        raise DataError(f"{path} needs a row per image with columns file and label; it has {list(table.columns)}")
+    if table.empty:
+        raise DataError(f"{path} needs a row per image, and has none")
+
+
 def refuse_twice(table: pd.DataFrame, path: Path) -> None:
     """Fail where a table of labels has a picture, of its column `file`, in more than one row."""
     twice = table["file"][table["file"].duplicated()].unique().tolist()

@@ -223,14 +223,15 @@ def check_settings(adapter: TypeAdapter[S], values: Mapping[str, Any], name: str
 
 def say_problem(problem: Mapping[str, Any]) -> str:
     """One problem that validation found in a recipe, in words."""
-    where = ".".join(map(str, problem["loc"])) or "recipe"
+    where = ".".join(map(str, problem["loc"]))
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{where} is not a setting; check its spelling and its table"
     if problem["type"] in ("missing", "missing_argument"):
         return f"{where} is missing"
     # A rule that a whole table breaks says itself which of its settings it is about.
     got = "" if isinstance(problem["input"], Mapping) else f", got {problem['input']!r}"
-    return f"{where}: {problem_words(problem)}{got}"
+    # One that the whole file breaks has no place in it.
+    return f"{where}: {problem_words(problem)}{got}" if where else f"{problem_words(problem)}{got}"
 
 
 def problem_words(problem: Mapping[str, Any]) -> str:

@@ -124,7 +124,9 @@ def test_a_sign_of_harm_ships_the_source_only_model(fallen, tmp_path):
     training = load_bundle(export(out, tmp_path / "bundle")).manifest.training
     assert training["recipe"]["method"]["name"] == training["guard"]["model"] == "source_only"
     assert training["guard"]["reasons"] == list(result.verdict.reasons)
-    assert "may have done harm" not in (tmp_path / "bundle/README.md").read_text()
+    card = (tmp_path / "bundle/README.md").read_text()
+    assert "may have done harm" not in card
+    assert "adapted to" not in card
 
 
 def test_both_models_are_measured_on_the_same_part_of_the_target(fallen, target, tmp_path):
@@ -157,6 +159,7 @@ def test_the_adapted_model_can_be_shipped_all_the_same(fallen, tmp_path):
     adapted = fallen[0] / "checkpoints" / result.shipped.checkpoint.name
     training = load_bundle(export(adapted, tmp_path / "bundle")).manifest.training
     assert training["recipe"]["method"]["name"] == "mmd"
+    assert "Network deepmerge, method mmd, adapted to " in (tmp_path / "bundle/README.md").read_text()
     # What was said of it stays with it, and the card tells it.
     assert (training["guard"]["shipped"], training["guard"]["model"]) == ("source_only", "adapted")
     assert f"may have done harm: {result.verdict.reasons[0]}" in (tmp_path / "bundle/README.md").read_text()

@@ -40,7 +40,7 @@ def test_portable_recipe_names_no_folder():
         ({"stretch": {"kind": "sqrt"}}, r"stretch\.kind: .*'asinh', .* or 'percentile', got 'sqrt'"),
         ({"stretch": {"kind": "linear", "low": 1.0, "high": 1.0}}, r"low must be less than high"),
         ({"export": {"unknown_score": "strangers"}}, r"unknown_score = 'strangers' goes with threshold"),
-        ({"export": {"threshold": "strangers"}}, r"recipe: export.threshold is strangers.*method.weights"),
+        ({"export": {"threshold": "strangers"}}, r"^recipe: export.threshold is strangers.*method.weights"),
         ({"split": {"train": 0.9}}, r"must sum to 1, got 1\.3"),
         ({"optimiser": {"learning_rate": float("inf")}}, r"optimiser\.learning_rate"),
         ({"source": {"path": "set"}}, r"source\.classes is missing"),

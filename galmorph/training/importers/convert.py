@@ -140,6 +140,7 @@ def convert(
     names = _told_apart(images.table["name"].astype(str))
     labels = images.table["label"].tolist()
     _tell_absent(drop, labels)
+    _tell_alike(labels)
     kept = [row for row, label in enumerate(labels) if label not in drop]
     found: dict[str, str] = {}
 
@@ -174,7 +175,10 @@ def convert(
             image = _resize(image, size)
             shape = shape or image.shape
             if image.shape != shape:
-                raise DataError(f"{names[row]} has the shape {image.shape}, images before it {shape}; it has to be one")
+                raise DataError(
+                    f"{names[row]} has the shape {image.shape}, images before it {shape}; it has to be one: "
+                    "resize them (size)"
+                )
             # To disk, because published sets are larger than memory once they are float32.
             stack.write(np.ascontiguousarray(image, dtype=np.float32).data)
             rows.append(row)
@@ -234,6 +238,19 @@ def _tell_absent(drop: Collection[str], labels: Sequence[str | None]) -> None:
             "no image is labelled %s, which was to be left out; the labels are %s",
             " or ".join(absent),
             ", ".join(sorted({label for label in labels if label})) or "none",
+        )
+
+
+def _tell_alike(labels: Sequence[str | None]) -> None:
+    """Warn of labels that are the same word but for capitals and spaces, and make classes of their own."""
+    words = sorted({label for label in labels if label})
+    keys = ["".join(word.split()).lower() for word in words]
+    alike = [word for word, key in zip(words, keys, strict=True) if keys.count(key) > 1]
+    if alike:
+        logger.warning(
+            "the labels %s differ in capitals or spaces alone, and are classes of their own; "
+            "if they mean the same, correct the table",
+            ", ".join(alike),
         )
 
 

@@ -11,7 +11,7 @@ from galmorph.errors import DataError
 from galmorph.table_files import UNREADABLE
 from galmorph.training.importers.centred import framed
 from galmorph.training.importers.convert import Faults, Images, Imported, convert, degrees
-from galmorph.training.pictures import pictures_in, read_picture, refuse_twice
+from galmorph.training.pictures import check_columns, pictures_in, read_picture, refuse_twice
 
 logger = logging.getLogger(__name__)
 
@@ -116,13 +116,13 @@ def _table(folder: Path, path: Path, unlabelled: bool) -> pd.DataFrame:
             ) from error
         if unlabelled and "label" not in table:
             table["label"] = ""
-    missing = [column for column in ("file", "label") if column not in table]
-    if missing or table.empty:
-        raise DataError(f"{path} needs a row per image with columns file and label; it has {list(table.columns)}")
+    check_columns(table, path, ("object_id", "ra", "dec"))
     if "object_id" not in table:
         table["object_id"] = [Path(name).stem for name in table["file"]]
     refuse_twice(table, path)
-    if others := sorted({file.name for file in pictures_in(folder)} - {*table["file"]}):
+    # A table may name its pictures by whole paths too.
+    named = {(folder / name).resolve() for name in table["file"]}
+    if others := [file.name for file in pictures_in(folder) if file.resolve() not in named]:
         logger.warning(
             "%s: %d pictures in %s have no row, such as %s, and are left out", path, len(others), folder, others[0]
         )

@@ -147,7 +147,7 @@ def test_a_folder_of_folders_is_told_where_pictures_may_be(pictures, tmp_path):
 
 def test_shapes_differ_unless_a_size_is_set(pictures, tmp_path):
     Image.fromarray(np.arange(432, dtype=np.uint8).reshape(12, 12, 3)).save(pictures / "5.png")
-    with pytest.raises(DataError, match=r"5\.png has the shape \(3, 12, 12\)"):
+    with pytest.raises(DataError, match=r"5\.png has the shape \(3, 12, 12\).*resize them \(size\)"):
         import_pictures(pictures, tmp_path / "set")
     import_pictures(pictures, tmp_path / "set", size=6)
     cutouts = read_cutout_set(tmp_path / "set")
@@ -170,6 +170,40 @@ def test_pictures_without_a_row_are_told(pictures, tmp_path, caplog):
     import_pictures(pictures, tmp_path / "set")
     assert caplog.messages == [
         f"{pictures / 'labels.csv'}: 1 pictures in {pictures} have no row, such as stray.png, and are left out"
+    ]
+
+
+def test_a_table_may_name_pictures_by_whole_paths(pictures, tmp_path, caplog):
+    table = pd.read_csv(pictures / "labels.csv")
+    table["file"] = [str(pictures / name) if row % 2 else f"./{name}" for row, name in enumerate(table["file"])]
+    table.to_csv(pictures / "labels.csv", index=False)
+    assert import_pictures(pictures, tmp_path / "set").counts == {"a": 3, "b": 3}
+    assert caplog.messages == []
+
+
+def test_columns_that_are_nearly_called_as_expected_are_told(pictures, tmp_path, caplog):
+    with_identifiers(pictures, "stuvwx")
+    replace(pictures, "object_id", "Object_ID")
+    import_pictures(pictures, tmp_path / "set")
+    assert caplog.messages == [f"{pictures / 'labels.csv'}: the column 'Object_ID' is not read; call it object_id"]
+    replace(pictures, "label,", " Label,")
+    with pytest.raises(DataError, match="needs a row per image with columns file and label"):
+        import_pictures(pictures, tmp_path / "set")
+    assert caplog.messages[1].endswith("the column ' Label' is not read; call it label")
+
+
+def test_a_table_without_a_row_is_told(pictures, tmp_path):
+    (pictures / "labels.csv").write_text("file,label\n")
+    with pytest.raises(DataError, match="needs a row per image, and has none"):
+        import_pictures(pictures, tmp_path / "set")
+
+
+def test_labels_that_differ_in_capitals_alone_are_told(pictures, tmp_path, caplog):
+    replace(pictures, "0.png,a", "0.png,A")
+    assert import_pictures(pictures, tmp_path / "set").counts == {"A": 1, "a": 2, "b": 3}
+    assert caplog.messages == [
+        "the labels A, a differ in capitals or spaces alone, and are classes of their own; if they mean the same, "
+        "correct the table"
     ]
 
 
@@ -273,7 +307,7 @@ def test_an_import_trains_and_its_bundle_sees_no_tile(tmp_path):
     assert bundle.manifest.unit == "pixel values"
     card = (bundle.path / "README.md").read_text()
     assert "in pixel values, which no survey's tiles have" in " ".join(card.split())
-    assert "pixels of no known scale" in card
+    assert "pixels that count as 1 arcsec (1 before resizing, if the scale was not known)" in card
     assert "nanomaggies" not in card
     assert evaluate(bundle.path, tmp_path / "set", part="all", resamples=0).objects == {"a": 30, "b": 30}
     with pytest.raises(BundleError, match="trained on pixel values"):
