@@ -69,8 +69,7 @@ def _of_optimiser(options: OptimiserOptions) -> list[str]:
 
 def _of_method(recipe: Recipe) -> list[str]:
     options, method = recipe.method, find_method(recipe.method.name)
-    of_two = method.of_two if len(recipe.source.classes) == 2 else {}
-    weights = {**method.losses, **of_two, **options.weights}
+    weights = {**method.losses, **options.weights}
     names = [name for name, losses in OF_LOSSES.items() if not any(weights.get(loss) for loss in losses)]
     names += [] if method.adapts else ["warmup_epochs", "ramp_epochs", "target_mix"]
     unused = _changed("method", options, MethodOptions(), names)
