@@ -28,6 +28,8 @@ PIXEL_RMS = 1 / math.sqrt(12)
 PIXEL_STACK = 1_000_000
 #: Sub-objects that sep's deblending has room for.
 SUB_OBJECTS = 100_000
+#: Radius, in arcsec, of a circle as large as an object beyond which it may be many that run together.
+SPRAWLING_RADIUS = 15.0
 #: What is said of a tile where the correlation of noise cannot be measured.
 NO_QUIET_SKY = (
     "no pixel is sky in all detection bands: the noise of neighbouring pixels is taken for independent, and some "
@@ -54,7 +56,7 @@ class DetectionConfig:
         FWHM of the Gaussian filter, in units of the seeing.
     deblend_contrast : float
         Least fraction of the light of a group of pixels that a peak needs to become an object of its own. Small values
-        find faint neighbours and shred spiral galaxies.
+        find faint neighbours and shred spiral galaxies. What is found and still large is a group of its own.
     deblend_levels : int
         Number of thresholds between an object's faintest and brightest pixel that are looked at for peaks.
     background_box : float
@@ -286,7 +288,25 @@ def _search(
     correlation: float,
     min_area: int,
 ) -> tuple[NDArray[np.void], NDArray[np.int32]]:
-    """Objects and segmentation map by sep; where there is no data the significance has to be 0."""
+    """Objects and segmentation map; where there is no data the significance has to be 0."""
+    found, segments = _groups(tile, significance, config, correlation, min_area)
+    found = _part(tile, significance, config, correlation, min_area, found, segments)
+    kept = found["peak"] >= config.significance * correlation
+    # A projection of the whole sky has corners that lie on no sky at all.
+    y = found["y"] + tile.first_row
+    kept &= np.isfinite(pixel_to_sky(tile.wcs, found["x"], y)).all(axis=0)
+    own = tile.keeps(y)
+    return _keep(found, segments, np.concatenate([np.flatnonzero(kept & own), np.flatnonzero(kept & ~own)]))
+
+
+def _groups(
+    tile: Tile,
+    significance: NDArray[np.floating],
+    config: DetectionConfig,
+    correlation: float,
+    min_area: int,
+) -> tuple[NDArray[np.void], NDArray[np.int32]]:
+    """Objects and segmentation map by sep."""
     sep.set_sub_object_limit(SUB_OBJECTS)
     stack = PIXEL_STACK
     while True:
@@ -311,12 +331,55 @@ def _search(
                 f"tile {tile.name}: objects cannot be told apart ({error}): too many pixels are above "
                 f"{config.threshold} sigma. Raise detection's threshold, or leave the tile out"
             ) from error
-        kept = found["peak"] >= config.significance * correlation
-        # A projection of the whole sky has corners that lie on no sky at all.
-        y = found["y"] + tile.first_row
-        kept &= np.isfinite(pixel_to_sky(tile.wcs, found["x"], y)).all(axis=0)
-        own = tile.keeps(y)
-        return _keep(found, segments, np.concatenate([np.flatnonzero(kept & own), np.flatnonzero(kept & ~own)]))
+        return found, segments
+
+
+def _part(
+    tile: Tile,
+    significance: NDArray[np.floating],
+    config: DetectionConfig,
+    correlation: float,
+    min_area: int,
+    found: NDArray[np.void],
+    segments: NDArray[np.int32],
+) -> NDArray[np.void]:
+    """The objects, large ones parted until none falls apart; the segmentation map is changed in place.
+
+    sep's contrast is that to the light of all that touches, however far off. Here each large object is a group of its
+    own, so that it is parted as if it were alone. A galaxy that sep found alone stays what it is.
+    """
+    least = math.pi * (SPRAWLING_RADIUS / tile.pixel_scale) ** 2
+    todo = list(np.flatnonzero(found["npix"] > least))
+    while todo:
+        i = todo.pop(0)
+        whole = found[i]
+        left, bottom = int(whole["xmin"]), int(whole["ymin"])
+        place = np.s_[bottom : whole["ymax"] + 1, left : whole["xmax"] + 1]
+        window = segments[place]
+        inside = _largest_piece(window == i + 1)
+        # A rim of nothing, for sep calls truncated what lies at the border of what it is given; of the tile's own
+        # border `_flags` knows.
+        alone = np.pad(np.where(inside, significance[place], np.float32(0)), 1)
+        parts, numbers = _groups(tile, alone, config, correlation, min_area)
+        if len(parts) < 2:
+            continue
+        parts["flag"] |= sep.OBJ_MERGED | (whole["flag"] & ~sep.OBJ_TRUNC)
+        for axis, offset in (("x", left - 1), ("y", bottom - 1)):
+            for name in ("{}", "{}min", "{}max", "{}peak", "{}cpeak"):
+                parts[name.format(axis)] += offset
+        # The first part has the number of the whole, and so have pixels that are in none; the others come last.
+        own = np.array([i, *range(len(found), len(found) + len(parts) - 1)])
+        window[inside] = np.append(i, own)[numbers[1:-1, 1:-1][inside]] + 1
+        found = np.append(found, parts[1:])
+        found[i] = parts[0]
+        todo.extend(own[parts["npix"] > least])
+    return found
+
+
+def _largest_piece(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest of the pieces that do not touch: sep hands out pixels between objects by lot, some as islands."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=8)
+    return np.asarray(labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax(), dtype=bool)
 
 
 def _keep(

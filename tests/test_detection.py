@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galmorph import flags
+from galmorph import detection, flags
 from galmorph.background import smooth, subtract
 from galmorph.detection import DetectionConfig, _grown, extract
 from galmorph.errors import ConfigError, TileError
@@ -268,6 +268,103 @@ def test_neighbours_are_told_apart_and_do_not_add_to_each_other():
         found = one(objects, x, 60)
         assert found["flux_g"] == pytest.approx(40, rel=0.1)
         assert found["flags"] & flags.BLENDED
+
+
+def spiral(x: float, y: float, flux: float) -> list[dict[str, float]]:
+    """A disc some 60 arcsec across with knots along two arms."""
+    disc = {"x": x, "y": y, "flux": flux, "sigma": 35.0}
+    turns = np.linspace(0.5, 3.5, 16)
+    return [disc] + [
+        {"x": x + sign * 22 * t * math.cos(t), "y": y + sign * 22 * t * math.sin(t), "flux": flux / 400, "sigma": 3.0}
+        for t in turns
+        for sign in (-1, 1)
+    ]
+
+
+def without_parting(monkeypatch, tile):
+    """What sep alone finds."""
+    with monkeypatch.context() as patch:
+        patch.setattr(detection, "SPRAWLING_RADIUS", math.inf)
+        return extract(tile, CONFIG)
+
+
+CHAIN = (330, 390, 450, 510, 570)
+
+
+def crowd() -> Tile:
+    """A bright galaxy and a chain of others that touches it, each with a hundredth of the light of all."""
+    chain = [{"x": x, "y": 200, "flux": 300.0, "sigma": 12.0} for x in CHAIN]
+    giant = {"x": 170, "y": 200, "flux": 30_000.0, "sigma": 30.0}
+    return make_tile([make.scene((400, 900), [giant, *chain], 0.004)], noise=[0.004])
+
+
+def near(objects: pd.DataFrame, x: float, y: float) -> pd.DataFrame:
+    """Objects within two arcsec of a pixel."""
+    return objects[np.hypot(objects["x"] - x, objects["y"] - y) * 0.262 < 2]
+
+
+def test_what_is_lost_in_a_group_is_found(monkeypatch):
+    tile = crowd()
+    before, after = without_parting(monkeypatch, tile), extract(tile, CONFIG)
+    assert sum(len(near(before.objects, x, 200)) for x in CHAIN) <= 1
+    for x in CHAIN:
+        (found,) = near(after.objects, x, 200).to_dict("records")
+        assert found["flux_g"] == pytest.approx(300, rel=0.25)
+        # It was merged, and it is not at the border of the tile, though it was at that of what was looked at.
+        assert found["flags"] == flags.BLENDED
+        assert after.segments[200, x] == found["number"]
+    assert len(after.objects) <= len(CHAIN) + 2
+    np.testing.assert_array_equal(np.unique(after.segments), np.arange(len(after.objects) + 1))
+    # What belonged to some object still does.
+    assert np.count_nonzero(after.segments) == np.count_nonzero(before.segments)
+    again = extract(tile, CONFIG)
+    pd.testing.assert_frame_equal(again.objects, after.objects)
+    np.testing.assert_array_equal(again.segments, after.segments)
+
+
+def test_parts_at_the_border_of_the_tile_are_truncated():
+    tile = crowd()
+    rows = slice(0, 225)
+    cut = replace(
+        tile, image=tile.image[:, rows], weight=tile.weight[:, rows], valid=tile.valid[:, rows],
+        saturated=tile.saturated[rows],
+    )  # fmt: skip
+    objects = extract(cut, CONFIG).objects
+    for x in CHAIN:
+        (found,) = near(objects, x, 200).to_dict("records")
+        assert found["flags"] == flags.BLENDED | flags.TRUNCATED
+
+
+def test_a_hole_in_a_group_belongs_to_nobody():
+    tile = crowd()
+    valid = tile.valid.copy()
+    valid[:, 190:210, 415:425] = False
+    field = extract(replace(tile, valid=valid, weight=np.where(valid, tile.weight, 0).astype(np.float32)), CONFIG)
+    assert not field.segments[190:210, 415:425].any()
+    assert all(len(near(field.objects, x, 200)) == 1 for x in CHAIN)
+
+
+def test_a_large_spiral_alone_is_not_parted(monkeypatch):
+    tile = make_tile([make.scene((500, 500), spiral(250, 250, 3000.0), 0.004)], noise=[0.004])
+    field = extract(tile, CONFIG)
+    before = without_parting(monkeypatch, tile)
+    assert np.bincount(field.segments.ravel())[1:].max() * 0.262**2 > math.pi * detection.SPRAWLING_RADIUS**2
+    pd.testing.assert_frame_equal(field.objects, before.objects)
+    np.testing.assert_array_equal(field.segments, before.segments)
+    assert len(near(field.objects, 250, 250)) == 1
+    assert len(field.objects) <= 2
+
+
+def test_an_ordinary_tile_is_searched_once(monkeypatch):
+    rng = np.random.default_rng(4)
+    galaxies = [
+        {"x": x, "y": y, "flux": flux, "sigma": 2.5}
+        for x, y, flux in zip(*rng.uniform(10, 390, (2, 80)), rng.uniform(2, 50, 80), strict=True)
+    ]
+    groups, calls = detection._groups, []
+    monkeypatch.setattr(detection, "_groups", lambda *arguments: calls.append(1) or groups(*arguments))
+    assert len(extract(make_tile([make.scene((400, 400), galaxies, 0.01)]), CONFIG).objects) > 50
+    assert len(calls) == 1
 
 
 # --- odd tiles --------------------------------------------------------------------------------------------------------
