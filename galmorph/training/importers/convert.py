@@ -131,10 +131,12 @@ def convert(
     Raises
     ------
     DataError
-        If an image cannot be used and faults are refused, images differ in shape, show less than `angle` or, without
-        one and at a known scale, different angles, none is left, or a number makes no sense.
+        If an image cannot be used and faults are refused, identifiers are rounded numbers, images differ in shape, show
+        less than `angle` or, without one and at a known scale, different angles, none is left, or a number makes no
+        sense.
     """
     _check(most=most, angle=angle, size=size)
+    _check_identifiers(images.table["object_id"].astype(str))
     out = Path(out)
     refuse_other_folder(out)
     names = _told_apart(images.table["name"].astype(str))
@@ -258,6 +260,17 @@ def _told_apart(names: pd.Series) -> list[str]:
     """Names, with the number of the image where several have one."""
     twice = names.duplicated(keep=False)
     return [f"{name} (image {row})" if twice[row] else name for row, name in enumerate(names.tolist())]
+
+
+def _check_identifiers(object_ids: "pd.Series[str]") -> None:
+    """Refuse numbers that a program rounded: of several objects they make one."""
+    twice = object_ids[object_ids.duplicated()]
+    rounded = twice[twice.str.fullmatch(r"\d(\.\d+)?[eE]\+\d{2,}")]
+    if len(rounded):
+        raise DataError(
+            f"object_id has rounded numbers more than once, such as {rounded.iloc[0]}, so that different objects would "
+            "be one; expected identifiers with all their digits. Write the column as text"
+        )
 
 
 def _usable(

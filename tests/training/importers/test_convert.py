@@ -273,6 +273,13 @@ def test_all_images_of_an_object_take_one_identifier():
     assert same_objects(second, first.iloc[:0]) == second["object_id"].tolist()
 
 
+def test_rounded_numbers_are_no_identifiers(pictures, tmp_path):
+    with_identifiers(pictures, ["5.877e+17", "5.877e+17", "5.878e+17", "3", "4", "5"])
+    with pytest.raises(DataError, match=r"rounded numbers more than once, such as 5\.877e\+17"):
+        import_pictures(pictures, tmp_path / "set", survey="sdss")
+    assert not (tmp_path / "set").exists()
+
+
 def test_identifiers_of_another_set_are_taken_over(pictures, tmp_path):
     table = pd.read_csv(pictures / "labels.csv").assign(ra=[float(n) for n in range(6)], dec=0.0)
     table.to_csv(pictures / "labels.csv", index=False)
