@@ -131,11 +131,13 @@ since a test part has thirteen.
   score decides and where its threshold lies ([decision 22](../decisions/0022-strangers.md)).
 - *Balanced*: no class may all but vanish from the answers on the target ([decision 24](../decisions/0024-balance.md)).
 
-**Machines.** The same seed gives other networks on another machine, since numbers are rounded elsewhere. Of one machine
-are digits with unknown classes, the mocks, SDSS, all hostile targets, the ablation, the LSST mock trained for longer,
-and of closed digits *source only*, *mcc* (the libraries' too) and *classes shared*; the rest is of another. Longer
-trainings on mock DECaLS were measured by the entropy, whose threshold let a twentieth of the source's known objects
-pass as unknown, not a tenth.
+**Machines and versions.** The same seed gives other networks on another machine, since numbers are rounded elsewhere.
+Of one machine are digits with unknown classes, the mocks, SDSS, all hostile targets, the ablation, the LSST mock
+trained for longer, and of closed digits *source only*, *mcc* (the libraries' too), *deepastrouda* and *classes shared*;
+the rest is of another. Trained for longer, SDSS and mock DECaLS are of before: *deepastrouda* without neighbours, one
+half's galaxies and mergers alone, and mock DECaLS by the entropy at a false-unknown rate of a twentieth. Mocks were cut
+before large objects were parted again ([decision 36](../decisions/0036-large-groups.md)): made anew, deep ones hold
+some more objects.
 """
 
 
