@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -289,8 +290,12 @@ def _search(
     min_area: int,
 ) -> tuple[NDArray[np.void], NDArray[np.int32]]:
     """Objects and segmentation map; where there is no data the significance has to be 0."""
-    found, segments = _groups(tile, significance, config, correlation, min_area)
-    found = _part(tile, significance, config, correlation, min_area, found, segments)
+
+    def groups(image: NDArray[np.floating]) -> tuple[NDArray[np.void], NDArray[np.int32]]:
+        return _groups(tile, image, config, correlation, min_area)
+
+    found, segments = groups(significance)
+    found = _part(groups, significance, math.pi * (SPRAWLING_RADIUS / tile.pixel_scale) ** 2, found, segments)
     kept = found["peak"] >= config.significance * correlation
     # A projection of the whole sky has corners that lie on no sky at all.
     y = found["y"] + tile.first_row
@@ -335,20 +340,17 @@ def _groups(
 
 
 def _part(
-    tile: Tile,
+    groups: Callable[[NDArray[np.floating]], tuple[NDArray[np.void], NDArray[np.int32]]],
     significance: NDArray[np.floating],
-    config: DetectionConfig,
-    correlation: float,
-    min_area: int,
+    least: float,
     found: NDArray[np.void],
     segments: NDArray[np.int32],
 ) -> NDArray[np.void]:
-    """The objects, large ones parted until none falls apart; the segmentation map is changed in place.
+    """The objects, those of more pixels than `least` parted until none falls apart; the map is changed in place.
 
     sep's contrast is that to the light of all that touches, however far off. Here each large object is a group of its
     own, so that it is parted as if it were alone. A galaxy that sep found alone stays what it is.
     """
-    least = math.pi * (SPRAWLING_RADIUS / tile.pixel_scale) ** 2
     todo = list(np.flatnonzero(found["npix"] > least))
     while todo:
         i = todo.pop(0)
@@ -360,7 +362,7 @@ def _part(
         # A rim of nothing, for sep calls truncated what lies at the border of what it is given; of the tile's own
         # border `_flags` knows.
         alone = np.pad(np.where(inside, significance[place], np.float32(0)), 1)
-        parts, numbers = _groups(tile, alone, config, correlation, min_area)
+        parts, numbers = groups(alone)
         if len(parts) < 2:
             continue
         parts["flag"] |= sep.OBJ_MERGED | (whole["flag"] & ~sep.OBJ_TRUNC)
