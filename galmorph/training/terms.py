@@ -271,16 +271,33 @@ class Neighbourhood(Term):
         super().__init__(options, setting)
         self.temperature = options.neighbour_temperature
         self.register_buffer("memory", torch.zeros(setting.target_images, setting.features))
+        # Until its gradient is taken, a step needs the memory as it was.
+        self.seen: tuple[Tensor, Tensor] | None = None
+        # Functions that are given the module: copies of it, and those in other processes, have to see to their own.
+        self.register_state_dict_pre_hook(Neighbourhood.remember)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(Neighbourhood.forget)  # type: ignore[no-untyped-call]
+
+    def forget(self, *_: object) -> None:
+        """Drop the features of the last step: the memory is that of another time."""
+        self.seen = None
+
+    def remember(self, *_: object) -> None:
+        """Let the features of the last step replace what the memory had of these images."""
+        if self.seen is not None:
+            rows, features = self.seen
+            self.memory[rows] = features
+            self.seen = None
 
     def forward(self, outputs: Outputs) -> tuple[Tensor, Facts]:
-        """Of the first view; its features then replace what the memory had of them."""
+        """Of the first view, beside what was seen of all images before it."""
+        self.remember()
         target = target_of(outputs)
         features = target.first.features
         prototypes = outputs.head.weight
         assert isinstance(prototypes, Tensor)  # noqa: S101 - both kinds of heads have weights
-        value = losses.neighbourhood_loss(features, self.memory.clone(), prototypes, target.rows, self.temperature)
+        value = losses.neighbourhood_loss(features, self.memory, prototypes, target.rows, self.temperature)
         lengths_of_one = functional.normalize(features.detach().float(), dim=1)
-        self.memory[gather(target.rows)] = gather(lengths_of_one)
+        self.seen = gather(target.rows), gather(lengths_of_one)
         return value, {}
 
 

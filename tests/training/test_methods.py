@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import math
 
@@ -428,10 +429,26 @@ def test_memory_of_neighbours(outputs):
         outputs.target.first.features, torch.zeros(8, 5), outputs.head.weight, outputs.target.rows, 0.05
     )
     torch.testing.assert_close(first, empty)
-    lengths = term.memory.norm(dim=1)
+    # The step needs the memory as it was until its gradient is taken; a checkpoint has what was seen.
+    assert not term.memory.any()
+    first.backward()
+    assert outputs.target.first.features.grad.isfinite().all()
+    lengths = term.state_dict()["memory"].norm(dim=1)
     assert lengths[outputs.target.rows].tolist() == pytest.approx([1] * 5)
     assert lengths.sum().item() == pytest.approx(5)
     assert not term.memory.requires_grad
+    copied = copy.deepcopy(term)
+    copied.seen = outputs.target.rows, torch.ones(5, 5)
+    assert (copied.state_dict()["memory"] == 1).all(dim=1).sum() == 5
+    second, _ = term(outputs)
+    full = losses.neighbourhood_loss(
+        outputs.target.first.features, term.memory, outputs.head.weight, outputs.target.rows, 0.05
+    )
+    torch.testing.assert_close(second, full)
+    assert second != first
+    term.load_state_dict(make("dance").terms["neighbourhood"].state_dict())
+    term.remember()
+    assert not term.memory.any()
 
 
 @pytest.mark.parametrize("name", ["deepastrouda", "dance"])
