@@ -167,6 +167,8 @@ def test_settings_that_are_printed(path):
         assert (optimiser.step_factor, recipe.method.separation.rho) == (0.1, 0.5)
         assert (recipe.views.turn, recipe.views.flip, recipe.views.zoom) == (True, False, 300 / 256)
         assert (clustering.space, clustering.match, clustering.ambiguous) == ("probability", "ordered", "apart")
+        # Neighbours are DANCE's; DeepAstroUDA is printed without.
+        assert recipe.method.weights["neighbourhood"] == (0.05 if recipe.method.name == "dance" else 0.0)
         two = "lsst" in path.stem
         assert (clustering.top, clustering.alike_below) == ((1, 1.0) if two else (7, None))
         if recipe.method.name == "dance":
