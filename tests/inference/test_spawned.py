@@ -79,6 +79,7 @@ from distributed import Nanny
 from galmorph.inference.cluster import _local_cluster
 
 async def begin(self):
+    await asyncio.sleep(1)  # until the main thread waits for the workers
     os.kill(os.getpid(), signal.SIGINT)
     await asyncio.sleep(60)
 
