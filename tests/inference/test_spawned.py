@@ -79,11 +79,12 @@ from distributed import Nanny
 from galmorph.inference.cluster import _local_cluster
 
 async def begin(self):
-    await asyncio.sleep(1)  # until the main thread waits for the workers
     os.kill(os.getpid(), signal.SIGINT)
     await asyncio.sleep(60)
 
 Nanny.start_unsafe = begin
+# What runs in the background of a script is started with the signal ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     _local_cluster(1)
 except KeyboardInterrupt:
