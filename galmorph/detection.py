@@ -2,7 +2,6 @@
 
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +15,7 @@ from galmorph import flags, photometry
 from galmorph.background import Sky, every_other, sample, smooth, subtract
 from galmorph.errors import ConfigError, TileError
 from galmorph.photometry import Shapes
+from galmorph.segmentation import Segmentation, find_objects, keep_objects
 from galmorph.sky import local_axes, pixel_to_sky, position_angles, sky_to_pixel, within_reach
 from galmorph.tiles import Tile
 
@@ -25,10 +25,6 @@ log = logging.getLogger(__name__)
 LOW_SN_LIMIT = 10.0
 #: Root-mean-square half-width of a pixel, in pixels.
 PIXEL_RMS = 1 / math.sqrt(12)
-#: Pixels above the threshold that sep has room for at first; it gets more when they do not suffice.
-PIXEL_STACK = 1_000_000
-#: Sub-objects that sep's deblending has room for.
-SUB_OBJECTS = 100_000
 #: Radius, in arcsec, of a circle as large as an object beyond which it may be many that run together.
 SPRAWLING_RADIUS = 15.0
 #: What is said of a tile where the correlation of noise cannot be measured.
@@ -290,110 +286,28 @@ def _search(
     min_area: int,
 ) -> tuple[NDArray[np.void], NDArray[np.int32]]:
     """Objects and segmentation map; where there is no data the significance has to be 0."""
-
-    def groups(image: NDArray[np.floating]) -> tuple[NDArray[np.void], NDArray[np.int32]]:
-        return _groups(tile, image, config, correlation, min_area)
-
-    found, segments = groups(significance)
-    found = _part(groups, significance, math.pi * (SPRAWLING_RADIUS / tile.pixel_scale) ** 2, found, segments)
+    how = Segmentation(
+        threshold=config.threshold * correlation,
+        min_area=min_area,
+        contrast=config.deblend_contrast,
+        levels=config.deblend_levels,
+        large=math.pi * (SPRAWLING_RADIUS / tile.pixel_scale) ** 2,
+    )
+    try:
+        found, segments = find_objects(significance, how)
+    except MemoryError:
+        raise
+    except Exception as error:  # sep raises bare Exception
+        raise TileError(
+            f"tile {tile.name}: objects cannot be told apart ({error}): too many pixels are above "
+            f"{config.threshold} sigma. Raise detection's threshold, or leave the tile out"
+        ) from error
     kept = found["peak"] >= config.significance * correlation
     # A projection of the whole sky has corners that lie on no sky at all.
     y = found["y"] + tile.first_row
     kept &= np.isfinite(pixel_to_sky(tile.wcs, found["x"], y)).all(axis=0)
     own = tile.keeps(y)
-    return _keep(found, segments, np.concatenate([np.flatnonzero(kept & own), np.flatnonzero(kept & ~own)]))
-
-
-def _groups(
-    tile: Tile,
-    significance: NDArray[np.floating],
-    config: DetectionConfig,
-    correlation: float,
-    min_area: int,
-) -> tuple[NDArray[np.void], NDArray[np.int32]]:
-    """Objects and segmentation map by sep."""
-    sep.set_sub_object_limit(SUB_OBJECTS)
-    stack = PIXEL_STACK
-    while True:
-        sep.set_extract_pixstack(stack)
-        try:
-            found, segments = sep.extract(
-                significance,
-                config.threshold * correlation,
-                minarea=min_area,
-                filter_kernel=None,
-                deblend_nthresh=config.deblend_levels,
-                deblend_cont=config.deblend_contrast,
-                segmentation_map=True,
-            )
-        except MemoryError:
-            raise
-        except Exception as error:  # sep raises bare Exception
-            if "pixel buffer full" in str(error) and stack < significance.size:
-                stack *= 4
-                continue
-            raise TileError(
-                f"tile {tile.name}: objects cannot be told apart ({error}): too many pixels are above "
-                f"{config.threshold} sigma. Raise detection's threshold, or leave the tile out"
-            ) from error
-        return found, segments
-
-
-def _part(
-    groups: Callable[[NDArray[np.floating]], tuple[NDArray[np.void], NDArray[np.int32]]],
-    significance: NDArray[np.floating],
-    least: float,
-    found: NDArray[np.void],
-    segments: NDArray[np.int32],
-) -> NDArray[np.void]:
-    """The objects, those of more pixels than `least` parted until none falls apart; the map is changed in place.
-
-    sep's contrast is that to the light of all that touches, however far off. Here each large object is a group of its
-    own, so that it is parted as if it were alone. A galaxy that sep found alone stays what it is.
-    """
-    todo = list(np.flatnonzero(found["npix"] > least))
-    while todo:
-        i = todo.pop(0)
-        whole = found[i]
-        left, bottom = int(whole["xmin"]), int(whole["ymin"])
-        place = np.s_[bottom : whole["ymax"] + 1, left : whole["xmax"] + 1]
-        window = segments[place]
-        inside = _largest_piece(window == i + 1)
-        # A rim of nothing, for sep calls truncated what lies at the border of what it is given; of the tile's own
-        # border `_flags` knows.
-        alone = np.pad(np.where(inside, significance[place], np.float32(0)), 1)
-        parts, numbers = groups(alone)
-        if len(parts) < 2:
-            continue
-        parts["flag"] |= sep.OBJ_MERGED | (whole["flag"] & ~sep.OBJ_TRUNC)
-        for axis, offset in (("x", left - 1), ("y", bottom - 1)):
-            for name in ("{}", "{}min", "{}max", "{}peak", "{}cpeak"):
-                parts[name.format(axis)] += offset
-        # The first part has the number of the whole, and so have pixels that are in none; the others come last.
-        own = np.array([i, *range(len(found), len(found) + len(parts) - 1)])
-        window[inside] = np.append(i, own)[numbers[1:-1, 1:-1][inside]] + 1
-        found = np.append(found, parts[1:])
-        found[i] = parts[0]
-        todo.extend(own[parts["npix"] > least])
-    return found
-
-
-def _largest_piece(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest of the pieces that do not touch: sep hands out pixels between objects by lot, some as islands."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=8)
-    return np.asarray(labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax(), dtype=bool)
-
-
-def _keep(
-    found: NDArray[np.void], segments: NDArray[np.int32], kept: NDArray[np.intp]
-) -> tuple[NDArray[np.void], NDArray[np.int32]]:
-    """Some of the objects, in a new order, numbered so in the segmentation map, in place."""
-    numbers = np.zeros(len(found) + 1, dtype=np.int32)
-    numbers[kept + 1] = np.arange(1, len(kept) + 1)
-    # Of the few pixels of objects: numpy looks numbers up by indices of twice the size.
-    inside = segments > 0
-    segments[inside] = numbers.take(segments[inside])
-    return found[kept], segments
+    return keep_objects(found, segments, np.concatenate([np.flatnonzero(kept & own), np.flatnonzero(kept & ~own)]))
 
 
 def _at_positions(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from galmorph import detection, flags
+from galmorph import detection, flags, segmentation
 from galmorph.background import smooth, subtract
 from galmorph.detection import DetectionConfig, _grown, extract
 from galmorph.errors import ConfigError, TileError
@@ -361,8 +361,8 @@ def test_an_ordinary_tile_is_searched_once(monkeypatch):
         {"x": x, "y": y, "flux": flux, "sigma": 2.5}
         for x, y, flux in zip(*rng.uniform(10, 390, (2, 80)), rng.uniform(2, 50, 80), strict=True)
     ]
-    groups, calls = detection._groups, []
-    monkeypatch.setattr(detection, "_groups", lambda *arguments: calls.append(1) or groups(*arguments))
+    search, calls = segmentation._by_sep, []
+    monkeypatch.setattr(segmentation, "_by_sep", lambda *arguments: calls.append(1) or search(*arguments))
     assert len(extract(make_tile([make.scene((400, 400), galaxies, 0.01)]), CONFIG).objects) > 50
     assert len(calls) == 1
 
@@ -445,7 +445,7 @@ def test_memory_that_sep_lacks_is_no_fault_of_the_tile(monkeypatch):
 
 
 def test_more_pixels_than_sep_has_room_for_are_no_failure(monkeypatch):
-    monkeypatch.setattr("galmorph.detection.PIXEL_STACK", 200)
+    monkeypatch.setattr("galmorph.segmentation.PIXEL_STACK", 200)
     tile = make_tile([make.scene((200, 220), [ENTRY], 0.002)], noise=[0.002])
     assert len(extract(tile, CONFIG).objects) == 1
 

@@ -15,7 +15,7 @@ import numpy as np
 import sep
 from common.outcome import entry, finish, parser
 
-from galmorph import detection
+from galmorph import detection, segmentation
 from galmorph.detection import DetectionConfig
 from galmorph.tiles import Tile
 
@@ -72,8 +72,8 @@ def bare(tile: Tile, config: DetectionConfig) -> int:
 def main() -> None:
     """Measure, print, and with ``--check`` fail when the target is missed."""
     check = parser(__doc__).parse_args().check
-    sep.set_extract_pixstack(detection.PIXEL_STACK)
-    sep.set_sub_object_limit(detection.SUB_OBJECTS)
+    sep.set_extract_pixstack(segmentation.PIXEL_STACK)
+    sep.set_sub_object_limit(segmentation.SUB_OBJECTS)
     tile, config = make_tile(), DetectionConfig()
     counts = {}
 
