@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galmorph.errors import ConfigError, DataError
+from galmorph.training.band_order import band_shares, likely_order
 from galmorph.training.data import PRIVATE, Dataset, read_source
 from galmorph.training.methods import find_method
 from galmorph.training.noise import lacking_noise, pixel_noise
@@ -40,6 +41,9 @@ class Domains:
         Their rows in ``train`` and ``validation``.
     noise : list of float
         Largest standard deviation of the noise that labelled images get in training, of each band.
+    order : list of int or None
+        The order in which the target's bands look like the source's, where it is not theirs; see
+        `galmorph.training.band_order.likely_order`.
     """
 
     source: Dataset
@@ -47,6 +51,7 @@ class Domains:
     target: Dataset | None = None
     target_rows: Rows = field(default_factory=dict)
     noise: list[float] = field(default_factory=list)
+    order: list[int] | None = None
 
 
 def read_domains(recipe: Recipe) -> Domains:
@@ -100,7 +105,8 @@ def read_domains(recipe: Recipe) -> Domains:
         shown[part].append((target.images, numbers, target.object_ids))
     check_no_copies(shown)
     lacking = lacking_noise(pixel_noise(source.images, rows["train"]), pixel_noise(target.images, chosen["train"]))
-    return Domains(source, rows, target, chosen, _noise(recipe, source, lacking))
+    order = likely_order(band_shares(source.images, rows["train"]), band_shares(target.images, chosen["train"]))
+    return Domains(source, rows, target, chosen, _noise(recipe, source, lacking), order)
 
 
 def _noise(recipe: Recipe, source: Dataset, lacking: Sequence[float] = ()) -> list[float]:

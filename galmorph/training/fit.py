@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from galmorph.errors import BudgetError, ConfigError, DataError
 from galmorph.training.average import Averaging
+from galmorph.training.band_order import tell_order
 from galmorph.training.checkpoint import SUFFIX, SafeCheckpointIO, read_checkpoint
 from galmorph.training.domain_norm import split_norms
 from galmorph.training.domains import Domains, read_domains
@@ -112,6 +113,8 @@ def train(
     _check_epochs(recipe)
     out = Path(out)
     domains = read_domains(recipe)
+    if recipe.target and domains.order:
+        tell_order(recipe.target.path, domains.source.facts.get("bands", []), domains.order)
     initial = recipe.network.initial
     with surroundings(recipe.seed):
         # First, so that a recipe that gives no network leaves no folder.

@@ -165,7 +165,9 @@ def compare_trainings(recipe: Recipe, plain: Sequence[Path], adapted: Sequence[P
     before, after = (_answers(load_members(checkpoints)[0], domains) for checkpoints in (plain, adapted))
     labels = domains.source.labels[domains.rows["validation"]]
     images = len(domains.target_rows["train"])
-    verdict = judge(observe_signs(before, after, labels, images, recipe.guard.sure), recipe.guard)
+    exchanged = sum(here != there for here, there in enumerate(domains.order or []))
+    signs = observe_signs(before, after, labels, images, recipe.guard.sure, exchanged)
+    verdict = judge(signs, recipe.guard)
     verdict = replace(verdict, target=dict(domains.target.digests) if domains.target else {})
     return replace(verdict, shipped="adapted") if recipe.guard.mode == "warn" else verdict
 
