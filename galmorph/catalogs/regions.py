@@ -1,5 +1,6 @@
 """Regions of the sky that a question is limited to: cones, boxes, polygons and coverage maps (MOC)."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ from galmorph.catalogs.covers import box_cover, cone_cover
 from galmorph.catalogs.healpix import Ranges, ranges_of
 from galmorph.catalogs.sky_functions import polygon_frame
 from galmorph.errors import CatalogError
+
+#: What a coverage map in text begins with: an order, and pixels of it.
+MOC_TEXT = re.compile(r"\s*\d+/[\s\d]")
 
 #: Formats of coverage maps, by the ends of their names.
 _MOC_FORMATS = {".fits": "fits", ".fit": "fits", ".json": "json", ".txt": "ascii", ".moc": "ascii", ".ascii": "ascii"}
@@ -142,6 +146,10 @@ def coverage(moc: str | Path | MOC) -> Region:
     """
     if not isinstance(moc, MOC):
         path = Path(moc)
+        if not path.exists() and not MOC_TEXT.match(str(moc)):
+            raise CatalogError(
+                f"there is no file {path}; give a coverage map (MOC) in FITS, JSON or text, or text such as '5/123-130'"
+            )
         try:
             if path.is_file():
                 moc = MOC.load(path, format=_MOC_FORMATS.get(path.suffix.lower(), "fits"))

@@ -205,7 +205,9 @@ def test_bounds_are_pushed_into_the_scan(catalog):
         (lambda: box(10, 20, 5, 5), "dec_low below dec_high"),
         (lambda: polygon([(0, 0), (1, 1)]), "three corners or more"),
         (lambda: polygon([(0, 0), (120, 0), (240, 0)]), "within a hemisphere"),
-        (lambda: coverage("nowhere.fits"), "is no coverage map"),
+        (lambda: coverage("nowhere.fits"), "there is no file nowhere.fits"),
+        (lambda: coverage("5/123-x"), "5/123-x is no coverage map"),
+        (lambda: coverage(__file__), "is no coverage map"),
         (lambda: coverage(MOC.new_empty(5)), "holds nothing"),
     ],
 )

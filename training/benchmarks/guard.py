@@ -1,17 +1,18 @@
 """What the guard against harm says of adapted models, beside what adaptation did to them.
 
-    python training/benchmarks/guard.py KEPT [table | rehearsal | longer]
+    python training/benchmarks/guard.py DATA KEPT [table | rehearsal | longer]
 
-takes the predictions that ``adaptation.py run … --keep KEPT`` left, and writes ``guard.jsonl`` beside the results, a
-line for each adapted model of the table and of the hostile targets. With ``rehearsal`` it takes those of the simulated
-targets instead, on which the guard's limits are chosen, and writes ``guard_rehearsal.jsonl``; with ``longer`` those of
-the longer trainings, and writes ``guard_longer.jsonl``. Lines of models whose predictions are not in KEPT stay. The
-counts are printed.
+takes the predictions that ``adaptation.py run DATA … --keep KEPT`` left, and writes ``guard.jsonl`` beside the results,
+a line for each adapted model of the table and of the hostile targets. With ``rehearsal`` it takes those of the
+simulated targets instead, on which the guard's limits are chosen, and writes ``guard_rehearsal.jsonl``; with ``longer``
+those of the longer trainings, and writes ``guard_longer.jsonl``. Lines of models whose predictions are not in KEPT
+stay. DATA tells whether a target's bands look exchanged. The counts are printed.
 """
 
 import argparse
+import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 from adaptation import renew_lines
 from experiments import ABLATION, HOSTILE, LONGER, NOISY, REHEARSAL, STRANGERS, TABLE, TWINS, Experiment
 
+from galmorph.training.domains import read_domains
 from galmorph.training.guard import Answers, judge, observe_signs
 from galmorph.training.methods import METHODS
 from galmorph.training.options import GuardOptions
@@ -33,6 +35,7 @@ BEYOND = 1.645
 #: What a reason of the guard is called in the table, by a word of it.
 SIGNS = {
     "too few": "few images",
+    "exchanged": "bands",
     "recall": "source",
     "log-probability": "source's likelihood",
     "changed class": "agreement",
@@ -108,11 +111,20 @@ def pairs(experiments: Mapping[str, Experiment], folder: Path) -> Iterator[Pair]
                 yield Pair(name, method, int(seed), plain, adapted, labels, len(adapted["target_train_logits"]))
 
 
-def verdicts(experiments: Mapping[str, Experiment], folder: Path, options: GuardOptions) -> Iterator[dict[str, Any]]:
-    """A line for each adapted model."""
+def exchanged(experiment: Experiment, data: Path) -> int:
+    """Bands of an experiment's target that look exchanged to a training."""
+    order = read_domains(experiment.recipe("mmd", 0, data)).order
+    return sum(here != there for here, there in enumerate(order or []))
+
+
+def verdicts(
+    experiments: Mapping[str, Experiment], folder: Path, options: GuardOptions, bands: Callable[[str], int]
+) -> Iterator[dict[str, Any]]:
+    """A line for each adapted model; `bands` says how many of an experiment's target look exchanged."""
     for pair in pairs(experiments, folder):
         classes, both = experiments[pair.experiment].classes, (pair.plain, pair.adapted)
-        signs = observe_signs(answers(pair.plain), answers(pair.adapted), pair.labels, pair.images, options.sure)
+        seen, other = (answers(pair.plain), answers(pair.adapted)), bands(pair.experiment)
+        signs = observe_signs(*seen, pair.labels, pair.images, options.sure, other)
         verdict = judge(signs, options)
         rights = [{domain: right(kept, domain, classes) for domain in ("source", "target")} for kept in both]
         before, after = ({domain: mean(each) for domain, each in found.items()} for found in rights)
@@ -153,11 +165,14 @@ def count(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    for name in ("data", "folder"):
+        parser.add_argument(name, type=Path)
     parser.add_argument("group", nargs="?", choices=GROUPS, default="table")
     given = parser.parse_args()
-    name, experiments = GROUPS[given.group]
-    print(json.dumps(count(renew_lines(name, verdicts(experiments, given.folder, GuardOptions())))))
+    group, experiments = GROUPS[given.group]
+    bands = functools.cache(lambda experiment: exchanged(experiments[experiment], given.data))
+    lines = verdicts(experiments, given.folder, GuardOptions(), bands)
+    print(json.dumps(count(renew_lines(group, lines))))
 
 
 if __name__ == "__main__":

@@ -87,9 +87,9 @@ python training/benchmarks/adaptation.py run DATA table hostile longer --keep KE
 python training/benchmarks/adaptation.py run DATA ablation rehearsal --keep KEPT --seeds 0
 python training/benchmarks/adaptation.py run DATA digits-closed-mnist digits-closed-usps --keep KEPT \\
     --methods mcc/default --seeds 5 6 7 8 9 10 11 12 13 14
-python training/benchmarks/guard.py KEPT rehearsal
-python training/benchmarks/guard.py KEPT
-python training/benchmarks/guard.py KEPT longer
+python training/benchmarks/guard.py DATA KEPT rehearsal
+python training/benchmarks/guard.py DATA KEPT
+python training/benchmarks/guard.py DATA KEPT longer
 python training/benchmarks/strangeness.py KEPT
 python training/benchmarks/together.py KEPT
 python training/benchmarks/peers.py DATA          # in an environment of its own, see there

@@ -137,7 +137,7 @@ def test_the_guard_is_measured_by_what_adaptation_did(module, tmp_path):
     twins = (("source_only", collapsed), ("source_only+noise", right))
     for method, logits in (*twins, ("deepastrouda", collapsed), ("mmd", right)):
         kept(tmp_path, "hostile-sdss-one", method, logits, right)
-    lines = list(guard.verdicts(experiments.HOSTILE, tmp_path, guard.GuardOptions()))
+    lines = list(guard.verdicts(experiments.HOSTILE, tmp_path, guard.GuardOptions(), lambda _: 0))
     assert [(line["method"], line["harmed"], line["stopped"]) for line in lines] == [
         ("deepastrouda", True, True),
         ("mmd", False, False),
@@ -145,6 +145,8 @@ def test_the_guard_is_measured_by_what_adaptation_did(module, tmp_path):
     assert {"source", "agreement", "lost class"} <= set(lines[0]["signs"])
     assert lines[0]["before"]["target"] == 1
     assert lines[0]["after"]["target"] == pytest.approx(1 / 3)
+    *_, other = guard.verdicts(experiments.HOSTILE, tmp_path, guard.GuardOptions(), lambda _: 2)
+    assert (other["method"], other["stopped"], other["signs"]) == ("mmd", True, ["bands"])
 
 
 def test_a_loss_is_weighed_against_the_error_of_the_same_objects(module):
