@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from galmorph.band_order import exchanged_bands, light_shares, likely_order
 from galmorph.bundle import Bundle, load_bundle
 from galmorph.catalogs import Catalog, open_catalog
 from galmorph.detection import DetectionConfig
@@ -165,6 +166,8 @@ def drift_of_catalog(catalog: Catalog, bundle: Bundle, limits: Limits, seed: int
     domain = SOURCE
     if sample is not None:
         domain = TARGET if (sample.domain == TARGET).any() else SOURCE
+    if sample is not None:
+        notes += _exchanged(sample.of(domain).measured, rows, bundle.manifest.bands)
     imaging = _imaging(rows, catalog, bundle, domain, notes)
     release = " ".join(str(catalog.provenance.get(key, "")) for key in ("survey", "release")).strip()
     name = release or str(catalog.path)
@@ -216,6 +219,21 @@ def write_report(result: Drift, out: Path) -> None:
     (out / "drift.json").write_text(json.dumps(result.to_dict(), indent=2) + "\n")
     (out / "drift.txt").write_text(result.summary() + "\n")
     draw_drift(result, out / "drift.png")
+
+
+def _exchanged(before: pd.DataFrame, now: pd.DataFrame, bands: Sequence[str]) -> list[str]:
+    """A note where the bands of a catalogue look exchanged, by the colours of its objects."""
+    columns = [f"flux_{band}" for band in bands]
+    if not set(columns) <= set(before.columns):
+        return []
+    shares = (light_shares(table[columns].to_numpy(dtype=np.float64)) for table in (before, now))
+    likes = exchanged_bands(bands, likely_order(*shares))
+    if not likes:
+        return []
+    return [
+        f"the bands look exchanged: by the colours of the objects {', '.join(likes)} of what the model was made on. "
+        "Look which file was taken for which band before anything else: no training mends that"
+    ]
 
 
 def _imaging(rows: pd.DataFrame, catalog: Catalog, bundle: Bundle, domain: str, notes: list[str]) -> dict[str, Imaging]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from galmorph.band_order import likely_order
 from galmorph.errors import ConfigError, DataError
-from galmorph.training.band_order import band_shares, likely_order
+from galmorph.training.band_order import band_shares
 from galmorph.training.data import PRIVATE, Dataset, read_source
 from galmorph.training.methods import find_method
 from galmorph.training.noise import lacking_noise, pixel_noise
@@ -43,7 +44,7 @@ class Domains:
         Largest standard deviation of the noise that labelled images get in training, of each band.
     order : list of int or None
         The order in which the target's bands look like the source's, where it is not theirs; see
-        `galmorph.training.band_order.likely_order`.
+        `galmorph.band_order.likely_order`.
     """
 
     source: Dataset

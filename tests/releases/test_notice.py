@@ -118,6 +118,32 @@ def test_older_bundles_and_catalogues_say_what_they_lack(catalog, bundle, tmp_pa
     assert "looks, by scores" in shown
 
 
+def red(table):
+    """The same objects, each band with twice the light of the one before."""
+    return table.assign(**{f"flux_{band}": table[f"flux_{band}"] * 2**place for place, band in enumerate(BANDS)})
+
+
+def test_bands_that_look_exchanged_are_told_first(catalog, tmp_path, monkeypatch):
+    def coloured(*args, **settings):
+        rows, features = read_rows(*args, **settings)
+        return red(rows), features
+
+    monkeypatch.setattr("galmorph.releases.notice.read_rows", coloured)
+    made = sample()
+    first, last = f"flux_{BANDS[0]}", f"flux_{BANDS[-1]}"
+    samples = {
+        "same": red(made.measured),
+        "exchanged": red(made.measured).rename(columns={first: last, last: first}),
+        "older": red(made.measured).drop(columns=[first]),
+    }
+    for name, measured in samples.items():
+        model = bundle_of(tmp_path / name, replace(made, measured=measured))
+        known = replace(catalog, provenance={**catalog.provenance, "model_sha256": model.sha256})
+        notes = drift_of_catalog(known, model, Limits()).notes
+        told = f"the bands look exchanged: by the colours of the objects {BANDS[-1]} like {BANDS[0]}, {BANDS[0]} like"
+        assert [told in note for note in notes] == [name == "exchanged", *[False] * (len(notes) - 1)]
+
+
 def test_enough_objects_carry_no_note(catalog, bundle, monkeypatch):
     monkeypatch.setattr("galmorph.releases.notice.FEW", 100)
     found = drift_of_catalog(catalog, bundle, Limits())

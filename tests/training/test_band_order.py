@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from make_recipe import tiny_recipe
 
+from galmorph.band_order import light_shares, likely_order
 from galmorph.cutout_set import read_cutout_set, write_cutout_set
-from galmorph.training.band_order import band_shares, likely_order, tell_order
+from galmorph.training.band_order import band_shares, tell_order
 from galmorph.training.domains import read_domains
 from galmorph.training.guarded import train_guarded
 from galmorph.training.pictures import list_pictures, read_pictures
@@ -35,6 +36,12 @@ def test_shares_are_of_the_light_above_the_sky():
     assert found.shape == (30, 3)  # the brighter half
     assert found.sum(axis=1) == pytest.approx(1.0)
     assert found.mean(axis=0) == pytest.approx(np.array(RED) / 7, abs=0.02)
+
+
+def test_what_is_not_finite_or_has_no_light_is_left_out():
+    light = np.array([[1.0, 3.0], [np.nan, 1.0], [np.inf, 1.0], [-2.0, -2.0], [5.0, 5.0], [0.0, 0.0]])
+    assert light_shares(light).tolist() == [[0.25, 0.75], [0.5, 0.5]]
+    assert light_shares(light[1:3]).shape == (0, 2)
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]])

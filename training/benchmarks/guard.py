@@ -21,6 +21,7 @@ import numpy as np
 from adaptation import renew_lines
 from experiments import ABLATION, HOSTILE, LONGER, NOISY, REHEARSAL, STRANGERS, TABLE, TWINS, Experiment
 
+from galmorph.band_order import exchanged_bands
 from galmorph.training.domains import read_domains
 from galmorph.training.guard import Answers, judge, observe_signs
 from galmorph.training.methods import METHODS
@@ -113,8 +114,7 @@ def pairs(experiments: Mapping[str, Experiment], folder: Path) -> Iterator[Pair]
 
 def exchanged(experiment: Experiment, data: Path) -> int:
     """Bands of an experiment's target that look exchanged to a training."""
-    order = read_domains(experiment.recipe("mmd", 0, data)).order
-    return sum(here != there for here, there in enumerate(order or []))
+    return len(exchanged_bands((), read_domains(experiment.recipe("mmd", 0, data)).order))
 
 
 def verdicts(
