@@ -173,7 +173,7 @@ def observe_signs(
     expected = np.minimum(shares[0], shares[2])
     lasting = expected >= RARE
     space = np.hstack([_scaled(each.target_features) for each in (plain, adapted)])
-    change, error = _recall_change(plain.valid_logits.argmax(axis=1), adapted.valid_logits.argmax(axis=1), labels)
+    change, error = recall_change(plain.valid_logits.argmax(axis=1), adapted.valid_logits.argmax(axis=1), labels)
     return Signs(
         images=images,
         source_change=change,
@@ -248,10 +248,22 @@ def judge(signs: Signs, options: GuardOptions) -> Verdict:
     return Verdict("source_only" if reasons else "adapted", tuple(reasons), signs)
 
 
-def _recall_change(was: Int, now: Int, labels: Int) -> tuple[float, float]:
-    """Change of the mean of per-class recalls, and its standard error.
+def recall_change(was: Int, now: Int, labels: Int) -> tuple[float, float]:
+    """Change of the mean of per-class recalls from one model's answers to another's, and its standard error.
 
     The few images of a rare class may all change, which would leave no variance: one of them counts as if it might not.
+
+    Parameters
+    ----------
+    was, now : ndarray of int
+        Classes that the two say, shape ``(n,)``.
+    labels : ndarray of int
+        True classes, shape ``(n,)``.
+
+    Returns
+    -------
+    change, error : float
+        Of the classes that there are.
     """
     change = (now == labels).astype(float) - (was == labels)
     groups = [change[labels == label] for label in np.unique(labels)]

@@ -23,7 +23,7 @@ from experiments import ABLATION, HOSTILE, LONGER, NOISY, REHEARSAL, STRANGERS, 
 
 from galmorph.band_order import exchanged_bands
 from galmorph.training.domains import read_domains
-from galmorph.training.guard import Answers, judge, observe_signs
+from galmorph.training.guard import Answers, judge, observe_signs, recall_change
 from galmorph.training.methods import METHODS
 from galmorph.training.options import GuardOptions
 
@@ -55,11 +55,17 @@ GROUPS: Mapping[str, tuple[str, Mapping[str, Experiment]]] = {
 Predictions = Mapping[str, np.ndarray]
 
 
+def said(kept: Predictions, domain: str, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """For each known object of a domain the class that the model says, and its own, by number."""
+    names = kept[f"{domain}_names"]
+    known = np.isin(names, classes)
+    return kept[f"{domain}_logits"].argmax(axis=1)[known], np.array([classes.index(name) for name in names[known]], int)
+
+
 def right(kept: Predictions, domain: str, classes: tuple[str, ...]) -> np.ndarray:
     """For each known object of a domain whether its class is right, as 0 or 1."""
-    names = kept[f"{domain}_names"]
-    answers = np.array(classes)[kept[f"{domain}_logits"].argmax(axis=1)]
-    return np.asarray((answers == names)[np.isin(names, classes)], dtype=np.float64)
+    answers, labels = said(kept, domain, classes)
+    return np.asarray(answers == labels, dtype=np.float64)
 
 
 def mean(values: np.ndarray) -> float:
@@ -89,6 +95,17 @@ class Pair:
     adapted: Predictions
     labels: np.ndarray
     images: int
+
+
+def recalls(pair: Pair, classes: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """By domain the mean of the known classes' recalls before and after, and the standard error of its change."""
+    found = {}
+    for domain in ("source", "target"):
+        (was, labels), (now, _) = (said(kept, domain, classes) for kept in (pair.plain, pair.adapted))
+        before = mean(np.array([(was == label)[labels == label].mean() for label in np.unique(labels)]))
+        change, error = recall_change(was, now, labels)
+        found[domain] = {"before": before, "after": before + change, "error": error}
+    return found
 
 
 def _twin(experiment: Experiment, variant: str) -> str:
@@ -128,6 +145,7 @@ def verdicts(
         verdict = judge(signs, options)
         rights = [{domain: right(kept, domain, classes) for domain in ("source", "target")} for kept in both]
         before, after = ({domain: mean(each) for domain, each in found.items()} for found in rights)
+        recall = recalls(pair, classes)
         error = {domain: paired_error(*(found[domain] for found in rights)) for domain in before}
         yield {
             "experiment": pair.experiment,
@@ -136,18 +154,25 @@ def verdicts(
             "before": before,
             "after": after,
             "error": {domain: round(value, 4) for domain, value in error.items()},
+            "recall": {
+                domain: {key: round(value, 4) for key, value in each.items()} for domain, each in recall.items()
+            },
             "harmed": any(before[domain] - after[domain] > HARM for domain in before),
             "beyond_error": any(before[domain] - after[domain] - BEYOND * error[domain] > HARM for domain in before),
+            "harmed_by_recall": any(each["before"] - each["after"] > HARM for each in recall.values()),
+            "beyond_error_by_recall": any(
+                each["before"] - each["after"] - BEYOND * each["error"] > HARM for each in recall.values()
+            ),
             "stopped": verdict.shipped == "source_only",
             "signs": [short for word, short in SIGNS.items() if any(word in reason for reason in verdict.reasons)],
             "numbers": {key: round(value, 4) for key, value in asdict(signs).items()},
         }
 
 
-def count(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How many models were harmed, and how many of which kind the guard stopped."""
-    harmed, others = ([line for line in lines if line["harmed"] == which] for which in (True, False))
-    beyond = [line for line in harmed if line["beyond_error"]]
+def count(lines: Sequence[Mapping[str, Any]], by: str = "") -> dict[str, int]:
+    """How many models were harmed, by their accuracy or ``_by_recall``, and how many of which the guard stopped."""
+    harmed, others = ([line for line in lines if line[f"harmed{by}"] == which] for which in (True, False))
+    beyond = [line for line in harmed if line[f"beyond_error{by}"]]
     wrongly = [line for line in others if line["stopped"]]
     return {
         "models": len(lines),

@@ -208,8 +208,8 @@ def _deciding_areas(name: str, method: str) -> list[float]:
     return [line["target"][names[line["unknown_score"]]] for line in read_lines(name) if line["method"] == method]
 
 
-def _guard(lines: Sequence[Line], kind: str) -> list[tuple[str, str, bool]]:
-    found = count(lines)
+def _guard(lines: Sequence[Line], kind: str, by: str = "") -> list[tuple[str, str, bool]]:
+    found = count(lines, by)
     caught = found["beyond_error_stopped"] / found["beyond_error"]
     others = found["models"] - found["harmed"]
     wolf = found["others_stopped"] / others
@@ -238,7 +238,8 @@ def _aims(guard: Sequence[Line]) -> list[str]:
         _peers(),
         _areas(),
     ]
-    aims += _guard(guard, "all targets") + _guard(hostile, "hostile targets")
+    for by, words in (("", ""), ("_by_recall", ", by mean recall")):
+        aims += _guard(guard, f"all targets{words}", by) + _guard(hostile, f"hostile targets{words}", by)
     rows = [f"| {aim} | {found} | {'yes' if met else 'no'} |" for aim, found, met in aims]
     return ["| aim | measured | met |", "|---|---|---|", *rows]
 

@@ -248,6 +248,7 @@ def _beyond(found: Mapping[str, int]) -> str:
 def _guard(lines: list[Line]) -> list[str]:
     found = count(lines)
     hostile = [line for line in lines if line["experiment"] in HOSTILE]
+    mix = [line for line in hostile if line["experiment"].endswith("mix") and line["harmed"]]
     related = [line for line in hostile if not line["experiment"].endswith("unrelated")]
     rows = [
         "## No harm",
@@ -263,6 +264,13 @@ def _guard(lines: list[Line]) -> list[str]:
         "Where the target's images have nothing to do with the source, nothing can be said of answers for them, and "
         "harm is measured on the target that they stand in for; classes that vanish there are a sign all the same. On "
         f"the other hostile targets: {_beyond(count(related))}",
+        "",
+        "Accuracy counts the target's common classes most, and so it is kind to a network that answers with them too "
+        f"often: of the {len(mix)} models that were harmed where the target has another mix of classes, "
+        f"{sum(line['recall']['target']['after'] > line['recall']['target']['before'] for line in mix)} have a higher "
+        "mean of the classes' recalls on it than their twin. Counted by that mean in place of accuracy: "
+        f"{_beyond(count(lines, '_by_recall'))} On the hostile targets alone: "
+        f"{_beyond(count(hostile, '_by_recall'))}",
         "",
         "Balanced trainings on hostile targets are not among them: what they did to another mix is in "
         "[decision 24](../decisions/0024-balance.md).",

@@ -145,8 +145,33 @@ def test_the_guard_is_measured_by_what_adaptation_did(module, tmp_path):
     assert {"source", "agreement", "lost class"} <= set(lines[0]["signs"])
     assert lines[0]["before"]["target"] == 1
     assert lines[0]["after"]["target"] == pytest.approx(1 / 3)
+    assert (lines[0]["recall"]["target"]["before"], lines[0]["beyond_error_by_recall"]) == (1, True)
+    assert lines[0]["recall"]["target"]["after"] == pytest.approx(1 / 3, abs=1e-4)
     *_, other = guard.verdicts(experiments.HOSTILE, tmp_path, guard.GuardOptions(), lambda _: 2)
     assert (other["method"], other["stopped"], other["signs"]) == ("mmd", True, ["bands"])
+
+
+def test_recall_counts_classes_alike_however_many_objects_they_have(module):
+    guard = module("guard")
+    labels = np.array([0] * 90 + [1] * 10)
+    was, now = labels.copy(), labels.copy()
+    was[90:] = 0  # the rare class is lost, and then found, for a tenth of the common one
+    now[:9] = 1
+
+    def kept(answers):
+        names = np.array(["a", "b"])[labels]
+        return {
+            f"{domain}_{kind}": value
+            for domain in ("source", "target")
+            for kind, value in (("logits", np.eye(2)[answers]), ("names", names))
+        }
+
+    pair = guard.Pair("", "mmd", 0, kept(was), kept(now), labels, 100)
+    found = guard.recalls(pair, ("a", "b"))["target"]
+    assert guard.right(pair.adapted, "target", ("a", "b")).mean() == 0.91
+    assert (found["before"], found["after"]) == pytest.approx((0.5, 0.95))
+    # A tenth of the common class changed, and the rare one wholly, of which one object counts as if it might not.
+    assert found["error"] == pytest.approx(((0.1 * 0.9) / 90 + (1 / 10) / 10) ** 0.5 / 2)
 
 
 def test_a_loss_is_weighed_against_the_error_of_the_same_objects(module):
@@ -165,6 +190,7 @@ def test_verdicts_are_counted_and_the_page_says_so(module, tmp_path):
             "experiment": "hostile-sdss-one", "method": "mmd", "seed": 0, "signs": ["clusters"] if stopped else [],
             "before": {"source": 0.9, "target": 0.6}, "after": {"source": 0.9, "target": after},
             "harmed": after < 0.58, "beyond_error": beyond, "stopped": stopped,
+            "harmed_by_recall": beyond, "beyond_error_by_recall": beyond,
         }  # fmt: skip
 
     lines = [
@@ -183,6 +209,9 @@ def test_verdicts_are_counted_and_the_page_says_so(module, tmp_path):
         "others_stopped": 2,
         "others_stopped_that_gained": 1,
     }
+    assert guard.count(lines, "_by_recall") == guard.count(lines) | {
+        "harmed": 1, "harmed_stopped": 1, "others_stopped": 2,
+    }  # fmt: skip
     page = table._guard(lines)
     assert (
         "Of 5 adapted models 2 were harmed. The guard stopped 1 of them, and 2 of the 3 that were not harmed; "
