@@ -86,8 +86,6 @@ class Signs:
     away : float
         Total variation between the shares of classes in the source and among the adapted model's answers on the target,
         less the same of the source-only model's answers.
-    exchanged : int
-        Bands of the target that look, by the colours of its objects, like another of the source's.
     """
 
     images: int
@@ -101,7 +99,6 @@ class Signs:
     confidence_change: float
     likelihood_change: float = math.nan
     away: float = math.nan
-    exchanged: int = 0
 
 
 @dataclass(frozen=True)
@@ -137,9 +134,7 @@ class Verdict:
         return cls(values["shipped"], tuple(values["reasons"]), Signs(**signs), values.get("target", {}))
 
 
-def observe_signs(
-    plain: Answers, adapted: Answers, labels: Int, images: int, sure: float = 0.9, exchanged: int = 0
-) -> Signs:
+def observe_signs(plain: Answers, adapted: Answers, labels: Int, images: int, sure: float = 0.9) -> Signs:
     """Compare an adapted model with one trained on the source alone.
 
     Parameters
@@ -152,8 +147,6 @@ def observe_signs(
         Target images seen in training.
     sure : float
         Calibrated confidence from which the source-only model counts as sure.
-    exchanged : int
-        Bands of the target that look like another of the source's.
 
     Returns
     -------
@@ -186,7 +179,6 @@ def observe_signs(
         confidence_change=float(after.max(axis=1).mean() - before.max(axis=1).mean()),
         likelihood_change=likelihoods[1] - likelihoods[0],
         away=total_variation(shares[1], shares[2]) - total_variation(shares[0], shares[2]),
-        exchanged=exchanged,
     )
 
 
@@ -209,11 +201,6 @@ def judge(signs: Signs, options: GuardOptions) -> Verdict:
     if signs.images < options.least_images:
         reasons.append(
             f"{signs.images} target images are too few to adapt to; at least {options.least_images} are wanted"
-        )
-    if signs.exchanged:
-        reasons.append(
-            f"{signs.exchanged} of the target's bands look exchanged, by the colours of its objects: what was adapted "
-            "to such images is wrong for those in the right order. Put them into the source's order and train again"
         )
     if signs.source_change + CERTAIN * signs.source_error < -options.source_drop:
         reasons.append(

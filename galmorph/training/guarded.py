@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 
-from galmorph.band_order import exchanged_bands
 from galmorph.progress import announce
 from galmorph.training.checkpoint import read_checkpoint
 from galmorph.training.domain_norm import Domain, set_domain
@@ -166,9 +165,7 @@ def compare_trainings(recipe: Recipe, plain: Sequence[Path], adapted: Sequence[P
     before, after = (_answers(load_members(checkpoints)[0], domains) for checkpoints in (plain, adapted))
     labels = domains.source.labels[domains.rows["validation"]]
     images = len(domains.target_rows["train"])
-    exchanged = len(exchanged_bands((), domains.order))
-    signs = observe_signs(before, after, labels, images, recipe.guard.sure, exchanged)
-    verdict = judge(signs, recipe.guard)
+    verdict = judge(observe_signs(before, after, labels, images, recipe.guard.sure), recipe.guard)
     verdict = replace(verdict, target=dict(domains.target.digests) if domains.target else {})
     return replace(verdict, shipped="adapted") if recipe.guard.mode == "warn" else verdict
 

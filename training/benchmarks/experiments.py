@@ -48,9 +48,6 @@ OPEN = ("source_only", "dance", "ovanet", "deepastrouda")
 #: Kinds of hostile targets; wrong order of bands comes last, digits have one band.
 HOSTILE_CASES = ("mix", "fifty", "one", "unrelated", "same", "bands")
 
-#: The images whose bands are exchanged, as they are, where these are no target of another kind.
-UNCHANGED = {"sdss": "sdss/b"}
-
 #: Of these those that are noisier than the source.
 NOISIER = {"sdss": ("mix", "fifty", "one"), "digits": ("unrelated",)}
 
@@ -386,9 +383,8 @@ def _hostile(simulated: bool) -> dict[str, Experiment]:
     found = {}
     for kind, place in places.items():
         for case in HOSTILE_CASES if "digits" not in kind else HOSTILE_CASES[:-1]:
-            # With no known class, few images or wrong bands, the measures are of what the user is after.
-            after = {"fifty": place, "unrelated": place, "bands": UNCHANGED.get(kind, place)}
-            test = after.get(case, f"hostile/{kind}_{case}")
+            # Where the target has no known class, or few images, the measures are of what the user is after.
+            test = place if case in ("fifty", "unrelated") else f"hostile/{kind}_{case}"
             settings = digits if "digits" in kind else galaxies
             twins = TWINS[:1] if case in NOISIER.get(kind, ()) else ()
             found[f"hostile-{kind}-{case}"] = Experiment(

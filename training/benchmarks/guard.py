@@ -6,7 +6,8 @@ takes the predictions that ``adaptation.py run DATA … --keep KEPT`` left, and 
 a line for each adapted model of the table and of the hostile targets. With ``rehearsal`` it takes those of the
 simulated targets instead, on which the guard's limits are chosen, and writes ``guard_rehearsal.jsonl``; with ``longer``
 those of the longer trainings, and writes ``guard_longer.jsonl``. Lines of models whose predictions are not in KEPT
-stay. DATA tells whether a target's bands look exchanged. The counts are printed.
+stay. DATA has the images, of which a training tells before it begins whether bands look exchanged. The counts are
+printed.
 """
 
 import argparse
@@ -36,7 +37,6 @@ BEYOND = 1.645
 #: What a reason of the guard is called in the table, by a word of it.
 SIGNS = {
     "too few": "few images",
-    "exchanged": "bands",
     "recall": "source",
     "log-probability": "source's likelihood",
     "changed class": "agreement",
@@ -140,8 +140,8 @@ def verdicts(
     """A line for each adapted model; `bands` says how many of an experiment's target look exchanged."""
     for pair in pairs(experiments, folder):
         classes, both = experiments[pair.experiment].classes, (pair.plain, pair.adapted)
-        seen, other = (answers(pair.plain), answers(pair.adapted)), bands(pair.experiment)
-        signs = observe_signs(*seen, pair.labels, pair.images, options.sure, other)
+        seen = answers(pair.plain), answers(pair.adapted)
+        signs = observe_signs(*seen, pair.labels, pair.images, options.sure)
         verdict = judge(signs, options)
         rights = [{domain: right(kept, domain, classes) for domain in ("source", "target")} for kept in both]
         before, after = ({domain: mean(each) for domain, each in found.items()} for found in rights)
@@ -163,6 +163,7 @@ def verdicts(
             "beyond_error_by_recall": any(
                 each["before"] - each["after"] - BEYOND * each["error"] > HARM for each in recall.values()
             ),
+            "told": bands(pair.experiment) > 0,
             "stopped": verdict.shipped == "source_only",
             "signs": [short for word, short in SIGNS.items() if any(word in reason for reason in verdict.reasons)],
             "numbers": {key: round(value, 4) for key, value in asdict(signs).items()},
@@ -173,6 +174,7 @@ def count(lines: Sequence[Mapping[str, Any]], by: str = "") -> dict[str, int]:
     """How many models were harmed, by their accuracy or ``_by_recall``, and how many of which the guard stopped."""
     harmed, others = ([line for line in lines if line[f"harmed{by}"] == which] for which in (True, False))
     beyond = [line for line in harmed if line[f"beyond_error{by}"]]
+    unstopped = [line for line in beyond if not line["stopped"]]
     wrongly = [line for line in others if line["stopped"]]
     return {
         "models": len(lines),
@@ -180,6 +182,7 @@ def count(lines: Sequence[Mapping[str, Any]], by: str = "") -> dict[str, int]:
         "harmed_stopped": sum(line["stopped"] for line in harmed),
         "beyond_error": len(beyond),
         "beyond_error_stopped": sum(line["stopped"] for line in beyond),
+        "beyond_error_told": sum(line["told"] for line in unstopped),
         "others_stopped": len(wrongly),
         "others_stopped_that_gained": sum(
             line["after"]["target"] - line["before"]["target"] > HARM for line in wrongly

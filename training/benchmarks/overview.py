@@ -216,7 +216,8 @@ def _guard(lines: Sequence[Line], kind: str, by: str = "") -> list[tuple[str, st
     return [
         (
             f"Guard, {kind}: at least {LEAST_CAUGHT:.0%} of what is harmed beyond sampling error is stopped",
-            f"{found['beyond_error_stopped']} of {found['beyond_error']} ({caught:.0%})",
+            f"{found['beyond_error_stopped']} of {found['beyond_error']} ({caught:.0%})"
+            + (f"; {told} more told before the training" if (told := found["beyond_error_told"]) else ""),
             caught >= LEAST_CAUGHT,
         ),
         (

@@ -241,7 +241,8 @@ def _beyond(found: Mapping[str, int]) -> str:
     """The same, and what it did where harm is beyond sampling error."""
     stopped = found["beyond_error_stopped"]
     return (
-        f"{_counted(found)} Beyond sampling error {found['beyond_error']} were harmed, of which it stopped {stopped}."
+        f"{_counted(found)} Beyond sampling error {found['beyond_error']} were harmed, of which it stopped {stopped}"
+        + (f", and {told} were told of before the training." if (told := found["beyond_error_told"]) else ".")
     )
 
 
@@ -279,7 +280,8 @@ def _guard(lines: list[Line]) -> list[str]:
         f"that of the mean of the objects' changes (1, 0 or -1). {found['beyond_error']} models lost two points and "
         f"{BEYOND} standard errors more, as one that truly loses two points does in one case of twenty; "
         f"the guard stopped {found['beyond_error_stopped']} of them. "
-        "These are marked *beyond error*. Listed are the models that were harmed or stopped; "
+        "These are marked *beyond error*; *told* is what a training said before it began, that the target's bands look "
+        "exchanged ([decision 37](../decisions/0037-band-order.md)). Listed are the models that were harmed or stopped; "
         "all are in `adaptation/guard.jsonl`.",
         "",
         "| experiment | method | seed | target before | after | source before | after | harmed | stopped because |",
@@ -293,6 +295,7 @@ def _guard(lines: list[Line]) -> list[str]:
         reasons = ", ".join(line["signs"])
         title = EXPERIMENTS[line["experiment"]].title
         harm = "beyond error" if line["beyond_error"] else "yes" if line["harmed"] else ""
+        harm += ", told" if harm and line["told"] else ""
         rows.append(f"| {title} | {_name(line['method'])} | {line['seed']} | {numbers} | {harm} | {reasons} |")
     return [*rows, ""]
 

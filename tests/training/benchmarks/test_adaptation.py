@@ -147,8 +147,10 @@ def test_the_guard_is_measured_by_what_adaptation_did(module, tmp_path):
     assert lines[0]["after"]["target"] == pytest.approx(1 / 3)
     assert (lines[0]["recall"]["target"]["before"], lines[0]["beyond_error_by_recall"]) == (1, True)
     assert lines[0]["recall"]["target"]["after"] == pytest.approx(1 / 3, abs=1e-4)
-    *_, other = guard.verdicts(experiments.HOSTILE, tmp_path, guard.GuardOptions(), lambda _: 2)
-    assert (other["method"], other["stopped"], other["signs"]) == ("mmd", True, ["bands"])
+    assert not any(line["told"] for line in lines)
+    assert all(
+        line["told"] for line in guard.verdicts(experiments.HOSTILE, tmp_path, guard.GuardOptions(), lambda _: 2)
+    )
 
 
 def test_recall_counts_classes_alike_however_many_objects_they_have(module):
@@ -185,17 +187,18 @@ def test_a_loss_is_weighed_against_the_error_of_the_same_objects(module):
 def test_verdicts_are_counted_and_the_page_says_so(module, tmp_path):
     guard, table = module("guard"), module("table")
 
-    def line(after, *, stopped, beyond=False):
+    def line(after, *, stopped, beyond=False, told=False):
         return {
             "experiment": "hostile-sdss-one", "method": "mmd", "seed": 0, "signs": ["clusters"] if stopped else [],
             "before": {"source": 0.9, "target": 0.6}, "after": {"source": 0.9, "target": after},
             "harmed": after < 0.58, "beyond_error": beyond, "stopped": stopped,
-            "harmed_by_recall": beyond, "beyond_error_by_recall": beyond,
+            "harmed_by_recall": beyond, "beyond_error_by_recall": beyond, "told": told,
+            "recall": {"target": {"before": 0.6, "after": 0.7}},
         }  # fmt: skip
 
     lines = [
         line(0.3, stopped=True, beyond=True),
-        line(0.57, stopped=False),
+        line(0.5, stopped=False, beyond=True, told=True),
         line(0.7, stopped=True),
         line(0.6, stopped=True),
         line(0.6, stopped=False),
@@ -204,20 +207,25 @@ def test_verdicts_are_counted_and_the_page_says_so(module, tmp_path):
         "models": 5,
         "harmed": 2,
         "harmed_stopped": 1,
-        "beyond_error": 1,
+        "beyond_error": 2,
         "beyond_error_stopped": 1,
+        "beyond_error_told": 1,
         "others_stopped": 2,
         "others_stopped_that_gained": 1,
     }
-    assert guard.count(lines, "_by_recall") == guard.count(lines) | {
-        "harmed": 1, "harmed_stopped": 1, "others_stopped": 2,
-    }  # fmt: skip
+    by_recall = [line | {"harmed_by_recall": False, "beyond_error_by_recall": False} for line in lines]
+    assert guard.count(by_recall, "_by_recall")["others_stopped"] == 3
     page = table._guard(lines)
     assert (
         "Of 5 adapted models 2 were harmed. The guard stopped 1 of them, and 2 of the 3 that were not harmed; "
         "1 of those had gained more than two points on the target." in page
     )
-    assert [row.split(" | ")[-2] for row in page if row.startswith("| sdss")] == ["beyond error", "yes", "", ""]
+    assert [row.split(" | ")[-2] for row in page if row.startswith("| sdss")] == [
+        "beyond error",
+        "beyond error, told",
+        "",
+        "",
+    ]
 
 
 def test_limits_of_signs_are_chosen_on_other_experiments(module):
