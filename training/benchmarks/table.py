@@ -281,7 +281,7 @@ def _guard(lines: list[Line]) -> list[str]:
         f"{BEYOND} standard errors more, as one that truly loses two points does in one case of twenty; "
         f"the guard stopped {found['beyond_error_stopped']} of them. "
         "These are marked *beyond error*; *told* is what a training said before it began, that the target's bands look "
-        "exchanged ([decision 37](../decisions/0037-band-order.md)). Listed are the models that were harmed or stopped; "
+        "exchanged ([decision 37](../decisions/0037-band-order.md)). Listed are models that were harmed or stopped; "
         "all are in `adaptation/guard.jsonl`.",
         "",
         "| experiment | method | seed | target before | after | source before | after | harmed | stopped because |",
