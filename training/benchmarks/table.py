@@ -97,7 +97,8 @@ python training/benchmarks/peers.py DATA --methods mcc --seeds 5 6 7 8 9 10 11 1
 python training/benchmarks/table.py
 ```
 
-**Same for all methods of an experiment**: the network (DeepMerge's), the images, the steps, the optimiser, and the
+**Same for all methods of an experiment**: the network (DeepMerge's; for digits with unknown classes a ResNet18 a quarter
+as wide, which is right of more of the source's validation images), the images, the steps, the optimiser, and the
 rule for the unknown threshold ([decision 34](../decisions/0034-one-in-ten.md)), which also looks at the target's
 unlabelled images. A method that adapts sees as many target images as source images.
 
