@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn.metrics import silhouette_score
+from sklearn.neighbors import NearestNeighbors
 
 from galmorph.scores import softmax
 from galmorph.training.calibrate import fit_temperature
@@ -23,6 +24,9 @@ Int = NDArray[np.integer]
 
 #: Images that the validity of clusters is computed on: it takes all pairs of them.
 CLUSTERED = 1000
+
+#: Neighbours of an image that are asked for the same answer.
+NEIGHBOURS = 10
 
 #: Fewest target images that the source-only model is sure of for their classes to tell something.
 FEWEST_SURE = 10
@@ -86,6 +90,9 @@ class Signs:
     away : float
         Total variation between the shares of classes in the source and among the adapted model's answers on the target,
         less the same of the source-only model's answers.
+    neighbours_change : float
+        Share of the target images' neighbours that have the same answer, mean of the classes, by the adapted model's
+        answers less the same by the source-only model's; neighbours are those in the source-only model's features.
     """
 
     images: int
@@ -99,6 +106,7 @@ class Signs:
     confidence_change: float
     likelihood_change: float = math.nan
     away: float = math.nan
+    neighbours_change: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -179,6 +187,7 @@ def observe_signs(plain: Answers, adapted: Answers, labels: Int, images: int, su
         confidence_change=float(after.max(axis=1).mean() - before.max(axis=1).mean()),
         likelihood_change=likelihoods[1] - likelihoods[0],
         away=total_variation(shares[1], shares[2]) - total_variation(shares[0], shares[2]),
+        neighbours_change=neighbours_agree(plain.target_features, now) - neighbours_agree(plain.target_features, was),
     )
 
 
@@ -232,6 +241,11 @@ def judge(signs: Signs, options: GuardOptions) -> Verdict:
             "the target's images cluster less by the adapted model's classes: their silhouette fell by "
             f"{-signs.clusters_change:.3f}"
         )
+    if signs.neighbours_change < -options.neighbours_drop:
+        reasons.append(
+            "the target's images agree less with their neighbours: the share of these with the same class fell by "
+            f"{-signs.neighbours_change:.3f}"
+        )
     return Verdict("source_only" if reasons else "adapted", tuple(reasons), signs)
 
 
@@ -272,6 +286,29 @@ def total_variation(shares: Float, others: Float) -> float:
         Between 0 and 1.
     """
     return float(np.abs(shares - others).sum() / 2)
+
+
+def neighbours_agree(space: Float, said: Int) -> float:
+    """Share of an image's neighbours with the same answer, mean of the classes.
+
+    Parameters
+    ----------
+    space : ndarray of float
+        Features, shape ``(n, d)``.
+    said : ndarray of int
+        Answers, shape ``(n,)``.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 1 for fewer than two images.
+    """
+    if len(space) < 2:
+        return 1.0
+    count = min(NEIGHBOURS, len(space) - 1)
+    near = NearestNeighbors(n_neighbors=count + 1).fit(space).kneighbors(space, return_distance=False)[:, 1:]
+    same = (said[near] == said[:, None]).mean(axis=1)
+    return float(np.mean([same[said == name].mean() for name in np.unique(said)]))
 
 
 def _scaled(features: Float) -> Float:

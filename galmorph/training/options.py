@@ -413,6 +413,8 @@ class GuardOptions:
         in total variation. 1 where the target is known to have another mix of classes.
     clusters_drop : float
         Most that the silhouette of the classes on the target may fall.
+    neighbours_drop : float
+        Most that the share of the target images' neighbours with the same answer may fall.
     """
 
     __pydantic_config__ = STRICT
@@ -426,3 +428,4 @@ class GuardOptions:
     smallest_class: Fraction = 0.2
     away: NotNegative = 0.07
     clusters_drop: NotNegative = 0.1
+    neighbours_drop: NotNegative = 0.15

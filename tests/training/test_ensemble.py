@@ -106,6 +106,7 @@ def test_the_guard_judges_all_networks_together(cutouts, tmp_path, capsys, least
     lenient = {
         "source_drop": 1.0, "likelihood_drop": 100.0, "agreement": 0.0, "smallest_class": 0.0, "away": 1.0,
         "clusters_drop": 2.0,
+        "neighbours_drop": 1.0,
     }  # fmt: skip
     recipe = tiny_recipe(
         cutouts,

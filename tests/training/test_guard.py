@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from galmorph.training.guard import RARE, Answers, Signs, Verdict, judge, observe_signs
+from galmorph.training.guard import RARE, Answers, Signs, Verdict, judge, neighbours_agree, observe_signs
 from galmorph.training.options import GuardOptions
 
 CALM = Signs(
@@ -22,6 +22,7 @@ CALM = Signs(
     confidence_change=0.0,
     likelihood_change=0.01,
     away=-0.02,
+    neighbours_change=0.01,
 )
 
 
@@ -224,6 +225,28 @@ def test_a_few_images_of_which_it_is_sure_tell_nothing() -> None:
     assert judge(replace(few, sure=10 / 300), GuardOptions()).shipped == "source_only"
 
 
+def test_neighbours_are_asked_for_the_same_answer_class_by_class() -> None:
+    # Two heaps of eleven images: each image's ten neighbours are the others of its heap.
+    space = np.repeat([[0.0, 0.0], [9.0, 9.0]], 11, axis=0) + np.random.default_rng(0).normal(0, 0.1, (22, 2))
+    assert neighbours_agree(space, np.repeat([0, 1], 11)) == 1
+    one_astray = np.array([1, *[0] * 10, *[1] * 11])
+    # Class 0: ten images, each with one neighbour astray. Class 1: eleven that agree, and one that does not at all.
+    assert neighbours_agree(space, one_astray) == pytest.approx((0.9 + 11 / 12) / 2)
+    assert neighbours_agree(space[:1], np.array([0])) == 1
+    assert neighbours_agree(space[:3], np.array([0, 0, 1])) == pytest.approx((0.5 + 0.0) / 2)
+
+
+def test_answers_that_scatter_among_neighbours_are_seen() -> None:
+    labels, places = np.array([0, 1] * 50), np.repeat([[0.0], [9.0]], 50, axis=0)
+    places = places + np.random.default_rng(1).normal(0, 0.1, places.shape)
+    by_place, by_lot = np.repeat([0, 1], 50), np.tile([0, 1], 50)
+    logits = np.eye(2)[labels] * 8
+    plain, adapted = (Answers(logits, np.eye(2)[said] * 8, places) for said in (by_place, by_lot))
+    change = observe_signs(plain, adapted, labels, images=100).neighbours_change
+    assert change == pytest.approx(neighbours_agree(places, by_lot) - 1)
+    assert change < -0.4
+
+
 def test_images_of_which_nobody_is_sure_say_nothing_by_agreement() -> None:
     labels = np.array([0, 1] * 50)
     logits = np.where(np.eye(2)[labels] > 0, 1.0, -1.0)
@@ -243,6 +266,7 @@ def test_images_of_which_nobody_is_sure_say_nothing_by_agreement() -> None:
         ({"agreement": 0.3}, "changed class"),
         ({"smallest_class": 0.05}, "vanished"),
         ({"clusters_change": -0.5}, "silhouette"),
+        ({"neighbours_change": -0.2}, "agree less with their neighbours"),
     ],
 )
 def test_each_sign_alone_falls_back(changed: dict[str, float], word: str) -> None:
@@ -277,6 +301,7 @@ def test_a_sign_at_its_limit_is_none_of_harm() -> None:
         confidence_change=0.0,
         likelihood_change=-options.likelihood_drop,
         away=options.away,
+        neighbours_change=-options.neighbours_drop,
     )
     assert judge(signs, options).reasons == ()
 

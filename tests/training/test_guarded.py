@@ -232,6 +232,7 @@ def test_other_limits_judge_anew_without_training_again(fallen, cutouts, target)
         smallest_class=0.0,
         away=1.0,
         clusters_drop=2.0,
+        neighbours_drop=1.0,
     )
     result = train_guarded(lenient, out, device="cpu", progress=False)
     assert result.verdict.shipped == "adapted"

@@ -43,6 +43,7 @@ SIGNS = {
     "vanished": "lost class",
     "moved away": "mix of classes",
     "silhouette": "clusters",
+    "neighbours": "neighbours",
 }
 
 #: By group of experiments: the file of results, and the experiments.

@@ -20,21 +20,20 @@ from guard import HARM, Predictions, answers, mean, pairs, right
 from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import recall_score
-from sklearn.neighbors import NearestNeighbors
 
 from galmorph.scores import softmax
 from galmorph.training.calibrate import fit_temperature
-from galmorph.training.guard import judge, observe_signs, total_variation
+from galmorph.training.guard import judge, neighbours_agree, observe_signs, total_variation
 from galmorph.training.options import GuardOptions
 
 Float = NDArray[np.floating]
 Int = NDArray[np.integer]
 
-#: Neighbours whose class is compared; rounds of expectation and maximisation; images that a class needs to be learned.
-NEIGHBOURS, ROUNDS, LEAST = 10, 200, 2
+#: Rounds of expectation and maximisation; images that a class needs to be learned.
+ROUNDS, LEAST = 200, 2
 
 #: The guard with those alone.
-BEFORE = replace(GuardOptions(), likelihood_drop=float("inf"), away=1.0)
+BEFORE = replace(GuardOptions(), likelihood_drop=float("inf"), away=1.0, neighbours_drop=float("inf"))
 
 
 def evenness(shares: Float) -> float:
@@ -65,14 +64,6 @@ def reverse_recall(target: Float, said: Int, valid: Float, labels: Int) -> float
         taught = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1, priors=even).fit(target[rows], said[rows])
         guess = taught.predict(valid)
     return float(recall_score(labels, guess, average="macro", labels=np.unique(labels), zero_division=0))
-
-
-def neighbours_agree(space: Float, said: Int) -> float:
-    """Share of an image's neighbours with the same answer, mean of the classes."""
-    count = min(NEIGHBOURS, len(space) - 1)
-    near = NearestNeighbors(n_neighbors=count + 1).fit(space).kneighbors(space, return_distance=False)[:, 1:]
-    same = (said[near] == said[:, None]).mean(axis=1)
-    return float(np.mean([same[said == name].mean() for name in np.unique(said)]))
 
 
 def at_mix(change: Float, labels: Int, mix: Float) -> Float:

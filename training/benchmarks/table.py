@@ -85,6 +85,8 @@ python training/benchmarks/simulated.py DATA
 python training/benchmarks/hostile.py DATA
 python training/benchmarks/adaptation.py run DATA table hostile longer --keep KEPT
 python training/benchmarks/adaptation.py run DATA ablation rehearsal --keep KEPT --seeds 0
+python training/benchmarks/adaptation.py run DATA hostile-simdigits-mix hostile-simdigits-fifty hostile-simdigits-one \\
+    hostile-simdigits-unrelated hostile-simdigits-same --keep KEPT --seeds 1
 python training/benchmarks/adaptation.py run DATA digits-closed-mnist digits-closed-usps --keep KEPT \\
     --methods mcc/default --seeds 5 6 7 8 9 10 11 12 13 14
 python training/benchmarks/guard.py DATA KEPT rehearsal
@@ -97,10 +99,10 @@ python training/benchmarks/peers.py DATA --methods mcc --seeds 5 6 7 8 9 10 11 1
 python training/benchmarks/table.py
 ```
 
-**Same for all methods of an experiment**: the network (DeepMerge's; for digits with unknown classes a ResNet18 a quarter
-as wide, which is right of more of the source's validation images), the images, the steps, the optimiser, and the
-rule for the unknown threshold ([decision 34](../decisions/0034-one-in-ten.md)), which also looks at the target's
-unlabelled images. A method that adapts sees as many target images as source images.
+**Same for all methods of an experiment**: the network (DeepMerge's; for digits with unknown classes a ResNet18 of a
+quarter of the width, which is right of more of the source's validation images), the images, the steps, the optimiser,
+and the rule for the unknown threshold ([decision 34](../decisions/0034-one-in-ten.md)), which also looks at the
+target's unlabelled images. A method that adapts sees as many target images as source images.
 
 **Labels of the target** serve for the measures alone, taken on its test part. Two rows and columns do use them, as
 bounds: *target's labels used*, the same network trained on the target's labelled training part, and what is called
