@@ -83,7 +83,7 @@ COMMON: Mapping[str, Any] = {
 #: Sets of a thousand images need more steps than they have batches.
 SMALL = {"batch_size": 32}
 DIGIT_VIEWS = {"turn": False, "flip": False, "zoom": 1.17, "shift": 2.0}
-#: A network that is right of more of the source's validation images than DeepMerge's.
+#: A network that is right of as many of the source's images as DeepMerge's, or more.
 RESIDUAL: Mapping[str, Any] = {"encoder": "resnet18", "encoder_options": {"channels": [16, 32, 64, 128]}}
 #: Simulated targets are noisier by what was added. What losses are worth there is asked without noise in the views.
 AS_THEY_ARE = {"noise": 0.0}

@@ -100,7 +100,7 @@ python training/benchmarks/table.py
 ```
 
 **Same for all methods of an experiment**: the network (DeepMerge's; for digits with unknown classes a ResNet18 of a
-quarter of the width, which is right of more of the source's validation images), the images, the steps, the optimiser,
+quarter of the width, [decision 9](../decisions/0009-adaptation-defaults.md)), the images, the steps, the optimiser,
 and the rule for the unknown threshold ([decision 34](../decisions/0034-one-in-ten.md)), which also looks at the
 target's unlabelled images. A method that adapts sees as many target images as source images.
 
