@@ -53,10 +53,10 @@ def likely_order(here: Float, there: Float) -> list[int] | None:
     Returns
     -------
     list of int or None
-        For each band here the number of the band there that is like it: the assignment with the least sum
-        of Wasserstein distances between their departures from an even share, each set's in units of its typical one,
-        since surveys draw the same galaxies in paler and stronger colours. None where the order there is that,
-        or more than half as far from it, and where there are too few objects, one band or no colours.
+        For each band here the number of the band there that is like it: the assignment with the least sum of
+        Wasserstein distances between their departures from an even share, each set's in units of its typical one,
+        since surveys draw the same galaxies in paler and stronger colours. None where the order there is that, or more
+        than half as far from it, and where there are too few objects, one band or no colours.
     """
     if here.shape[1] < 2 or min(len(here), len(there)) < FEWEST:
         return None
